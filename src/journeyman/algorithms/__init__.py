@@ -1,0 +1,6 @@
+"""Recipes: each names its parts, and its docstring says the rest."""
+
+from journeyman.algorithms._imitation import bc as bc
+from journeyman.algorithms._imitation import dagger as dagger
+from journeyman.algorithms._policy_gradient import natural_gradient as natural_gradient
+from journeyman.algorithms._policy_gradient import reinforce as reinforce

@@ -1,0 +1,102 @@
+"""Choosing among demonstrations: hold some out, or keep only few. By episode, never by frame."""
+
+import dataclasses
+
+import numpy as np
+
+from journeyman.episodes import Episodes, concatenate
+from journeyman.parts import JourneymanError, refuse
+
+
+def hold_out(episodes: Episodes, fraction: float = 0.1, seed: int = 0) -> tuple[Episodes, Episodes]:
+    """Split into training and held-out data: `round(fraction · n)` of the n episodes, at least one on each side.
+
+    Whole episodes go to one side. Neighbouring frames are nearly equal, so a split by frame would test on what
+    was trained on. The order of episodes is kept on both sides; the same `seed` gives the same split. Both sides
+    have one row an episode, unfinished episodes included.
+
+    Raises `JourneymanError` for a fraction outside (0, 1) and for fewer than two episodes.
+    """
+    found = list(episodes.unpack())
+    problems = []
+    if not 0 < fraction < 1:
+        problems.append(f"The held-out fraction is {fraction}; choose one between 0 and 1, such as 0.1.")
+    if len(found) < 2:
+        problems.append(
+            f"There is nothing to hold out: the data has {len(found)} episode{'' if len(found) == 1 else 's'}, and both"
+            " sides of the split need one; record more, or train without a held-out part."
+        )
+    refuse(problems)
+    count = min(max(round(fraction * len(found)), 1), len(found) - 1)
+    held = np.zeros(len(found), bool)
+    held[np.random.default_rng(seed).permutation(len(found))[:count]] = True
+    training = [episode for episode, out in zip(found, held, strict=True) if not out]
+    return concatenate(training), concatenate([episode for episode, out in zip(found, held, strict=True) if out])
+
+
+def thin(
+    data: Episodes,
+    *,
+    episodes: int | None = None,
+    steps_per_episode: int | None = None,
+    window: bool = False,
+    seed: int = 0,
+) -> Episodes:
+    """Fewer demonstrations: `episodes` of them at random, and of each only `steps_per_episode` steps.
+
+    The steps kept are spread evenly from the first to the last (the subsampling of the imitation literature:
+    many starts, little data), or with `window` one run of successive steps at a random place. Spread steps stay
+    where they are and the others become invalid, so each kept step still has its true successor and its `elapsed`;
+    a window is cut out of the episode. The order of episodes is kept. `None` keeps all.
+
+    Returns summed over thinned episodes leave out what was thinned away: use them for cloning, not for weights.
+    Split with `hold_out` before or after; both see whole episodes. With one spread step an episode the first one
+    is kept and its end is not.
+
+    Source of the even spread: Ho & Ermon, Generative adversarial imitation learning (2016), section 6.
+    Deviation: their offset is random and the last step may be lost; here first and last are always kept.
+
+    Raises `JourneymanError` for counts below one and for more episodes than there are.
+    """
+    found = list(data.unpack())
+    if not found:
+        raise JourneymanError("There is nothing to thin: no step of the data is valid; record at least one episode.")
+    problems = []
+    if episodes is not None and not 1 <= episodes <= len(found):
+        problems.append(f"Cannot keep {episodes} episodes: the data has {len(found)}; choose 1 to {len(found)}.")
+    if steps_per_episode is not None and steps_per_episode < 1:
+        problems.append(f"Cannot keep {steps_per_episode} steps an episode; keep at least 1.")
+    refuse(problems)
+    random = np.random.default_rng(seed)
+    if episodes is not None:
+        found = [found[i] for i in np.sort(random.permutation(len(found))[:episodes])]
+    if steps_per_episode is not None:
+        found = [
+            _window(episode, steps_per_episode, random) if window else _spread(episode, steps_per_episode)
+            for episode in found
+        ]
+    return concatenate(found)
+
+
+def _spread(episode: Episodes, count: int) -> Episodes:
+    there = np.flatnonzero(episode.valid)
+    if len(there) <= count:
+        return episode
+    keep = np.zeros(len(episode.valid), bool)
+    keep[there[np.linspace(0, len(there) - 1, count).round().astype(int)]] = True
+    # An end may not stand on an invalid step: where the last step goes, the episode is left unfinished.
+    return dataclasses.replace(
+        episode,
+        valid=keep,
+        reward=np.where(keep, episode.reward, 0).astype(episode.reward.dtype),
+        terminated=episode.terminated & keep,
+        truncated=episode.truncated & keep,
+    )
+
+
+def _window(episode: Episodes, count: int, random: np.random.Generator) -> Episodes:
+    steps = len(episode.valid)
+    if steps <= count:
+        return episode
+    start = int(random.integers(steps - count + 1))
+    return episode.cut(start, start + count)

@@ -1,0 +1,199 @@
+"""What the numbers of a file must be: real, finite, and such that the world understands them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from journeyman.datasets._ends import Ends
+from journeyman.datasets._open import Findings
+from journeyman.worlds import AbstractSpace, Box, Discrete
+
+
+def label(name: str, path: Any) -> str:
+    """`observation.agent_pos` for a leaf of the observation, `action` for a plain array."""
+    return ".".join([name, *(str(getattr(key, "key", getattr(key, "idx", key))) for key in path)])
+
+
+def check_kinds(columns: dict[str, Any], findings: Findings) -> None:
+    """Refuse arrays that are no real numbers or have no rows."""
+    for name in ("observation", "action", "reward", "next_observation"):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
+            if leaf.dtype.kind not in "fiub":
+                findings.problems.append(
+                    f"'{label(name, path)}' has dtype {leaf.dtype}, which is not a real number; store numbers"
+                    " (float32, or integers for pixels and discrete actions)."
+                )
+            elif leaf.ndim == 0:
+                findings.problems.append(f"'{label(name, path)}' is a single number; give one row a step.")
+
+
+def check_finite(columns: dict[str, Any], ends: Ends | None, findings: Findings) -> None:
+    """Refuse nan and inf, with episode, step, column and count."""
+    for name in ("observation", "action", "reward", "next_observation"):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
+            if leaf.dtype.kind != "f":
+                continue
+            bad = ~(np.abs(leaf) <= np.finfo(np.float32).max)  # also true for nan, and for what float32 cannot hold
+            if not bad.any():
+                continue
+            row, *inner = (int(i) for i in np.argwhere(bad)[0])
+            column = f", column {inner[0] if len(inner) == 1 else tuple(inner)}" if inner else ""
+            place = f"row {row}"
+            if ends is not None:
+                place = ends.place(row, observation=name == "observation")
+            findings.problems.append(
+                f"'{label(name, path)}' is {leaf[(row, *inner)]} at {place}{column} ({int(bad.sum())} such values in"
+                " all); repair the recording or leave that episode out."
+            )
+
+
+def check_reward(columns: dict[str, Any], steps: int, findings: Findings) -> None:
+    """One reward a step; `(steps, 1)` is flattened."""
+    reward = columns.get("reward")
+    if reward is None:
+        return
+    if reward.ndim == 2 and reward.shape[1] == 1:
+        reward = columns["reward"] = reward[:, 0]
+        findings.notes.append("'reward' had shape (steps, 1) and was flattened to one number a step.")
+    if reward.shape != (steps,):
+        findings.problems.append(
+            f"'reward' has shape {reward.shape} for {steps:,} actions; give one number a step, shape ({steps},)."
+        )
+
+
+def check_successor(columns: dict[str, Any], ends: Ends, findings: Findings) -> None:
+    """`next_observation` must be the observation that follows, since a stream stores each observation once."""
+    following = columns.get("next_observation")
+    if following is None:
+        return
+    steps = int(ends.stop[-1])
+    inside = np.delete(np.arange(steps), ends.stop - 1)
+    pairs = jax.tree_util.tree_leaves_with_path(columns["observation"])
+    others = dict(jax.tree_util.tree_leaves_with_path(following))
+    if [path for path, _ in pairs] != list(others) or any(
+        others[path].shape != (steps, *leaf.shape[1:]) for path, leaf in pairs
+    ):
+        findings.problems.append("'next_observation' is not built like 'observation'; give it the same keys and shape.")
+        return
+    shift = np.repeat(ends.first - ends.start, ends.stop - ends.start)
+    for path, leaf in pairs:
+        after, now = others[path][inside], leaf[(np.arange(steps) + shift + 1)[inside]]
+        wrong = ~np.isclose(after.astype(float), now.astype(float), rtol=1e-4, atol=1e-5, equal_nan=True)
+        if wrong.any():
+            at, *inner = (int(i) for i in np.argwhere(wrong)[0])
+            count = int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+            findings.problems.append(
+                f"'{label('next_observation', path)}' is {after[(at, *inner)]} at {ends.place(int(inside[at]))} but the"
+                f" observation that follows is {now[(at, *inner)]} ({count} such"
+                " steps); rows must be in the order of time, so sort them, or leave 'next_observation' out."
+            )
+
+
+# -- the world ------------------------------------------------------------------------------------------
+
+
+def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray:
+    """The actions in the dtype and shape of the world's, with a note for every change."""
+    space = None if world is None else world.action_space
+    if isinstance(space, Discrete):
+        return _fit_discrete(action, space, _name(world), findings)
+    if isinstance(space, Box):
+        if action.ndim == 1 and space.shape == (1,):
+            findings.notes.append("'action' had one number a step and was given the shape (steps, 1).")
+            action = action[:, None]
+        if action.shape[1:] != space.shape:
+            findings.problems.append(
+                f"'action' has shape {action.shape[1:]} a step and the world {_name(world)} takes {space.shape}; this"
+                " data was recorded in another world, so name the right one."
+            )
+        else:
+            _outside(action, space, "action", "clipped by the world, kept as targets", findings)
+    elif action.dtype.kind in "iu" and action.ndim == 1:
+        findings.notes.append("'action' is one whole number a step and counts as a discrete choice.")
+        return action.astype(np.int32)
+    return as_float(action, "action", findings)
+
+
+def _fit_discrete(action: np.ndarray, space: Discrete, name: str, findings: Findings) -> np.ndarray:
+    if action.ndim == 2 and action.shape[1] == 1:
+        findings.notes.append("'action' had shape (steps, 1) and was flattened to one choice a step.")
+        action = action[:, 0]
+    if action.ndim != 1:
+        findings.problems.append(
+            f"'action' has shape {action.shape[1:]} a step and the world {name} takes one of {space.n} choices; store"
+            " the index of the choice, not a vector."
+        )
+        return action
+    wrong = (action != np.round(action)) | (action < 0) | (action >= space.n)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        findings.problems.append(
+            f"'action' is {action[row]} at row {row} and the world {name} takes the whole numbers 0 to {space.n - 1}"
+            f" ({int(wrong.sum())} such values in all); name the right world or repair the column."
+        )
+        return action
+    if action.dtype.kind == "f":
+        findings.notes.append("'action' held whole numbers as floats and was converted to int32.")
+    return action.astype(np.int32)
+
+
+def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
+    """The observations in the dtype and structure of the world's, with a note for every change."""
+    if world is None:
+        return _as_leaves(observation, findings)
+    is_space = lambda item: isinstance(item, AbstractSpace)  # noqa: E731
+    spaces = jax.tree_util.tree_leaves_with_path(world.observation_space, is_leaf=is_space)
+    given = jax.tree_util.tree_leaves_with_path(observation)
+    if len(spaces) == len(given) == 1 and spaces[0][0] != given[0][0] and not spaces[0][0]:
+        findings.notes.append(f"'{label('observation', given[0][0])}' alone is the whole observation.")
+        observation, given = given[0][1], [((), given[0][1])]
+    if [path for path, _ in spaces] != [path for path, _ in given]:
+        findings.problems.append(
+            f"The observation holds {[label('observation', p) for p, _ in given]} and that of the world {_name(world)}"
+            f" {[label('observation', p) for p, _ in spaces]}; rename the arrays to the world's keys."
+        )
+        return observation
+    for (path, space), (_, leaf) in zip(spaces, given, strict=True):
+        if leaf.shape[1:] != space.shape:
+            findings.problems.append(
+                f"'{label('observation', path)}' has shape {leaf.shape[1:]} a step and the world {_name(world)} shows"
+                f" {space.shape}; this data was recorded in another world (or version), so name the right one."
+            )
+        elif isinstance(space, Box):
+            _outside(leaf, space, label("observation", path), "kept as they are; check world and units", findings)
+    return _as_leaves(observation, findings, {path for path, space in spaces if isinstance(space, Discrete)})
+
+
+def _as_leaves(observation: Any, findings: Findings, choices: Any = ()) -> Any:
+    def convert(path: Any, leaf: np.ndarray) -> np.ndarray:
+        if path in choices and (leaf == np.round(leaf)).all():
+            return leaf.astype(np.int32)
+        # Pictures stay bytes; every other number is a real.
+        picture = leaf.dtype == np.uint8 and leaf.ndim > 2
+        return leaf if picture else as_float(leaf, label("observation", path), findings)
+
+    return jax.tree_util.tree_map_with_path(convert, observation)
+
+
+def as_float(array: np.ndarray, name: str, findings: Findings) -> np.ndarray:
+    """`array` as float32, with a note when it was anything else."""
+    if array.dtype != np.float32:
+        findings.notes.append(f"'{name}' was converted from {array.dtype} to float32.")
+    with np.errstate(over="ignore"):  # refused by `check_finite` with its place
+        return array.astype(np.float32, copy=False)
+
+
+def _outside(array: np.ndarray, space: Box, name: str, fate: str, findings: Findings) -> None:
+    room = 1e-6 * np.maximum(1.0, np.abs(np.where(np.isfinite(space.high), space.high, 0)))
+    outside = (array < space.low - room) | (array > space.high + room)
+    if outside.any():
+        steps = outside.reshape(len(outside), -1).any(axis=1)
+        findings.notes.append(
+            f"{steps.mean():.1%} of steps ({int(steps.sum()):,} of {steps.size:,}) have an entry of '{name}' outside"
+            f" the world's bounds (entries reach {array.min():.4g} and {array.max():.4g}); {fate}."
+        )
+
+
+def _name(world: Any) -> str:
+    return repr(world.name) if getattr(world, "name", "") else "given"

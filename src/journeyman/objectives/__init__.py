@@ -1,0 +1,5 @@
+"""(policy, episodes, w) → value and gradient. There is one loss."""
+
+from journeyman.objectives._likelihood import AbstractObjective as AbstractObjective
+from journeyman.objectives._likelihood import Samples as Samples
+from journeyman.objectives._likelihood import WeightedLogLikelihood as WeightedLogLikelihood

@@ -1,0 +1,102 @@
+"""The one loss."""
+
+import abc
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from journeyman.episodes import Episodes
+from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.policies import AbstractDensityPolicy, partition
+
+
+class Samples(eqx.Module):
+    """Steps without their order: what a gradient is taken over.
+
+    observation `(samples, …)`, target `(samples, …)`, weight `(samples,)`, valid `(samples,)` as 0 or 1, and
+    `steps_per_episode` `()`, which turns a number of steps into a number of episodes.
+    """
+
+    observation: PyTree
+    target: PyTree
+    weight: Float[Array, " samples"]
+    valid: Float[Array, " samples"]
+    steps_per_episode: Float[Array, ""]
+
+    @classmethod
+    def of(cls, episodes: Episodes, weight: Array) -> "Samples":
+        """All steps of `episodes`; invalid ones keep their place with weight and `valid` 0."""
+        axes = episodes.valid.ndim
+        flat = lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
+        valid = flat(episodes.valid).astype(weight.dtype)
+        starts = jnp.asarray(episodes.valid) & ~jnp.pad(
+            jnp.asarray(episodes.valid)[..., :-1], [(0, 0)] * (axes - 1) + [(1, 0)]
+        )
+        count = jnp.maximum(starts.sum(), 1).astype(weight.dtype)
+        return cls(
+            jax.tree.map(flat, episodes.now),
+            jax.tree.map(flat, episodes.target),
+            weight.reshape(-1) * valid,
+            valid,
+            jnp.maximum(valid.sum(), 1) / count,
+        )
+
+    def take(self, indices: Array) -> "Samples":
+        """The samples at `indices`."""
+        pick = lambda leaf: leaf[indices]  # noqa: E731
+        return Samples(
+            jax.tree.map(pick, self.observation),
+            jax.tree.map(pick, self.target),
+            self.weight[indices],
+            self.valid[indices],
+            self.steps_per_episode,
+        )
+
+
+class AbstractObjective(AbstractPart):
+    """(policy, samples) → a value to be made small, and its gradient in the trained leaves."""
+
+    @abc.abstractmethod
+    def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
+        """The loss."""
+
+    def gradient(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], PyTree]:
+        """The loss and ∂loss/∂(trained leaves)."""
+        trained, fixed = partition(policy)
+        return jax.value_and_grad(lambda leaves: self(eqx.combine(leaves, fixed), samples))(trained)
+
+
+class WeightedLogLikelihood(AbstractObjective):
+    """L(θ) = −(1/Z) Σ_i w_i log π_θ(target_i | observation_i), in nats.
+
+    `normalizer` says what Z counts: "steps" (valid steps; the usual mean), "episodes" (the expectation over
+    trajectories, as in the policy gradient theorem; an unfinished piece counts as one) or "weights" (Σ |w|).
+    w = 1 recovers maximum-likelihood cloning; returns, rewards-to-go and advantages recover REINFORCE and its
+    descendants, whose gradient is that of the expected return at the policy that collected the data.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"density"})
+
+    normalizer: Literal["steps", "episodes", "weights"] = eqx.field(static=True, default="steps")
+
+    def __check_init__(self) -> None:
+        if self.normalizer not in ("steps", "episodes", "weights"):
+            raise JourneymanError(
+                f"A likelihood is divided by 'steps', 'episodes' or 'weights', not by '{self.normalizer}'; choose one."
+            )
+
+    def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
+        """The loss; samples with `valid` 0 have no part in it."""
+        log_prob = policy.log_prob(samples.observation, samples.target)
+        # `where`, not a product: padding may hold anything, and 0 · inf is nan.
+        return -jnp.where(samples.valid > 0, samples.weight * log_prob, 0.0).sum() / self.divisor(samples)
+
+    def divisor(self, samples: Samples) -> Float[Array, ""]:
+        """Z."""
+        steps = jnp.maximum(samples.valid.sum(), 1.0)
+        if self.normalizer == "episodes":
+            return steps / samples.steps_per_episode
+        return steps if self.normalizer == "steps" else jnp.maximum(jnp.abs(samples.weight).sum(), 1e-12)

@@ -1,0 +1,239 @@
+"""What every exchangeable piece of the library shares: declarations, refusals, citations, a config.
+
+A *part* is a small frozen module (a policy, a weight, a geometry, a step, a world ...). It declares what
+it `needs` and what it `gives`; `check` holds the declarations of a whole recipe against each other before
+anything runs. `describe` turns any part into plain JSON and named arrays, and `rebuild` turns them back:
+the policy artefact, a run's `config.json` and its checkpoints are all written through this one pair.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import numpy as np
+
+CAPABILITIES: dict[str, str] = {
+    "density": "log π(action | observation) can be evaluated and differentiated",
+    "discrete actions": "actions are integers from a finite set",
+    "continuous actions": "actions are real vectors",
+    "value baseline": "a state value V(observation) is fitted along the way",
+    "metric": "the curvature of a step is known, so that its length can be set in nats",
+    "rewards": "the reward of every step is known",
+    "world": "there is something to act in",
+    "expert": "someone can label an observation with an action",
+    "settable state": "a world can be put into a given state",
+    "differentiable dynamics": "derivatives of the next state with respect to state and action exist",
+    "frames": "pictures of an episode can be rendered",
+}
+
+
+class JourneymanError(Exception):
+    """A sentence for the user: what is wrong, why, and what to do about it."""
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise one `JourneymanError` that lists every problem, or do nothing when there is none."""
+    if len(problems) == 1:
+        raise JourneymanError(problems[0])
+    if problems:
+        raise JourneymanError(
+            f"{len(problems)} things are wrong:\n" + "\n".join(f"  {i}. {p}" for i, p in enumerate(problems, 1))
+        )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'X'?` for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+_PARTS: dict[str, type["AbstractPart"]] = {}
+
+
+class AbstractPart(eqx.Module):
+    """A piece of a recipe that declares what it needs, what it gives, and whom it owes.
+
+    `needs` and `gives` are names from `CAPABILITIES` (an outside part may add its own). `unwired` names what
+    the part has in principle but this version does not connect yet, so that a refusal can tell the two apart.
+    `citation` is the BibTeX of the method; the report prints it for everything that ran.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    gives: ClassVar[frozenset[str]] = frozenset()
+    unwired: ClassVar[frozenset[str]] = frozenset()
+    citation: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith(("Abstract", "_")):
+            _PARTS[cls.__name__] = cls
+
+    def provides(self) -> frozenset[str]:
+        """The capabilities of this instance: `gives`, unless they depend on how it was built."""
+        return self.gives
+
+    def requires(self) -> frozenset[str]:
+        """What this instance needs of the others: `needs`, unless that depends on how it was built."""
+        return self.needs
+
+
+def walk(part: Any) -> list[AbstractPart]:
+    """Every part inside `part`, itself first, in field order."""
+    found: list[AbstractPart] = [part] if isinstance(part, AbstractPart) else []
+    if dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            found += walk(getattr(part, field.name, None))
+    elif isinstance(part, (tuple, list)):
+        for item in part:
+            found += walk(item)
+    return found
+
+
+def problems(*parts: AbstractPart, later: frozenset[str] = frozenset()) -> list[str]:
+    """Every need among `parts` that no other part meets, each as one of two sentences.
+
+    `later` are the capabilities that others will bring, who are not here yet.
+    """
+    everything = [inner for part in parts for inner in walk(part)]
+    given = later.union(*(inner.provides() for inner in everything))
+    found = []
+    for inner in everything:
+        for need in sorted(inner.requires() - given):
+            me, meaning = type(inner).__name__, CAPABILITIES.get(need, need)
+            almost = [type(p).__name__ for p in everything if need in p.unwired]
+            others = ", ".join(dict.fromkeys(type(p).__name__ for p in everything if p is not inner))
+            if almost:
+                found.append(
+                    f"{me} with {almost[0]} is not wired yet: {almost[0]} has '{need}' ({meaning}) but this version"
+                    f" does not connect the two; choose another part that gives '{need}'."
+                )
+            else:
+                found.append(
+                    f"{me} needs '{need}' ({meaning}), and none of {others or 'the other parts'} can give it;"
+                    f" choose a part that gives '{need}'."
+                )
+    return found
+
+
+def check(*parts: AbstractPart, later: frozenset[str] = frozenset()) -> None:
+    """Refuse parts that cannot work together, all reasons at once (see `problems`)."""
+    refuse(problems(*parts, later=later))
+
+
+def citations(*parts: AbstractPart) -> list[str]:
+    """The BibTeX entries of everything inside `parts`, without repetition."""
+    found = (inner.citation.strip() for part in parts for inner in walk(part))
+    return list(dict.fromkeys(entry for entry in found if entry))
+
+
+# -- plain JSON and arrays ------------------------------------------------------------------------------
+
+
+def describe(value: Any, path: str = "", *, opaque: bool = False) -> tuple[Any, dict[str, np.ndarray]]:
+    """`value` as JSON plus named arrays; a part becomes `{"part": class, field: ...}`.
+
+    Arrays become `{"array": name}` where the name is their path of fields. What has no such form (a function, a
+    foreign object) raises `JourneymanError` with its path, or becomes `{"opaque": type}` with `opaque`: enough for a
+    record, not enough to build it again.
+    """
+    arrays: dict[str, np.ndarray] = {}
+
+    def visit(item: Any, at: str) -> Any:
+        if isinstance(item, AbstractPart):
+            inner = {f.name: visit(getattr(item, f.name), f"{at}.{f.name}" if at else f.name) for f in _fields(item)}
+            return {"part": type(item).__name__, **inner}
+        if eqx.is_array(item) or isinstance(item, np.ndarray):
+            arrays[at] = np.asarray(item)
+            return {"array": at}
+        if isinstance(item, Mapping):
+            return {"map": {str(k): visit(v, f"{at}.{k}") for k, v in item.items()}}
+        if isinstance(item, (tuple, list)):
+            return [visit(v, f"{at}.{i}") for i, v in enumerate(item)]
+        if isinstance(item, float) and not math.isfinite(item):
+            return {"float": str(item)}
+        if item is None or isinstance(item, (bool, int, float, str)):
+            return item
+        if opaque:
+            return {"opaque": type(item).__name__}
+        raise JourneymanError(
+            f"'{at or 'value'}' is a {type(item).__name__}, which has no form on disk; build it from the library's"
+            " parts, or pass it again in Python when you resume."
+        )
+
+    return visit(value, path), arrays
+
+
+def rebuild(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The inverse of `describe`. Only classes of this library (or imported by you) are ever built.
+
+    Raises `JourneymanError` for an unknown class, a missing or an unknown field, or a missing array.
+    """
+    if isinstance(tree, list):
+        return tuple(rebuild(item, arrays) for item in tree)
+    if not isinstance(tree, dict):
+        return tree
+    if "array" in tree:
+        if tree["array"] not in arrays:
+            raise JourneymanError(f"The array '{tree['array']}' is missing; the file is incomplete, so write it again.")
+        return jax.numpy.asarray(arrays[tree["array"]])
+    if "map" in tree:
+        return {key: rebuild(item, arrays) for key, item in tree["map"].items()}
+    if "float" in tree:
+        return float(tree["float"])
+    if "opaque" in tree:
+        raise JourneymanError(
+            f"A {tree['opaque']} was part of this and has no form on disk; pass the same object again in Python."
+        )
+    cls = _PARTS.get(tree.get("part", ""))
+    if cls is None:
+        name = tree.get("part", "?")
+        raise JourneymanError(
+            f"No part is called '{name}'.{did_you_mean(name, _PARTS)} Import the module that defines it first."
+        )
+    names = {f.name for f in dataclasses.fields(cls)}
+    wrong = [f"unknown field '{n}'" for n in sorted(set(tree) - names - {"part"})]
+    wrong += [f"missing field '{n}'" for n in sorted(names - set(tree))]
+    if wrong:
+        raise JourneymanError(
+            f"{cls.__name__} does not fit its description: {', '.join(wrong)}; it was written by another version,"
+            " so write it again with this one."
+        )
+    built = object.__new__(cls)
+    for name in names:
+        object.__setattr__(built, name, rebuild(tree[name], arrays))
+    for base in reversed(cls.__mro__):
+        if "__check_init__" in vars(base):
+            vars(base)["__check_init__"](built)
+    return built
+
+
+def _fields(part: AbstractPart) -> list[dataclasses.Field]:
+    return list(dataclasses.fields(part))  # type: ignore[arg-type]
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hexadecimal digits that change with any leaf's value, type, shape or place in the tree."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import an optional dependency, or say which extra installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise JourneymanError(
+            f"'{module}' is not installed and this needs it; install it with: pip install \"journeyman[{extra}]\""
+        ) from error

@@ -1,0 +1,58 @@
+"""Networks from a feature vector to a head's raw numbers."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
+
+_ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
+
+
+class MLP(AbstractPart):
+    """A multilayer perceptron: h ← φ(h W + b), the last layer linear.
+
+    Hidden weights are orthogonal with gain √2, the last layer's orthogonal with gain `last` (Andrychowicz et al. 2021,
+    section 3.2: a small last layer starts the policy near its location whatever the observation).
+    """
+
+    weights: tuple[Float[Array, "inputs outputs"], ...]
+    biases: tuple[Float[Array, " outputs"], ...]
+    activation: str = eqx.field(static=True, default="tanh")
+
+    def __check_init__(self) -> None:
+        if self.activation not in _ACTIVATIONS:
+            raise JourneymanError(
+                f"No activation is called '{self.activation}'.{did_you_mean(self.activation, _ACTIVATIONS)}"
+                f" Choose one of {', '.join(_ACTIVATIONS)}."
+            )
+
+    @classmethod
+    def make(
+        cls, sizes: Sequence[int], key: Array, *, last: float = 0.01, activation: str = "tanh"
+    ) -> "MLP":
+        """Layers of the given `sizes`, inputs first; `sizes` of two numbers is a linear map."""
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise JourneymanError(f"A network needs at least two positive sizes, not {tuple(sizes)}; give inputs first.")
+        keys = jax.random.split(key, len(sizes) - 1)
+        gains = [2**0.5] * (len(sizes) - 2) + [last]
+        weights = tuple(
+            jax.nn.initializers.orthogonal(gain)(k, (a, b))
+            for k, gain, a, b in zip(keys, gains, sizes[:-1], sizes[1:], strict=True)
+        )
+        return cls(weights, tuple(jnp.zeros(b) for b in sizes[1:]), activation)
+
+    def __call__(self, features: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """The raw outputs, for any leading axes."""
+        *hidden, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in hidden:
+            features = _ACTIVATIONS[self.activation](_affine(features, weight, bias))
+        return _affine(features, *last)
+
+
+def _affine(x: Array, weight: Array, bias: Array) -> Array:
+    y = x @ weight
+    return y + jnp.broadcast_to(bias, y.shape)

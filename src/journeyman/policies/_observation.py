@@ -1,0 +1,94 @@
+"""From what a world shows to what a network reads: one vector, its angles unrolled, its scales removed."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from journeyman.parts import AbstractPart
+from journeyman.worlds import AbstractSpace, Discrete
+
+
+class AbstractStatistics(AbstractPart):
+    """Numbers that belong to a policy but are measured, never trained: `partition` keeps them apart."""
+
+
+class Encoder(AbstractPart):
+    """Any observation as one float vector: leaves in tree order, raveled and joined.
+
+    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot) and 0
+    for reals. `angles` are columns of the joined vector, in radians, that wrap: each becomes its cosine, and its
+    sine is appended, so that 0 and 2π are one place.
+    """
+
+    shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    classes: tuple[int, ...] = eqx.field(static=True)
+    angles: tuple[int, ...] = eqx.field(static=True, default=())
+
+    @classmethod
+    def of(cls, space: Any, angles: tuple[int, ...] = ()) -> "Encoder":
+        """The encoder of a (nested) observation space."""
+        leaves = jax.tree.leaves(space, is_leaf=lambda item: isinstance(item, AbstractSpace))
+        classes = tuple(leaf.n if isinstance(leaf, Discrete) else 0 for leaf in leaves)
+        return cls(tuple(tuple(leaf.shape) for leaf in leaves), classes, tuple(angles))
+
+    @property
+    def size(self) -> int:
+        """How many features come out."""
+        return sum(n or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True)) + len(self.angles)
+
+    def __call__(self, observation: PyTree) -> Float[Array, "*batch features"]:
+        """`(*batch, features)` float32 from leaves of shape `(*batch, *shape)`."""
+        columns = []
+        for leaf, shape, classes in zip(jax.tree.leaves(observation), self.shapes, self.classes, strict=True):
+            leaf = jnp.asarray(leaf)
+            if classes:
+                columns.append(jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float)))
+            else:
+                lead = leaf.shape[: leaf.ndim - len(shape)]
+                columns.append(leaf.reshape(*lead, int(np.prod(shape))).astype(jnp.result_type(float)))
+        joined = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=-1)
+        if not self.angles:
+            return joined
+        chosen = np.asarray(self.angles)
+        turning = joined[..., chosen]
+        return jnp.concatenate([joined.at[..., chosen].set(jnp.cos(turning)), jnp.sin(turning)], axis=-1)
+
+
+class Normalizer(AbstractStatistics):
+    """x ↦ (x − mean) / deviation per feature, with the number of observations behind the statistics.
+
+    The statistics are leaves of the policy: saved, loaded and frozen with it. A column that never moved
+    (deviation below 1e-6) is left at scale 1.
+    """
+
+    mean: Float[Array, " features"]
+    deviation: Float[Array, " features"]
+    count: Float[Array, ""]
+
+    @classmethod
+    def fresh(cls, size: int) -> "Normalizer":
+        """The identity, with nothing seen."""
+        return cls(jnp.zeros(size), jnp.ones(size), jnp.zeros(()))
+
+    def __call__(self, features: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
+        """The same features with mean 0 and deviation 1 over the data seen."""
+        mean, deviation = jax.lax.stop_gradient((self.mean, self.deviation))
+        return (features - jnp.broadcast_to(mean, features.shape)) / jnp.broadcast_to(deviation, features.shape)
+
+    def merge(self, features: Float[Array, "samples features"], valid: Array) -> "Normalizer":
+        """The statistics of everything seen so far and these samples (Chan, Golub and LeVeque 1979)."""
+        mask = valid.astype(features.dtype)[:, None]
+        n = mask.sum()
+        total = self.count + n
+        # Sums are taken about the old mean: float32 loses nothing to a large offset.
+        centred = (features - self.mean[None, :]) * mask
+        shift = centred.sum(0) / jnp.maximum(n, 1)
+        spread = (jnp.square(centred - shift[None, :] * mask)).sum(0)
+        mean = self.mean + shift * n / jnp.maximum(total, 1)
+        square = jnp.square(self.deviation) * self.count + spread + jnp.square(shift) * self.count * n / jnp.maximum(total, 1)
+        deviation = jnp.sqrt(square / jnp.maximum(total, 1))
+        return Normalizer(mean, jnp.where(deviation < 1e-6, 1.0, deviation), total)

@@ -1,0 +1,12 @@
+"""Learner, fit, improve; the run folder, its checkpoints and its progress."""
+
+from journeyman.training._fit import Trained as Trained
+from journeyman.training._fit import fit as fit
+from journeyman.training._improve import EVALUATION_SEED as EVALUATION_SEED
+from journeyman.training._improve import Plan as Plan
+from journeyman.training._improve import improve as improve
+from journeyman.training._learner import Learner as Learner
+from journeyman.training._steps import AbstractStep as AbstractStep
+from journeyman.training._steps import Adam as Adam
+from journeyman.training._steps import KLRadius as KLRadius
+from journeyman.training._steps import Optax as Optax

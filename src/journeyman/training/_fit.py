@@ -1,0 +1,163 @@
+"""`fit`: pass over given episodes. Needs no world."""
+
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from journeyman.episodes import Episodes
+from journeyman.objectives import AbstractObjective, Samples
+from journeyman.parts import AbstractPart, check, fingerprint, refuse
+from journeyman.policies import DensityPolicy
+from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
+from journeyman.training._recorder import Recorder, check_finite
+from journeyman.weights import Uniform
+
+
+class Trained(NamedTuple):
+    """The policy, and one row of metrics for every logged moment of this process."""
+
+    policy: DensityPolicy
+    rows: list[dict[str, Any]]
+
+
+class Demonstrations(AbstractPart):
+    """Stands for data when needs are checked: it gives "rewards" when any was recorded."""
+
+    rewarded: bool
+
+    def provides(self) -> frozenset[str]:
+        """Rewards, if there are any."""
+        return frozenset({"rewards"}) if self.rewarded else frozenset()
+
+
+class FitState(eqx.Module):
+    """Everything that changes while fitting; a checkpoint is this and nothing else."""
+
+    learner: LearnerState
+    epoch: np.ndarray
+
+
+def fit(
+    learner: Learner,
+    policy: DensityPolicy,
+    episodes: Episodes,
+    *,
+    held_out: Episodes | None = None,
+    seed: int = 0,
+    log_every: int = 10,
+    checkpoint_every: int = 100,
+    record: Recorder | None = None,
+) -> Trained:
+    """Fit `policy` to `episodes` with `learner`, for `learner.epochs` passes.
+
+    A fresh policy first takes its observation statistics from the valid steps of `episodes` (never of `held_out`).
+    A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in nats a step.
+    Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
+
+    Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
+    update is not finite (the last finite state is kept, and the first bad leaf named).
+    """
+    check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
+    _check_arguments(policy, episodes, log_every, checkpoint_every)
+    record = Recorder() if record is None else record
+    links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
+    links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
+    parts = {"learner": learner, "policy": policy, "log_every": log_every, "checkpoint_every": checkpoint_every}
+    record.begin("fit", {**parts, "seed": seed}, seed=seed, links=links)
+    samples, state = _begin(learner, policy, episodes, seed)
+    judged = None if held_out is None else _samples(held_out)
+    state = record.restore(state)
+    rows: list[dict[str, Any]] = []
+    with record.progress("fit", learner.epochs, int(state.epoch), unit="epochs") as progress:
+        while int(state.epoch) < learner.epochs and not progress.interrupted:
+            state, row = _pass(learner, state, samples, judged, seed, log_every)
+            rows.append(record.log(row))
+            progress.advance(int(state.epoch), loss=row["loss"])
+            check_finite(row.pop("bad_leaf"), row["loss"], state.learner.policy, record, int(state.epoch), state)
+            if int(state.epoch) % checkpoint_every == 0:
+                record.save(int(state.epoch), state)
+    record.finish(int(state.epoch), state, state.learner.policy)
+    return Trained(state.learner.policy, rows)
+
+
+def _pass(
+    learner: Learner, state: FitState, samples: Samples, judged: Samples | None, seed: int, log_every: int
+) -> tuple[FitState, dict[str, Any]]:
+    """Up to `log_every` epochs as one compiled program, and their row."""
+    began, done = time.perf_counter(), int(state.epoch)
+    passes = min(log_every, learner.epochs - done)
+    key = jax.random.fold_in(jax.random.key(seed), done)
+    after, metrics = learn(dataclasses.replace(learner, epochs=passes), state.learner, samples, key)
+    state = FitState(after, np.asarray(done + passes))
+    row: dict[str, Any] = {"step": done + passes, "epoch": done + passes, "loss": float(metrics["loss"])}
+    if judged is not None:
+        row["held_out_nll"] = float(_judge(learner.objective, after.policy, judged))
+    seconds = time.perf_counter() - began
+    row["clock"] = {"seconds": seconds, "samples_per_second": passes * samples.valid.shape[0] / seconds}
+    row["bad_leaf"] = int(metrics["bad_leaf"])
+    return state, row
+
+
+def _check_arguments(policy: DensityPolicy, episodes: Episodes, log_every: int, checkpoint_every: int) -> None:
+    found = []
+    if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
+        found.append(
+            f"Checkpoints come at logged epochs, so checkpoint_every = {checkpoint_every} must be a positive multiple"
+            f" of log_every = {log_every}."
+        )
+    if not episodes.num_steps:
+        found.append("The episodes hold no valid step, so there is nothing to fit; pass at least one.")
+    found += fitting_problems(policy, episodes)
+    refuse(found)
+
+
+def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
+    """Where the shapes of a policy and of data disagree, in sentences."""
+    found = []
+    axes = episodes.valid.ndim
+    shapes = tuple(tuple(leaf.shape[axes:]) for leaf in jax.tree.leaves(episodes.observation))
+    if shapes != policy.encoder.shapes:
+        found.append(
+            f"The data's observations have shapes {shapes}, the policy reads {policy.encoder.shapes}; make the policy"
+            " for the world the data comes from."
+        )
+        return found
+    target = jax.ShapeDtypeStruct(episodes.target.shape[axes:], episodes.target.dtype)
+    one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[axes:], leaf.dtype), episodes.observation)
+    action = jax.eval_shape(policy.mode, one)
+    if action.shape != target.shape:
+        found.append(
+            f"The data's actions have shape {target.shape}, the policy's have {action.shape}; make the policy for the"
+            " world the data comes from."
+        )
+    return found
+
+
+def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: int) -> tuple[Samples, FitState]:
+    episodes = jax.tree.map(jnp.asarray, episodes)
+    policy = observed(policy, episodes) if bool(policy.normalizer.count == 0) else policy
+    state = initial(learner, policy, jax.random.key(seed))
+    _, samples = weigh(learner, state, episodes)
+    return _compact(samples), FitState(state, np.asarray(0))
+
+
+def _compact(samples: Samples) -> Samples:
+    """Only the valid samples: padding would cost time in every epoch."""
+    chosen = np.flatnonzero(np.asarray(samples.valid) > 0)
+    return samples if len(chosen) == len(samples.valid) else samples.take(jnp.asarray(chosen))
+
+
+@eqx.filter_jit
+def _judge(objective: AbstractObjective, policy: DensityPolicy, samples: Samples) -> Array:
+    return objective(policy, samples)
+
+
+def _samples(episodes: Episodes) -> Samples:
+    episodes = jax.tree.map(jnp.asarray, episodes)
+    return Samples.of(episodes, Uniform()((), episodes).weight)

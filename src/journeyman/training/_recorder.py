@@ -1,0 +1,126 @@
+"""What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from journeyman.parts import JourneymanError, describe, refuse
+from journeyman.policies import DensityPolicy, partition, save
+from journeyman.training._progress import Progress
+from journeyman.training._run import Run, check_links, read_record
+
+State = TypeVar("State")
+
+
+class Recorder:
+    """A run folder (or none), a progress bar (or none), and a listener to rows (or none).
+
+    Recording reads what training computes and never feeds anything back: with or without it the stream is the same.
+
+    Args:
+        folder: the run folder, to be created by the verb that records; `None` keeps nothing on disk.
+        resume: continue the run in `folder` from its newest complete checkpoint.
+        overwrite: replace a run that is there already.
+        quiet: no progress bar (there is none in a pipe anyway).
+        listen: called with every row.
+        context: plain JSON kept in `config.json`, for instance where the data came from.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        quiet: bool = True,
+        listen: Callable[[dict[str, Any]], None] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
+        self._context = dict(context or {})
+        self._run: Run | None = None
+
+    def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
+        """Create the run folder, or open it and refuse parts, settings or data other than those that began it."""
+        if self._folder is None:
+            return
+        described, arrays = describe(dict(parts), opaque=True)
+        config = {"verb": verb, "parts": described, "context": self._context}
+        if not self._resume:
+            self._run = Run.create(
+                self._folder, config, arrays, seed=seed, links=links, overwrite=self._overwrite
+            )
+            return
+        found = read_record(self._folder)
+        check_links(found["links"], dict(links))
+        refuse(_differences(found["config"]["parts"], described, str(self._folder)))
+        self._run = Run.open(self._folder)
+
+    def restore(self, state: State) -> State:
+        """The newest checkpoint when resuming (metrics are cut back to it), else `state` itself."""
+        return self._run.restore(state)[1] if self._run is not None and self._resume else state
+
+    def log(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Write one row and hand it on."""
+        if self._run is not None:
+            told = {name: value for name, value in row.items() if name not in ("clock", "bad_leaf")}
+            self._run.log(told, clock=row.get("clock"))
+        if self._listen is not None:
+            self._listen(row)
+        return row
+
+    def save(self, step: int, state: Any) -> None:
+        """A checkpoint, durable when this returns."""
+        if self._run is not None:
+            self._run.checkpoint(step, state)
+
+    def finish(self, step: int, state: Any, policy: DensityPolicy) -> None:
+        """The last checkpoint and the policy artefact."""
+        if self._run is not None:
+            self.save(step, state)
+            save(policy, self._run.policy_folder, links=self._run.links, overwrite=True)
+
+    def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
+        """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""
+        return Progress(label, total, done, unit=unit, quiet=self._quiet)
+
+    def close(self) -> None:
+        """Let the folder go."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
+
+def check_finite(
+    bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any
+) -> None:
+    """Stop a run whose update was not finite; the state given is the last finite one and is saved first."""
+    if bad_leaf < 0:
+        return
+    record.save(step, state)
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policy)[0])]
+    raise JourneymanError(
+        f"The update at {step} made 'policy{paths[bad_leaf]}' not finite (loss {loss:.4g}), so it was not taken and the"
+        " last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
+        " observations in the data."
+    )
+
+
+def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
+    """Where two descriptions disagree, in sentences; the place of an array is compared, its values by the links."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        found = []
+        for name in dict.fromkeys([*then, *now]):
+            found += _differences(then.get(name), now.get(name), folder, f"{path}.{name}" if path else name)
+        return found
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        return [d for i, (a, b) in enumerate(zip(then, now, strict=True)) for d in _differences(a, b, folder, f"{path}.{i}")]
+    if then == now:
+        return []
+    return [
+        f"'{folder}' was begun with {path} = {then!r}, not {now!r}; resume with what it was begun with, or start"
+        " another run."
+    ]

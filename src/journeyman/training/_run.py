@@ -1,0 +1,298 @@
+"""The run record: one folder that says what was asked, what happened, and how to go on."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import PyTree
+
+from journeyman.parts import JourneymanError, refuse
+from journeyman.policies._arrays import declare_arrays, pack_arrays, read_arrays
+from journeyman.policies._artefact import installed_versions
+from journeyman.policies._files import (
+    MAX_JSON_BYTES,
+    check_keys,
+    check_version,
+    parse_json,
+    pretty_json,
+    read_file,
+    write_file,
+)
+from journeyman.training._checkpoint import Checkpoints
+from journeyman.training._metrics import NAME as METRICS
+from journeyman.training._metrics import Metrics, has_tensorboard
+
+FORMAT, FORMAT_VERSION = "journeyman-run", 1
+CONFIG, ARRAYS, LOCK = "config.json", "config.safetensors", "lock"
+CHECKPOINTS, TENSORBOARD, POLICY = "checkpoints", "tensorboard", "policy"
+
+# What an overwritten run loses; whatever else lies in the folder stays. config.json goes last, so that an
+# overwrite that was cut short can be repeated.
+WRITTEN = (CHECKPOINTS, TENSORBOARD, POLICY, METRICS, "report.html", "summary.json", ARRAYS, CONFIG)
+
+PACKAGES = (
+    "journeyman jax jaxlib equinox optax lineax numpyro numpy orbax-checkpoint envpool gymnasium mujoco"
+).split()
+
+_SCHEMA: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    "format_version": (int,),
+    "config": (dict,),
+    "arrays": (dict,),
+    "seed": (int, type(None)),
+    "links": (dict,),
+    "versions": (dict,),
+    "commit": (str, type(None)),
+    "command": (str, type(None)),
+    "tensorboard": (bool,),
+}
+
+
+class Run:
+    """A run folder that this process writes; make one with `Run.create` or `Run.open`, use it in a `with`.
+
+    Attributes: `folder`; `config` and `arrays` as given to `create`; `record`, all of `config.json`; `links`,
+    the fingerprints of what went in; `seed`; `metrics`; `checkpoints`. One process at a time holds a run.
+    """
+
+    def __init__(self, folder: Path, record: dict[str, Any], arrays: dict[str, np.ndarray], lock: int) -> None:
+        self.folder = folder
+        self.record = record
+        self.arrays = arrays
+        self.checkpoints = Checkpoints(folder / CHECKPOINTS)
+        self._lock: int | None = lock
+        self.metrics = Metrics(folder, folder / TENSORBOARD if record["tensorboard"] else None)
+
+    config = property(lambda self: self.record["config"], doc="What `create` was given.")
+    seed = property(lambda self: self.record["seed"], doc="The seed of everything random in the run.")
+    links = property(lambda self: self.record["links"], doc="Fingerprints of what went into the run.")
+    policy_folder = property(lambda self: self.folder / POLICY, doc="Where the policy artefact belongs.")
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        seed: int | None = None,
+        links: Mapping[str, str] | None = None,
+        tensorboard: bool = True,
+        overwrite: bool = False,
+    ) -> "Run":
+        """Begin a run in `folder`, which must be absent or empty, or hold a run and `overwrite`.
+
+        Args:
+            config: plain JSON, fully resolved (`parts.describe` gives it together with `arrays`).
+            seed: recorded beside it.
+            links: fingerprints of the data, policy, ... that go in, by role.
+            tensorboard: also write event files, where tensorboardX is installed.
+
+        Raises `JourneymanError` for a folder in use or with foreign content, and a config that is no JSON.
+        """
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
+        _check_target(folder, overwrite)
+        packed = {name: np.asarray(array) for name, array in (arrays or {}).items()}
+        record = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "config": dict(config),
+            "arrays": declare_arrays(packed),
+            "seed": seed,
+            "links": dict(links or {}),
+            "versions": installed_versions(PACKAGES),
+            "commit": _commit(),
+            "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] not in ("", "-c") else None,
+            "tensorboard": tensorboard and has_tensorboard(),
+        }
+        try:
+            data = pretty_json(record)
+        except (TypeError, ValueError) as error:
+            raise JourneymanError(f"`config` must be plain JSON with finite numbers ({error}); convert it.") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(folder)
+        try:
+            _check_target(folder, overwrite)  # again, now that nobody else can begin a run here
+            _clear(folder)
+            write_file(folder / ARRAYS, pack_arrays(packed))
+            write_file(folder / CONFIG, data)
+            return cls(folder, json.loads(data), packed, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """Continue a run. Raises `JourneymanError` for a folder that is none, is damaged, or is in use."""
+        folder = Path(folder)
+        record = read_record(folder)
+        lock = _acquire(folder)
+        try:
+            return cls(folder, record, read_arrays(folder / ARRAYS, record["arrays"]), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    # -- metrics -------------------------------------------------------------------------------------
+
+    def log(self, row: Mapping[str, Any], *, clock: Mapping[str, float] | None = None) -> None:
+        """Append one line to `metrics.jsonl`; `row` has an "iteration", "epoch" or "step" (see"
+        " `Metrics.log`)."""
+        self.metrics.log(row, clock=clock)
+
+    def rewind(self, step: int, *, rows: int | None = None) -> None:
+        """Cut the metrics back to the rows up to `step`, or to the first `rows` of them, at once."""
+        self.metrics.rewind(step, rows=rows)
+
+    # -- checkpoints ---------------------------------------------------------------------------------
+
+    def checkpoint(self, step: int, tree: PyTree, *, meta: Mapping[str, Any] | None = None) -> None:
+        """Make the metrics durable, then save `tree` (see `Checkpoints.save`) and how many rows belong to"
+        " it."""
+        self.metrics.sync()
+        self.checkpoints.save(step, tree, meta={"rows": self.metrics.rows, "user": dict(meta or {})})
+
+    def restore(self, template: PyTree, *, step: int | None = None) -> tuple[int, PyTree, dict[str, Any]]:
+        """Step, tree and meta of the newest checkpoint (or that of `step`); metrics and later checkpoints go.
+
+        The folder is then as it was when that checkpoint was written. Raises `JourneymanError` when there
+        is no complete checkpoint, or one that does not fit `template` (see `Checkpoints.restore`).
+        """
+        found = self.checkpoints.existing(step)
+        tree, meta = self.checkpoints.restore(template, found)
+        self.rewind(found, rows=meta["rows"])
+        self.checkpoints.drop_after(found)
+        return found, tree, meta["user"]
+
+    def changed_versions(self) -> list[str]:
+        """What is installed now in another version than when the run began, as `name old → new`."""
+        now = installed_versions(PACKAGES)
+        then = self.record["versions"]
+        return [f"{name} {then.get(name)} → {now[name]}" for name in PACKAGES if then.get(name) != now[name]]
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Flush everything and let another process have the folder."""
+        self.metrics.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """`config.json` of a run, checked; needs no lock, so a run can be read while it goes on."""
+    folder = Path(folder)
+    if not (folder / CONFIG).exists():
+        raise JourneymanError(f"'{folder}' is not a run: it has no {CONFIG}; give the folder of a run.")
+    where = f"'{folder / CONFIG}'"
+    record = parse_json(read_file(folder / CONFIG, MAX_JSON_BYTES), where)
+    check_version(record, FORMAT, FORMAT_VERSION, where)
+    check_keys(record, _SCHEMA, where)
+    return record
+
+
+def check_links(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuse to mix: every fingerprint in `expected` must stand in `found` under the same role."""
+    refuse(
+        [
+            f"The {role} does not belong here: {want} is expected and {found.get(role, 'none')} was found;"
+            f" use the {role}"
+            " that this was made from, or start anew."
+            for role, want in expected.items()
+            if found.get(role) != want
+        ]
+    )
+
+
+# -- inside ---------------------------------------------------------------------------------------------
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    # a process that died before config.json was complete has not begun a run
+    if not {name for name in names if not name.startswith(f".{CONFIG}.tmp-")} - {LOCK, ARRAYS}:
+        return
+    if CONFIG not in names:
+        raise JourneymanError(
+            f"'{folder}' is not empty and holds no run ('{min(names)}' lies there), so it is not touched;"
+            " choose another"
+            " folder."
+        )
+    if not overwrite:
+        raise JourneymanError(
+            f"'{folder}' holds a run already and nothing is ever overwritten unasked; continue it with"
+            " `journeyman resume`,"
+            " choose another folder, or pass overwrite."
+        )
+    try:
+        ours = json.loads((folder / CONFIG).read_bytes()).get("format") == FORMAT
+    except (ValueError, AttributeError, OSError):
+        ours = False
+    if not ours:
+        raise JourneymanError(
+            f"'{folder}' has a {CONFIG} that no journeyman run wrote, so it is not overwritten; choose another folder."
+        )
+
+
+def _clear(folder: Path) -> None:
+    for name in WRITTEN:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _acquire(folder: Path) -> int:
+    """Hold the run until the returned descriptor is closed or this process is gone, however it goes."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return descriptor
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise JourneymanError(
+            f"'{folder}' is being written by process {holder or 'unknown'}; wait for it, stop it, or choose"
+            " another folder."
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this package runs from; `None` for an installed one."""
+    git = Path(__file__).resolve().parents[3] / ".git"  # of a checkout, where the package lies in src/
+    try:
+        if git.is_file():  # a worktree or a submodule
+            git = (git.parent / git.read_text().removeprefix("gitdir:").strip()).resolve()
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref:"):
+            return head
+        name = head.removeprefix("ref:").strip()
+        shared = git / (git / "commondir").read_text().strip() if (git / "commondir").exists() else git
+        if (shared / name).exists():
+            return (shared / name).read_text().strip()
+        packed = (line.split() for line in (shared / "packed-refs").read_text().splitlines())
+        return next((fields[0] for fields in packed if fields[-1:] == [name]), None)
+    except OSError:
+        return None

@@ -1,0 +1,173 @@
+"""Which data is good: `Episodes` → one weight a step."""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from journeyman.episodes import Episodes
+from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.policies import Encoder
+from journeyman.weights._advantages import advantages, full_returns
+from journeyman.weights._baselines import AbstractBaseline, NetworkBaseline, NoBaseline, Regress
+
+_WILLIAMS = """@article{williams1992simple,
+  title={Simple statistical gradient-following algorithms for connectionist reinforcement learning},
+  author={Williams, Ronald J.}, journal={Machine Learning}, volume={8}, pages={229--256}, year={1992}}"""
+
+
+class Weighed(NamedTuple):
+    """The weights, what the baseline should regress on, and quantities to log."""
+
+    weight: Float[Array, "*batch time"]
+    target: Float[Array, "*batch time"]
+    metrics: dict[str, Array]
+
+
+class AbstractWeight(AbstractPart):
+    """w(episodes): a number for every step, 0 on invalid ones. `init → state`, call, `fit(state, …) → state`."""
+
+    @abc.abstractmethod
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        """The weight of every step."""
+
+    def init(self, encoder: Encoder, key: Array) -> PyTree:
+        """The state before any data (`()` for a weight that learns nothing)."""
+        return ()
+
+    def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
+        """Learn from the batch and the `target` it was weighed with, after the policy has stepped on it."""
+        return state
+
+    @property
+    def learns(self) -> bool:
+        """Whether `fit` does anything, so that a first batch must go to it before the policy may step."""
+        return False
+
+
+class Uniform(AbstractWeight):
+    """w = 1 on every valid step: cloning, forward KL to the demonstrations."""
+
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        """One for each valid step."""
+        weight = jnp.asarray(episodes.valid, jnp.result_type(float))
+        return Weighed(weight, jnp.zeros_like(weight), {})
+
+
+class Return(AbstractWeight):
+    """w_t = Σ_k γ^k r_k of the whole episode: REINFORCE in its first form (Williams 1992)."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
+    citation: ClassVar[str] = _WILLIAMS
+
+    discount: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self) -> None:
+        _check_discount(self.discount)
+
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        """The episode's return, at each of its steps."""
+        weight = full_returns(episodes, discount=self.discount)
+        return Weighed(weight, weight, {})
+
+
+class RewardToGo(AbstractWeight):
+    """w_t = γ^{m t} Σ_{k≥t} γ^{k−t} r_k: what an action cannot have caused is left out.
+
+    m = 1 with `discounted_states`, the exact gradient of the discounted objective; m = 0 (usual in practice) weighs
+    the states of all times alike.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
+    citation: ClassVar[str] = _WILLIAMS
+
+    discount: float = eqx.field(static=True, default=1.0)
+    discounted_states: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        _check_discount(self.discount)
+
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        """The reward-to-go; what follows the end of the recording counts as 0."""
+        weight = episodes.discounted_returns(self.discount)
+        return Weighed(_discount_states(weight, episodes, self.discount, self.discounted_states), weight, {})
+
+
+class Advantage(AbstractWeight):
+    """w_t = γ^{m t} A_t, with A from `advantages` and the baseline b.
+
+    `lambda_` = 1 recovers the reward-to-go minus b (Monte Carlo), smaller values trade variance for the bias of b.
+    `standardize` subtracts the batch's mean and divides by its deviation (not its variance). `discounted_states`
+    as in `RewardToGo`. Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
+    citation: ClassVar[str] = """@inproceedings{schulman2016high,
+  title={High-dimensional continuous control using generalized advantage estimation},
+  author={Schulman, John and Moritz, Philipp and Levine, Sergey and Jordan, Michael and Abbeel, Pieter},
+  booktitle={International Conference on Learning Representations}, year={2016}}"""
+
+    discount: float = eqx.field(static=True, default=0.99)
+    lambda_: float = eqx.field(static=True, default=1.0)
+    baseline: AbstractBaseline = NetworkBaseline()
+    standardize: bool = eqx.field(static=True, default=True)
+    discounted_states: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        _check_discount(self.discount)
+        if not 0 <= self.lambda_ <= 1:
+            raise JourneymanError(f"λ must lie in [0, 1], not {self.lambda_}: it weighs temporal differences.")
+
+    def requires(self) -> frozenset[str]:
+        """λ < 1 bootstraps from a value."""
+        return self.needs | (frozenset({"value baseline"}) if self.lambda_ < 1 else frozenset())
+
+    def init(self, encoder: Encoder, key: Array) -> PyTree:
+        """The baseline's state."""
+        return self.baseline.init(encoder, key)
+
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        """The advantage of every step, and V + A as the regression's target."""
+        like = jnp.zeros((*episodes.batch_shape, episodes.valid.shape[-1] + 1))
+        value = self.baseline.value(state, episodes.observation, like)
+        advantage = advantages(episodes, value, discount=self.discount, lambda_=self.lambda_)
+        valid = jnp.asarray(episodes.valid, value.dtype)
+        target = (advantage + value[..., :-1]) * valid
+        n = jnp.maximum(valid.sum(), 1)
+        mean = advantage.sum() / n
+        deviation = jnp.sqrt(jnp.square((advantage - mean) * valid).sum() / n)
+        error = jnp.square(advantage).sum()
+        spread = jnp.square((target - target.sum() / n) * valid).sum()
+        metrics = {
+            "advantage_mean": mean,
+            "advantage_deviation": deviation,
+            "explained_variance": 1 - error / jnp.maximum(spread, 1e-12),
+        }
+        if self.standardize:
+            # A batch of equal advantages has nothing to say: its weights are 0, not 0/0.
+            advantage = (advantage - mean) * valid / jnp.maximum(deviation, 1e-8)
+        return Weighed(
+            _discount_states(advantage, episodes, self.discount, self.discounted_states), target, metrics
+        )
+
+    def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
+        """Fit the baseline to V + A, computed with the baseline as it was while weighing."""
+        return self.baseline.fit(state, episodes, target, key, regress)
+
+    @property
+    def learns(self) -> bool:
+        """All baselines but none."""
+        return not isinstance(self.baseline, NoBaseline)
+
+
+def _check_discount(discount: Any) -> None:
+    if not 0 < discount <= 1:
+        raise JourneymanError(f"The discount must lie in (0, 1], not {discount}; 0.99 looks about 100 steps ahead.")
+
+
+def _discount_states(weight: Array, episodes: Episodes, discount: float, apply: bool) -> Array:
+    if not apply:
+        return weight
+    return weight * jnp.power(jnp.asarray(discount, weight.dtype), jnp.asarray(episodes.elapsed, weight.dtype))

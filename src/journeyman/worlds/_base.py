@@ -1,0 +1,132 @@
+"""What can be acted in. Two kinds: pure (a JAX program) and host (a simulator stepped in batches)."""
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.worlds._spaces import AbstractSpace, Discrete
+
+
+class _Direct:
+    """Binds to the instance and no more; Equinox makes each binding a pytree, which costs 40 µs a step."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.function if instance is None else functools.partial(self.function, instance)
+
+
+def direct(method: Callable[..., Any]) -> Any:
+    """Mark a host world's `step` as a plain method: a bound simulator has no use as a pytree."""
+    return _Direct(method)
+
+
+class Outcome(NamedTuple):
+    """What one step gave, apart from the new observation."""
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+
+class HostStep(NamedTuple):
+    """What a batch of simulators answered; every leaf leads with `(num_envs,)`."""
+
+    observation: PyTree
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+class AbstractWorld(AbstractPart):
+    """Something to act in. `num_envs` copies run side by side; `seed` decides everything random in them.
+
+    `name` is what `journeyman.world(name)` takes to build it again (empty where that is impossible);
+    `horizon` is the time limit in steps, `None` where there is none. Actions are clipped to the action box by
+    the world; the log-probability always belongs to the unclipped action.
+    """
+
+    name: eqx.AbstractVar[str]
+    num_envs: eqx.AbstractVar[int]
+    seed: eqx.AbstractVar[int]
+    horizon: eqx.AbstractVar[int | None]
+    observation_space: eqx.AbstractVar[Any]
+    action_space: eqx.AbstractVar[AbstractSpace]
+
+    @abc.abstractmethod
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "AbstractWorld":
+        """The same world afresh, from another seed: a function of its arguments alone."""
+
+    def config(self) -> dict[str, Any]:
+        """`name`, `num_envs`, `seed` and `options`, as `journeyman.world` takes them and JSON keeps them."""
+        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": {}}
+
+    def single(self, render_mode: str | None = None) -> Any:
+        """One fresh `gymnasium.Env` with this world's physics, for pictures and replays.
+
+        Raises `JourneymanError` where there is none.
+        """
+        del render_mode
+        raise JourneymanError(
+            f"{type(self).__name__} '{self.name}' has no Gymnasium environment of its own, so it can neither be"
+            " pictured nor put into a recorded state; use a world that gives 'frames' or 'settable state'."
+        )
+
+
+class AbstractPureWorld(AbstractWorld):
+    """A world that is a JAX program for one environment; `vmap` makes many."""
+
+    @abc.abstractmethod
+    def reset(self, key: Array) -> PyTree:
+        """A fresh start state: every call with a fresh key is a true reset."""
+
+    @abc.abstractmethod
+    def step(self, state: PyTree, action: Array, key: Array) -> tuple[PyTree, Outcome]:
+        """The successor state and what the step gave."""
+
+    @abc.abstractmethod
+    def observe(self, state: PyTree) -> PyTree:
+        """What the policy sees of `state`."""
+
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "AbstractPureWorld":
+        """The same dynamics with another seed and width."""
+        width = self.num_envs if num_envs is None else num_envs
+        return eqx.tree_at(lambda w: (w.seed, w.num_envs), self, (seed, width))
+
+
+class AbstractHostWorld(AbstractWorld):
+    """A batch of simulators on the host, with next-step autoreset.
+
+    After a step that ends an episode in one environment, the next `step` ignores that environment's action,
+    gives reward 0 and no flags, and answers with the first observation of the next episode.
+    """
+
+    @abc.abstractmethod
+    def reset(self) -> PyTree:
+        """The first observations, `(num_envs, ...)` float32 (integers stay integers). Call it once."""
+
+    @abc.abstractmethod
+    def step(self, action: np.ndarray) -> HostStep:
+        """Act in every environment at once; `action` is clipped to the box here."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let the simulators go."""
+
+
+def zeros_like_space(space: Any, *lead: int) -> PyTree:
+    """An observation or action of zeros with leading axes `lead`, for shapes and first compilations."""
+
+    def one(item: AbstractSpace) -> np.ndarray:
+        return np.zeros((*lead, *item.shape), np.int32 if isinstance(item, Discrete) else np.float32)
+
+    return jax.tree.map(one, space, is_leaf=lambda item: isinstance(item, AbstractSpace))

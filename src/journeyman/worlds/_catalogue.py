@@ -1,0 +1,112 @@
+"""From a name to a world."""
+
+import fnmatch
+import importlib.util
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from journeyman.parts import JourneymanError, did_you_mean, refuse
+from journeyman.worlds._base import AbstractWorld
+from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
+from journeyman.worlds._geometric_chain import GeometricChain
+from journeyman.worlds._gymnasium import GymnasiumWorld
+from journeyman.worlds._linear_quadratic import LinearQuadratic
+from journeyman.worlds._seeds import environment_seeds
+from journeyman.worlds._single import gymnasium_ids, registered
+
+_PURE: dict[str, type] = {"LinearQuadratic": LinearQuadratic, "GeometricChain": GeometricChain}
+_ADAPTORS: dict[str, Callable[..., AbstractWorld]] = {
+    "envpool": EnvPoolWorld,
+    "gymnasium": GymnasiumWorld.make,
+}
+
+
+def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> AbstractWorld:
+    """The world called `name`, `num_envs` times side by side; `seed` decides everything random in it.
+
+    `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
+    Gymnasium's. `LinearQuadratic` and `GeometricChain` are exact worlds of our own. `gymnasium:package/ID` imports
+    the package first, so that it can register. `options` are the simulator's or the world's own.
+
+    Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
+    installs it) and an option that the world does not take.
+    """
+    environment_seeds(seed, num_envs)  # refuses what cannot be
+    if name in _PURE:
+        return _pure(name, num_envs, seed, options)
+    prefix, _, id = name.partition(":")
+    if id and prefix in _ADAPTORS:
+        return _ADAPTORS[prefix](id, num_envs=num_envs, seed=seed, **options)
+    if _has("envpool") and name in envpool_ids():
+        return EnvPoolWorld(name, num_envs=num_envs, seed=seed, **options)
+    if _has("gymnasium") and (":" not in name or prefix.isidentifier()) and _registered(name):
+        return GymnasiumWorld.make(name, num_envs=num_envs, seed=seed, **options)
+    known = [known for known, _ in list_worlds()]
+    if not (_has("envpool") or _has("gymnasium")):
+        raise JourneymanError(
+            f"'{name}' needs a simulator, and neither EnvPool nor Gymnasium is installed; install one with:"
+            ' pip install "journeyman[envpool]"'
+        )
+    raise JourneymanError(
+        f"There is no world '{name}'.{did_you_mean(name, known)} `journeyman worlds` lists the {len(known)} there are."
+    )
+
+
+def world_config(world: AbstractWorld) -> dict[str, Any]:
+    """`name`, `num_envs`, `seed` and `options`: `world(**...)` of these builds it again, and JSON keeps them.
+
+        c = world_config(w); same = world(c["name"], num_envs=c["num_envs"], seed=c["seed"], **c["options"])
+
+    Raises `JourneymanError` for a world that was handed in and has no name.
+    """
+    config = world.config()
+    if not config["name"]:
+        raise JourneymanError(
+            f"This {type(world).__name__} was handed in and has no name, so it cannot be written down and built again;"
+            " register its environment with Gymnasium and use journeyman.world('gymnasium:...')."
+        )
+    return config
+
+
+def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
+    """`(name, kind)` of every world whose name contains `pattern`, ignoring case; `*` and `?` match as in a shell.
+
+    The kind is `exact`, `envpool` or `gymnasium`; each name is what `world` takes. Only what is installed is listed;
+    packages that register with Gymnasium when imported appear once they have been.
+    """
+    found = [(name, "exact") for name in _PURE]
+    pooled = envpool_ids() if _has("envpool") else []
+    found += [(id, "envpool") for id in pooled]
+    taken = set(pooled)
+    if _has("gymnasium"):
+        found += [(f"gymnasium:{id}" if id in taken else id, "gymnasium") for id in gymnasium_ids()]
+    glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    return [(name, kind) for name, kind in found if fnmatch.fnmatch(name.lower(), glob.lower())]
+
+
+def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> AbstractWorld:
+    cls = _PURE[name]
+    known = set(inspect.signature(cls).parameters) - {"num_envs", "seed"}
+    refuse(
+        [
+            f"'{name}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
+            for key in options
+            if key not in known
+        ]
+    )
+    return cls(num_envs=num_envs, seed=seed, **options)
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _registered(name: str) -> bool:
+    """Whether Gymnasium knows the bare `name`; a missing package is worth its own sentence only after a '/'."""
+    try:
+        return registered(name) is not None
+    except JourneymanError:
+        if "/" in name:
+            raise
+        return False

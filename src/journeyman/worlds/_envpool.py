@@ -1,0 +1,160 @@
+"""EnvPool: many simulators in C++ threads, stepped together."""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import PyTree
+
+from journeyman.parts import JourneymanError, did_you_mean, refuse, require
+from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
+from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
+from journeyman.worlds._seeds import environment_seeds
+from journeyman.worlds._single import make_single, single_gives
+
+# What the world itself decides; an option of this name would break a promise of the interface.
+_OURS = frozenset("num_envs batch_size seed env_seed max_num_players base_path gym_reset_return_info".split())
+_ENDLESS = 10**9
+# EnvPool's own options that its sister in Gymnasium does not know.
+_ENVPOOL_ONLY = frozenset("num_threads thread_affinity_offset frame_stack gymnasium_v5_render_camera".split())
+
+
+class EnvPoolWorld(AbstractHostWorld):
+    """The EnvPool task `id`, `num_envs` times; `options` are EnvPool's own (`max_episode_steps`, `num_threads` …).
+
+    Each environment has a seed of its own, derived from `seed` (`environment_seeds`). The number of threads never
+    changes the stream. An episode that terminates on the very step of the time limit is reported by EnvPool as
+    truncated alone. Pictures and replays use Gymnasium's environment of the same id, where there is one.
+
+    Raises `JourneymanError` for an unknown id or option, and for a space that has no counterpart here.
+    """
+
+    citation: ClassVar[str] = """@inproceedings{weng2022envpool,
+  title = {{EnvPool}: A Highly Parallel Reinforcement Learning Environment Execution Engine},
+  author = {Weng, Jiayi and Lin, Min and Huang, Shengyi and Liu, Bo and Makoviichuk, Denys and Makoviychuk, Viktor
+    and Liu, Zichen and Song, Yufan and Luo, Ting and Jiang, Yukun and Xu, Zhongwen and Yan, Shuicheng},
+  booktitle = {Advances in Neural Information Processing Systems (Datasets and Benchmarks)},
+  year = {2022},
+}"""
+    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
+
+    id: str
+    num_envs: int
+    seed: int
+    options: dict[str, Any]
+    horizon: int | None
+    observation_space: Any
+    action_space: Any
+    simulator: Any = eqx.field(repr=False)
+    read: Callable[[Any], PyTree] = eqx.field(repr=False)
+    clip: ActionBuffer = eqx.field(repr=False)
+    ended: np.ndarray = eqx.field(repr=False)
+
+    def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
+        self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
+        seeds = environment_seeds(seed, num_envs)
+        spec, self.simulator = _make(id, num_envs, seeds, options)
+        limit = spec.config.max_episode_steps if "max_episode_steps" in spec.config._fields else None
+        self.horizon = int(limit) if limit is not None and 0 < limit < _ENDLESS else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # EnvPool's bounds lose precision; it keeps the spaces from here on
+            self.observation_space = space_from_gymnasium(self.simulator.observation_space, f"observation of '{id}'")
+            self.action_space = space_from_gymnasium(self.simulator.action_space, f"action of '{id}'")
+        self.read = observation_reader(self.observation_space, copy=False)  # EnvPool never writes to it again
+        self.clip = ActionBuffer(self.action_space, num_envs, spec.action_array_spec["action"].dtype)
+        self.ended = np.zeros(num_envs, bool)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """`envpool:` and the id."""
+        return f"envpool:{self.id}"
+
+    def provides(self) -> frozenset[str]:
+        """A world and rewards; frames and a settable state where Gymnasium has the same environment."""
+        return self.gives | single_gives(self.id)
+
+    def reset(self) -> PyTree:
+        """The first observations."""
+        self.ended[...] = False
+        observation, _ = self.simulator.reset()
+        return self.read(observation)
+
+    @direct
+    def step(self, action: np.ndarray) -> HostStep:
+        """One step of every environment."""
+        observation, reward, terminated, truncated, _ = self.simulator.step(self.clip(action))
+        if self.ended.any():  # DeepMind Control and Meta-World pay on the reset step
+            reward = np.where(self.ended, reward.dtype.type(0), reward)
+            terminated, truncated = terminated & ~self.ended, truncated & ~self.ended
+        np.logical_or(terminated, truncated, out=self.ended)
+        return HostStep(self.read(observation), reward.astype(np.float32, copy=False), terminated, truncated)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.simulator.close()
+
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "EnvPoolWorld":
+        """The same task afresh."""
+        width = self.num_envs if num_envs is None else num_envs
+        return EnvPoolWorld(self.id, num_envs=width, seed=seed, **self.options)
+
+    def config(self) -> dict[str, Any]:
+        """What `journeyman.world` takes."""
+        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": dict(self.options)}
+
+    def single(self, render_mode: str | None = None) -> Any:
+        """Gymnasium's environment of this id, with the options that both know."""
+        shared = {key: value for key, value in self.options.items() if key not in _ENVPOOL_ONLY}
+        return make_single(self.id, shared, render_mode)
+
+
+def envpool_ids() -> list[str]:
+    """Every id EnvPool knows. Raises `JourneymanError` with the install line where EnvPool is missing."""
+    return list(require("envpool", extra="envpool").list_all_envs())
+
+
+def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
+    envpool = require("envpool", extra="envpool")
+    known = envpool_ids()
+    if id not in known:
+        raise JourneymanError(
+            f"EnvPool has no world '{id}'.{did_you_mean(id, known)} `journeyman worlds` lists what there is."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            spec = envpool.make_spec(id)
+            _check_options(id, options, {k: v for k, v in spec.config._asdict().items() if k not in _OURS})
+            threads = {"num_threads": min(num_envs, os.cpu_count() or 1)}
+            made = {**threads, **options}
+            simulator = envpool.make_gymnasium(id, num_envs=num_envs, env_seed=seeds, **made)
+        except JourneymanError:
+            raise
+        except Exception as error:  # EnvPool raises whatever its C++ or a missing system library raises
+            raise JourneymanError(
+                f"EnvPool cannot make '{id}' with options {options}: {str(error).splitlines()[0]} Mend the options"
+                " or what it misses, or choose another world."
+            ) from error
+    keys = set(simulator.spec.action_array_spec) - {"env_id", "players.env_id"}
+    if keys != {"action"}:
+        raise JourneymanError(
+            f"'{id}' takes the actions {sorted(keys)}, and only worlds with a single 'action' are supported."
+        )
+    return simulator.spec, simulator
+
+
+def _check_options(id: str, options: dict[str, Any], known: dict[str, Any]) -> None:
+    found = [
+        f"'{id}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
+        for key in options
+        if key not in known
+    ]
+    for key, value in options.items():
+        wanted = type(known.get(key))
+        fits = isinstance(value, (int, float) if wanted is float else wanted)
+        if wanted in (int, float, str, bool) and not fits:
+            found.append(f"The option '{key}' of '{id}' is {value!r}, but it takes a {wanted.__name__}.")
+    refuse(found)

@@ -1,0 +1,206 @@
+"""Gymnasium: anyone's environment, as a vector environment that says how it resets itself."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import PyTree
+
+from journeyman.parts import JourneymanError, did_you_mean, require
+from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
+from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
+from journeyman.worlds._seeds import environment_seeds
+from journeyman.worlds._single import cannot_make, gymnasium_ids, make_single, registered
+from journeyman.worlds._states import settable
+
+
+class GymnasiumWorld(AbstractHostWorld):
+    """A `gymnasium.vector.VectorEnv`: `GymnasiumWorld.make("Hopper-v5")`, or your own by `from_vector_env`.
+
+    Environment i is reset with the i-th of `environment_seeds(seed, num_envs)`. How the vector environment resets
+    itself is read from `metadata["autoreset_mode"]`: `NEXT_STEP` is used as it is, `DISABLED` through
+    `reset(options={"reset_mask": ended})`; `SAME_STEP` and an undeclared mode are refused.
+    """
+
+    citation: ClassVar[str] = """@misc{towers2024gymnasium,
+  title = {Gymnasium: A Standard Interface for Reinforcement Learning Environments},
+  author = {Towers, Mark and Kwiatkowski, Ariel and Terry, Jordan and Balis, John U. and De Cola, Gianluca and
+    Deleu, Tristan and Goul{\\~a}o, Manuel and Kallinteris, Andreas and Krimmel, Markus and KG, Arjun and others},
+  year = {2024},
+  eprint = {2407.17032},
+  archivePrefix = {arXiv},
+}"""
+    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
+
+    id: str
+    num_envs: int
+    seed: int
+    options: dict[str, Any]
+    horizon: int | None
+    observation_space: Any
+    action_space: Any
+    capabilities: frozenset[str]
+    by_hand: bool  # whether this adaptor resets what has ended, because the simulator does not
+    rebuild: Callable[[int], Any] | None = eqx.field(repr=False)
+    simulator: Any = eqx.field(repr=False)
+    read: Callable[[Any], PyTree] = eqx.field(repr=False)
+    clip: ActionBuffer = eqx.field(repr=False)
+    ended: np.ndarray = eqx.field(repr=False)
+
+    def __init__(
+        self,
+        simulator: Any,
+        *,
+        id: str = "",
+        seed: int = 0,
+        options: dict[str, Any] | None = None,
+        horizon: int | None = None,
+        capabilities: frozenset[str] = frozenset(),
+        rebuild: Callable[[int], Any] | None = None,
+    ):
+        what = f"'{id}'" if id else type(simulator).__name__
+        self.by_hand = _resets_by_hand(simulator, what)
+        self.id, self.num_envs, self.seed = id, int(simulator.num_envs), seed
+        self.options, self.horizon = options or {}, horizon
+        self.capabilities, self.rebuild, self.simulator = capabilities, rebuild, simulator
+        self.observation_space = space_from_gymnasium(simulator.single_observation_space, f"observation of {what}")
+        self.action_space = space_from_gymnasium(simulator.single_action_space, f"action of {what}")
+        self.read = observation_reader(self.observation_space, copy=True)
+        self.clip = ActionBuffer(self.action_space, self.num_envs, simulator.single_action_space.dtype)
+        self.ended = np.zeros(self.num_envs, bool)
+
+    @classmethod
+    def make(cls, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> "GymnasiumWorld":
+        """The registered environment `id`, `num_envs` times; what `journeyman.world("gymnasium:ID")` calls.
+
+        `options` go to `gymnasium.make` (`max_episode_steps` …); `vectorization="async"` gives each environment a
+        process of its own. Raises `JourneymanError` for an unknown id, a missing package or a refused option.
+        """
+        environment_seeds(seed, num_envs)  # refuses what cannot be, before anything is built
+        entry = registered(id)
+        if entry is None:
+            raise JourneymanError(
+                f"Gymnasium has no world '{id}'.{did_you_mean(id, gymnasium_ids())} `journeyman worlds` lists what"
+                " there is."
+            )
+        plain = {key: value for key, value in options.items() if key != "vectorization"}
+        probe = make_single(id, plain)  # says in one sentence what a vector of them would say in a page
+        capabilities = settable(probe)
+        if "rgb_array" in (probe.metadata or {}).get("render_modes", []):
+            capabilities |= {"frames"}
+        probe.close()
+        simulator = _make_vector(id, num_envs, options.get("vectorization", "sync"), plain)
+        horizon = options.get("max_episode_steps", entry.max_episode_steps)
+        return cls(simulator, id=id, seed=seed, options=options, horizon=horizon, capabilities=capabilities)
+
+    @classmethod
+    def from_vector_env(
+        cls,
+        env: Any,
+        *,
+        seed: int = 0,
+        horizon: int | None = None,
+        rebuild: Callable[[int], Any] | None = None,
+    ) -> "GymnasiumWorld":
+        """Your own `gymnasium.vector.VectorEnv` as a world.
+
+        `horizon` is its time limit in steps, read from `env.spec` if left out; `rebuild(num_envs)` makes another
+        one like it, which evaluation and resuming need. Raises `JourneymanError` where the autoreset mode is
+        undeclared or `SAME_STEP`, and for a space that has no counterpart here.
+        """
+        limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
+        return cls(env, seed=seed, horizon=limit if horizon is None else horizon, rebuild=rebuild)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """`gymnasium:` and the id; empty for a vector environment that was handed in."""
+        return f"gymnasium:{self.id}" if self.id else ""
+
+    def provides(self) -> frozenset[str]:
+        """A world and rewards, and what was found when it was built."""
+        return self.gives | self.capabilities
+
+    def reset(self) -> PyTree:
+        """The first observations."""
+        self.ended[...] = False
+        observation, _ = self.simulator.reset(seed=environment_seeds(self.seed, self.num_envs))
+        return self.read(observation)
+
+    @direct
+    def step(self, action: np.ndarray) -> HostStep:
+        """One step of every environment."""
+        action = self.clip(action)
+        fresh = self.ended.copy()
+        again = self.by_hand and fresh.any()
+        if again:  # stepping an ended environment is undefined, so it is reset once to step, once more to begin
+            self.simulator.reset(options={"reset_mask": fresh.copy()})
+        observation, reward, terminated, truncated, _ = self.simulator.step(action)
+        if again:
+            observation, _ = self.simulator.reset(options={"reset_mask": fresh.copy()})
+        reward = np.where(fresh, 0, reward).astype(np.float32)
+        terminated = np.asarray(terminated, bool) & ~fresh
+        truncated = np.asarray(truncated, bool) & ~fresh
+        np.logical_or(terminated, truncated, out=self.ended)
+        return HostStep(self.read(observation), reward, terminated, truncated)
+
+    def close(self) -> None:
+        """Close every environment."""
+        self.simulator.close()
+
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "GymnasiumWorld":
+        """The same world afresh. Raises `JourneymanError` for a handed-in one without `rebuild`."""
+        width = self.num_envs if num_envs is None else num_envs
+        if self.id:
+            return GymnasiumWorld.make(self.id, num_envs=width, seed=seed, **self.options)
+        if self.rebuild is None:
+            raise JourneymanError(
+                f"This world wraps a {type(self.simulator).__name__} that was handed in, so it cannot be made afresh;"
+                " give from_vector_env(env, rebuild=lambda num_envs: ...) to evaluate or resume with it."
+            )
+        env = self.rebuild(width)
+        return GymnasiumWorld.from_vector_env(env, seed=seed, horizon=self.horizon, rebuild=self.rebuild)
+
+    def config(self) -> dict[str, Any]:
+        """What `journeyman.world` takes."""
+        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": dict(self.options)}
+
+    def single(self, render_mode: str | None = None) -> Any:
+        """One fresh environment of the same id and options."""
+        if not self.id:
+            return super().single(render_mode)
+        plain = {key: value for key, value in self.options.items() if key != "vectorization"}
+        return make_single(self.id, plain, render_mode)
+
+
+def _make_vector(id: str, num_envs: int, mode: str, options: dict[str, Any]) -> Any:
+    gymnasium = require("gymnasium", extra="gymnasium")
+    if mode not in ("sync", "async"):
+        raise JourneymanError(f"'vectorization' is '{mode}', but it can be 'sync' or 'async' only; choose one of them.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            plain = id.split(":", 1)[-1]
+            return gymnasium.make_vec(
+                plain, num_envs=num_envs, vectorization_mode=mode, disable_env_checker=True, **options
+            )
+        except (TypeError, ValueError, ImportError, gymnasium.error.Error) as error:
+            raise JourneymanError(cannot_make(id, options, error)) from error
+
+
+def _resets_by_hand(simulator: Any, what: str) -> bool:
+    """Whether `simulator` leaves resets to the caller; refuses what cannot be turned into our streams."""
+    mode = (getattr(simulator, "metadata", None) or {}).get("autoreset_mode")
+    label = str(getattr(mode, "name", mode)).upper()
+    if label in ("NEXT_STEP", "DISABLED"):
+        return label == "DISABLED"
+    if label in ("SAME_STEP",):
+        raise JourneymanError(
+            f"{what} resets in the same step (SAME_STEP), so the last observation of an episode and the first of the"
+            " next collide in one place; make it with autoreset_mode=AutoresetMode.NEXT_STEP."
+        )
+    raise JourneymanError(
+        f'{what} does not declare how it resets: metadata["autoreset_mode"] is {mode!r}, and guessing would corrupt'
+        " every episode's end; set it to AutoresetMode.NEXT_STEP or AutoresetMode.DISABLED, whichever is true."
+    )

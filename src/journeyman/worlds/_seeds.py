@@ -1,0 +1,24 @@
+"""One seed for a world, a seed for each of its environments."""
+
+import numpy as np
+
+from journeyman.parts import JourneymanError
+
+
+def environment_seeds(seed: int, num_envs: int) -> list[int]:
+    """`num_envs` different seeds in [0, 2³¹) from `seed`, the same first ones for every `num_envs`.
+
+    They come from `numpy.random.SeedSequence`, so worlds of seed s and s+1 share no environment; `seed + i`, the
+    usual choice, makes them share all but one. Raises `JourneymanError` for a negative seed or no environments.
+    """
+    if seed < 0 or num_envs < 1:
+        raise JourneymanError(
+            f"A world needs a seed of 0 or more and at least one environment, not seed={seed} and num_envs={num_envs}."
+        )
+    found: dict[int, None] = {}
+    width = num_envs
+    while len(found) < num_envs:  # two equal draws are rare: then draw further
+        words = np.random.SeedSequence(seed).generate_state(width)
+        found = dict.fromkeys(int(word) & 0x7FFFFFFF for word in words)
+        width += 8
+    return list(found)[:num_envs]

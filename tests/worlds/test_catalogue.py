@@ -1,0 +1,88 @@
+"""Names: which simulator answers to them, and what is said when none does."""
+
+import builtins
+import importlib.util
+import sys
+
+import pytest
+
+from journeyman.parts import JourneymanError
+from journeyman.worlds import EnvPoolWorld, GymnasiumWorld, LinearQuadratic, list_worlds, world, world_config
+
+pytest.importorskip("envpool")
+
+
+def test_a_bare_id_is_envpool_s_where_it_has_it_and_a_prefix_chooses():
+    assert isinstance(world("CartPole-v1", num_envs=1), EnvPoolWorld)
+    assert isinstance(world("envpool:CartPole-v1", num_envs=1), EnvPoolWorld)
+    assert isinstance(world("gymnasium:CartPole-v1", num_envs=1), GymnasiumWorld)
+    assert isinstance(world("LinearQuadratic"), LinearQuadratic)
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "gymnasium:CartPole-v1", "LinearQuadratic", "GeometricChain"])
+def test_every_name_rebuilds_its_world(name):
+    made = world(name, num_envs=2, seed=5)
+    config = world_config(made)
+    again = world(config["name"], num_envs=config["num_envs"], seed=config["seed"], **config["options"])
+    assert world_config(again) == config
+    assert type(again) is type(made)
+    assert (again.num_envs, again.seed) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Hoper-v5", "Did you mean 'Hopper-v5'"),
+        ("LinearQuadrat", "Did you mean 'LinearQuadratic'"),
+        ("envpool:Hoper-v5", "EnvPool has no world 'Hoper-v5'. Did you mean 'Hopper-v5'"),
+        ("gymnasium:Hoper-v5", "Gymnasium has no world 'Hoper-v5'. Did you mean 'Hopper-v5'"),
+        ("gymnasium:no_such_package/Thing-v0", "pip install no-such-package"),
+        ("a:b:c", "There is no world 'a:b:c'"),
+    ],
+)
+def test_an_unknown_name_is_one_sentence(name, said):
+    with pytest.raises(JourneymanError, match=said) as caught:
+        world(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_and_widths_that_cannot_be_are_refused():
+    with pytest.raises(JourneymanError, match="seed=-1 and num_envs=64"):
+        world("LinearQuadratic", seed=-1)
+    with pytest.raises(JourneymanError, match="num_envs=0"):
+        world("Hopper-v5", num_envs=0)
+
+
+def test_options_of_our_own_worlds_are_checked():
+    with pytest.raises(JourneymanError, match=r"no option 'dynamic'\. Did you mean 'dynamics'"):
+        world("LinearQuadratic", dynamic=2.0)
+
+
+def test_the_list_holds_names_that_can_be_taken():
+    everything = dict(list_worlds())
+    assert everything["Hopper-v5"] == "envpool"
+    assert everything["gymnasium:Hopper-v5"] == "gymnasium"
+    assert everything["LinearQuadratic"] == "exact"
+    assert len(everything) == len(list_worlds()) > 100
+    assert list_worlds("geometric") == [("GeometricChain", "exact")]
+    assert dict(list_worlds("Hopper-v?")).keys() >= {"Hopper-v4", "Hopper-v5"}
+
+
+def test_without_a_simulator_the_install_line_is_given(monkeypatch):
+    real, find = builtins.__import__, importlib.util.find_spec
+    missing = ("envpool", "gymnasium")
+
+    def absent(name, *args, **kwargs):
+        if name.split(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+        return real(name, *args, **kwargs)
+
+    for name in [n for n in sys.modules if n.split(".")[0] in missing]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n in missing else find(n, *a))
+    with pytest.raises(JourneymanError, match=r'pip install "journeyman\[envpool\]"'):
+        world("Hopper-v5")
+    with pytest.raises(JourneymanError, match=r'pip install "journeyman\[gymnasium\]"'):
+        world("gymnasium:Hopper-v5")
+    assert [kind for _, kind in list_worlds()] == ["exact", "exact"]

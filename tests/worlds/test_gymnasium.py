@@ -1,0 +1,147 @@
+"""Anyone's vector environment, by what it declares about its resets."""
+
+import numpy as np
+import pytest
+
+from journeyman.parts import JourneymanError
+from journeyman.worlds import Box, Discrete, GymnasiumWorld, environment_seeds, world, world_config
+
+gymnasium = pytest.importorskip("gymnasium")
+from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
+
+
+class Count(gymnasium.Env):
+    """Shows (start, steps taken); pays what it has counted; terminates after three steps."""
+
+    observation_space = gymnasium.spaces.Box(-1e6, 1e6, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, length=3):
+        self.length, self.received = length, []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.start, self.count = float(self.np_random.integers(1_000)), 0
+        return np.array([self.start, 0.0]), {}
+
+    def step(self, action):
+        self.count += 1
+        self.received.append(float(action[0]))
+        return np.array([self.start, self.count]), float(self.count), self.count >= self.length, False, {}
+
+
+def vector(mode, lengths=(3, 5)):
+    return SyncVectorEnv([lambda n=n: Count(n) for n in lengths], autoreset_mode=mode)
+
+
+def play(made, steps):
+    first = made.reset()
+    return [first] + [made.step(np.zeros((made.num_envs, 1), np.float32)) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_both_modes_give_the_stream_of_the_interface(mode):
+    made = GymnasiumWorld.from_vector_env(vector(mode), seed=1)
+    _, *answers = play(made, 9)
+    # lengths 3 and 5: counted by hand, the reset step shows 0 and pays 0
+    assert [a.observation[0, 1] for a in answers] == [1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert [a.observation[1, 1] for a in answers] == [1, 2, 3, 4, 5, 0, 1, 2, 3]
+    assert [a.reward[0] for a in answers] == [1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert [bool(a.terminated[0]) for a in answers] == [False, False, True, False] * 2 + [False]
+    assert [bool(a.terminated[1]) for a in answers] == [False] * 4 + [True] + [False] * 4
+    starts = [a.observation[0, 0] for a in answers]
+    assert len({*starts[:3]}) == len({*starts[3:7]}) == 1
+    assert starts[2] != starts[3]
+
+
+def test_the_first_observations_come_from_the_world_s_seeds():
+    made = GymnasiumWorld.from_vector_env(vector(AutoresetMode.NEXT_STEP), seed=1)
+    want = [Count().reset(seed=s)[0][0] for s in environment_seeds(1, 2)]
+    assert made.reset()[:, 0].tolist() == want
+    assert made.reset().dtype == np.float32
+
+
+def test_the_same_step_mode_and_an_undeclared_one_are_refused():
+    with pytest.raises(JourneymanError, match="collide in one place; make it with autoreset_mode"):
+        GymnasiumWorld.from_vector_env(vector(AutoresetMode.SAME_STEP))
+    silent = vector(AutoresetMode.NEXT_STEP)
+    silent.metadata = {}
+    with pytest.raises(JourneymanError, match="does not declare how it resets"):
+        GymnasiumWorld.from_vector_env(silent)
+
+
+def test_one_that_was_handed_in_is_made_again_only_if_told_how():
+    made = GymnasiumWorld.from_vector_env(vector(AutoresetMode.NEXT_STEP))
+    with pytest.raises(JourneymanError, match="rebuild=lambda num_envs"):
+        made.remake(seed=1)
+    with pytest.raises(JourneymanError, match="handed in and has no name"):
+        world_config(made)
+    told = GymnasiumWorld.from_vector_env(
+        vector(AutoresetMode.NEXT_STEP), rebuild=lambda n: vector(AutoresetMode.NEXT_STEP, (3,) * n)
+    )
+    again = told.remake(seed=4, num_envs=5).remake(seed=4)
+    assert again.reset().shape == (5, 2)
+
+
+def test_actions_are_clipped():
+    env = vector(AutoresetMode.NEXT_STEP)
+    made = GymnasiumWorld.from_vector_env(env)
+    made.reset()
+    made.step(np.array([[7.0], [-7.0]]))
+    assert [inner.received for inner in env.envs] == [[1.0], [-1.0]]
+
+
+def spaced(observation, action=None):
+    class Shaped(Count):
+        observation_space = observation
+        action_space = action or Count.action_space
+
+    return SyncVectorEnv([Shaped])
+
+
+def test_spaces_are_translated_and_others_refused_by_name():
+    s = gymnasium.spaces
+    nested = s.Dict({"pixels": s.Box(0, 255, (2, 2), np.uint8), "inner": s.Dict({"tool": s.Discrete(4)})})
+    made = GymnasiumWorld.from_vector_env(spaced(nested))
+    assert isinstance(made.observation_space["pixels"], Box)
+    assert made.observation_space["pixels"].high.dtype == np.float32
+    assert made.observation_space["inner"]["tool"] == Discrete(4)
+    for space, said in [
+        (s.MultiBinary(3), "MultiBinary"),
+        (s.Discrete(3, start=1), "Discrete from 0"),
+        (s.Dict({"a": s.Dict({"b": s.Text(4)})}), r"\['a'\]\['b'\] is Text"),
+    ]:
+        with pytest.raises(JourneymanError, match=said):
+            GymnasiumWorld.from_vector_env(spaced(space))
+    with pytest.raises(JourneymanError, match="action of"):
+        GymnasiumWorld.from_vector_env(spaced(Count.observation_space, s.MultiDiscrete([2, 2])))
+
+
+def test_a_registered_id():
+    made = world("gymnasium:CartPole-v1", num_envs=2, seed=3, max_episode_steps=4)
+    config = world_config(made)
+    assert config["name"] == "gymnasium:CartPole-v1"
+    assert (made.horizon, made.num_envs) == (4, 2)
+    first = made.reset()
+    again = world(config["name"], num_envs=2, seed=3, **config["options"])
+    assert np.array_equal(first, again.reset())
+    assert not np.array_equal(first, made.remake(seed=4).reset())
+    answers = [made.step(np.array([t % 2, t % 2])) for t in range(6)]
+    assert [bool(a.truncated[0]) for a in answers] == [False, False, False, True, False, False]
+    assert answers[4].reward.tolist() == [0, 0]
+
+
+def test_processes_give_the_same_stream():
+    streams = []
+    for vectorization in ("sync", "async"):
+        made = world("gymnasium:CartPole-v1", num_envs=2, vectorization=vectorization)
+        streams.append([made.reset()] + [made.step(np.array([t % 2, 1])).observation for t in range(15)])
+        made.close()
+    assert np.array_equal(*streams)
+    with pytest.raises(JourneymanError, match="'sync' or 'async' only"):
+        world("gymnasium:CartPole-v1", vectorization="threads")
+
+
+def test_a_refused_option_is_one_sentence():
+    with pytest.raises(JourneymanError, match="cannot make 'CartPole-v1' with options"):
+        world("gymnasium:CartPole-v1", colour=3)
