@@ -74,7 +74,9 @@ def full(text: str = "plain") -> Report:
             Film("clone", tuple(np.full((16, 16, 3), t, np.uint8) for t in range(9)), 2.0, f"film {text}"),
             Film(f"other {text}", missing=f"No film {text}"),
         ),
-        findings=(Finding("warning", f"finding {text}", {f"number {text}": 0.5, "words": text}),),
+        findings=(
+            Finding("warning", f"finding {text}", {f"number {text}": 0.5, "words": text}, f"look {text}"),
+        ),
         citations=(f"@article{{a, title={{{text}}}}}",),
         score_label=f"return {text}",
         score_unit=f"unit {text}",
@@ -154,7 +156,7 @@ def test_every_entry_appears(html: str) -> None:
     for expected in (
         "title plain", "lede plain", "second plain", "0 plain", "run plain", "caption plain", "interval plain",
         "curve command plain", "line plain", "diagnose plain", "film plain", "No film plain", "finding plain",
-        "number plain", "Warning", "@article{a, title={plain}}", "50 %", "40 to 60 %", "900 to 1,100",
+        "number plain", "look plain", "Warning", "@article{a, title={plain}}", "50 %", "40 to 60 %", "900 to 1,100",
     ):  # fmt: skip
         assert expected in text
 
@@ -184,6 +186,13 @@ def test_the_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
     other = write(replace(full(), title="another"), tmp_path / "c.html")
     assert other.read_bytes() != first.read_bytes()
+    assert base64.b64decode(page._plotly()[1])[4:8] == bytes(4)  # the time inside a gzip file
+
+
+def test_json_cannot_end_its_script_element() -> None:
+    text = page._json({"a": "</script><!--&"})
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == {"a": "</script><!--&"}
 
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:

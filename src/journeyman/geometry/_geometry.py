@@ -71,14 +71,19 @@ class Fisher(AbstractGeometry):
         """Solve by conjugate gradients from zero."""
         product = fisher_vector_product(policy, samples)
 
+        # Lineax gives nan for a curvature below 100 · eps · size of its vector, an absolute threshold that the small
+        # eigenvalues of a Fisher matrix pass. Both sides are scaled so that the smallest one, the damping, is 1.
+        scale = 1 / self.damping if self.damping > 0 else 1e6
+
         def damped(vector: PyTree) -> PyTree:
-            return jax.tree.map(lambda f, v: f + self.damping * v, product(vector), vector)
+            return jax.tree.map(lambda f, v: scale * f + scale * self.damping * v, product(vector), vector)
 
         structure = jax.eval_shape(lambda: gradient)
         operator = lineax.FunctionLinearOperator(damped, structure, lineax.positive_semidefinite_tag)
+        scaled = jax.tree.map(lambda leaf: scale * leaf, gradient)
         # The number of iterations bounds the work; stopping early would be a second, hidden step size.
         solver = lineax.CG(rtol=1e-10, atol=1e-30, max_steps=self.iterations, stabilise_every=None)
-        value = lineax.linear_solve(operator, gradient, solver, throw=False).value
+        value = lineax.linear_solve(operator, scaled, solver, throw=False).value
         bent = product(value)
         residual = jax.tree.map(lambda f, v, g: f + self.damping * v - g, bent, value, gradient)
         curvature = _dot(value, bent)

@@ -39,9 +39,24 @@ class Samples(eqx.Module):
         return cls(
             jax.tree.map(flat, episodes.now),
             jax.tree.map(flat, episodes.target),
-            weight.reshape(-1) * valid,
+            weight.reshape(-1),
             valid,
             jnp.maximum(valid.sum(), 1) / count,
+        ).cleared()
+
+    def cleared(self) -> "Samples":
+        """The same with zeros wherever `valid` is 0. Padding may hold anything, and 0 · nan in a gradient is nan."""
+
+        def clear(leaf: Array) -> Array:
+            inside = (self.valid > 0).reshape(-1, *(1 for _ in leaf.shape[1:]))
+            return jnp.where(inside, leaf, jnp.zeros((), leaf.dtype))
+
+        return Samples(
+            jax.tree.map(clear, self.observation),
+            jax.tree.map(clear, self.target),
+            clear(self.weight),
+            self.valid,
+            self.steps_per_episode,
         )
 
     def take(self, indices: Array) -> "Samples":
@@ -91,7 +106,6 @@ class WeightedLogLikelihood(AbstractObjective):
     def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
         """The loss; samples with `valid` 0 have no part in it."""
         log_prob = policy.log_prob(samples.observation, samples.target)
-        # `where`, not a product: padding may hold anything, and 0 · inf is nan.
         return -jnp.where(samples.valid > 0, samples.weight * log_prob, 0.0).sum() / self.divisor(samples)
 
     def divisor(self, samples: Samples) -> Float[Array, ""]:
@@ -99,4 +113,7 @@ class WeightedLogLikelihood(AbstractObjective):
         steps = jnp.maximum(samples.valid.sum(), 1.0)
         if self.normalizer == "episodes":
             return steps / samples.steps_per_episode
-        return steps if self.normalizer == "steps" else jnp.maximum(jnp.abs(samples.weight).sum(), 1e-12)
+        if self.normalizer == "steps":
+            return steps
+        # A last short minibatch is filled up with samples that are marked invalid but keep their weight.
+        return jnp.maximum(jnp.where(samples.valid > 0, jnp.abs(samples.weight), 0.0).sum(), 1e-12)

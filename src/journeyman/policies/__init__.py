@@ -16,9 +16,11 @@ from journeyman.policies._heads import FixedGaussian as FixedGaussian
 from journeyman.policies._heads import Gaussian as Gaussian
 from journeyman.policies._heads import Scale as Scale
 from journeyman.policies._heads import SquashedGaussian as SquashedGaussian
+from journeyman.policies._heads import default_head as default_head
 from journeyman.policies._network import MLP as MLP
 from journeyman.policies._observation import AbstractStatistics as AbstractStatistics
 from journeyman.policies._observation import Encoder as Encoder
 from journeyman.policies._observation import Normalizer as Normalizer
+from journeyman.policies._artefact import inspect as inspect
 from journeyman.policies._artefact import load as load
 from journeyman.policies._artefact import save as save

@@ -19,8 +19,8 @@ class MLP(AbstractPart):
     section 3.2: a small last layer starts the policy near its location whatever the observation).
     """
 
-    weights: tuple[Float[Array, "inputs outputs"], ...]
-    biases: tuple[Float[Array, " outputs"], ...]
+    weights: tuple[Float[Array, "_inputs _outputs"], ...]
+    biases: tuple[Float[Array, " _outputs"], ...]
     activation: str = eqx.field(static=True, default="tanh")
 
     def __check_init__(self) -> None:

@@ -85,7 +85,7 @@ class Normalizer(AbstractStatistics):
         n = mask.sum()
         total = self.count + n
         # Sums are taken about the old mean: float32 loses nothing to a large offset.
-        centred = (features - self.mean[None, :]) * mask
+        centred = jnp.where(mask > 0, features - self.mean[None, :], 0.0)
         shift = centred.sum(0) / jnp.maximum(n, 1)
         spread = (jnp.square(centred - shift[None, :] * mask)).sum(0)
         mean = self.mean + shift * n / jnp.maximum(total, 1)

@@ -1,5 +1,9 @@
 """Findings, figures and films as one self-contained HTML page that opens offline."""
 
+from journeyman.report._from_diagnose import compounding_figure as compounding_figure
+from journeyman.report._from_diagnose import compounding_findings as compounding_findings
+from journeyman.report._from_diagnose import policy_row as policy_row
+from journeyman.report._from_diagnose import report_interval as report_interval
 from journeyman.report._model import SEVERITIES as SEVERITIES
 from journeyman.report._model import Band as Band
 from journeyman.report._model import CompoundingFigure as CompoundingFigure

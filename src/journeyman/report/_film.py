@@ -25,13 +25,16 @@ def sheet(frames: Sequence[np.ndarray] | np.ndarray, largest: int = LARGEST_FILM
     Frames are thinned evenly, shrunk and reduced to fewer colours until the file has at most `largest` bytes;
     if even the coarsest does not, it is taken as it is.
     """
-    png, count, size = b"", 0, (0, 0)
+    png, count, size, area = b"", 0, (0, 0), 1
     for most, width, colours in _TRIALS:
+        wanted = min(most, len(frames)) * width**2
+        if len(png) * wanted > 2 * largest * area and (most, width, colours) != _TRIALS[-1]:
+            continue  # by the size of the last trial this one is hopeless
         chosen = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
         small = np.stack([shrink(np.asarray(frames[i]), width) for i in chosen])
         count, size = len(small), (small.shape[1], small.shape[2])
         row = np.moveaxis(small, 0, 1).reshape(size[0], count * size[1], 3)
-        png = encode(*palette(row, colours))
+        png, area = encode(*palette(row, colours)), wanted
         if len(png) <= largest:
             break
     return png, count, size
@@ -96,7 +99,7 @@ def encode(indices: np.ndarray, table: np.ndarray) -> bytes:
     parts = (
         (b"IHDR", header),
         (b"PLTE", table.tobytes()),
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
+        (b"IDAT", zlib.compress(rows.tobytes(), 6)),
         (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -135,11 +135,15 @@ class Film:
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence of diagnosis with its numbers; `severity` is one of `SEVERITIES`."""
+    """One sentence of diagnosis with its numbers and the command that makes them again.
+
+    `severity` is one of `SEVERITIES`. A number given as a string is printed as it stands.
+    """
 
     severity: str
     sentence: str
     numbers: Mapping[str, float | str] = field(default_factory=dict)
+    command: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
 from journeyman.parts import AbstractPart, check, fingerprint, refuse
-from journeyman.policies import DensityPolicy
+from journeyman.policies import Categorical, DensityPolicy
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.weights import Uniform
@@ -64,7 +64,7 @@ def fit(
     update is not finite (the last finite state is kept, and the first bad leaf named).
     """
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
-    _check_arguments(policy, episodes, log_every, checkpoint_every)
+    _check_arguments(policy, episodes, held_out, log_every, checkpoint_every)
     record = Recorder() if record is None else record
     links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
     links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
@@ -72,11 +72,25 @@ def fit(
     record.begin("fit", {**parts, "seed": seed}, seed=seed, links=links)
     samples, state = _begin(learner, policy, episodes, seed)
     judged = None if held_out is None else _samples(held_out)
-    state = record.restore(state)
+    try:
+        return _passes(learner, record.restore(state), (samples, judged), seed, log_every, checkpoint_every, record)
+    finally:
+        record.close()
+
+
+def _passes(
+    learner: Learner,
+    state: FitState,
+    data: tuple[Samples, Samples | None],
+    seed: int,
+    log_every: int,
+    checkpoint_every: int,
+    record: Recorder,
+) -> Trained:
     rows: list[dict[str, Any]] = []
     with record.progress("fit", learner.epochs, int(state.epoch), unit="epochs") as progress:
         while int(state.epoch) < learner.epochs and not progress.interrupted:
-            state, row = _pass(learner, state, samples, judged, seed, log_every)
+            state, row = _pass(learner, state, *data, seed, log_every)
             rows.append(record.log(row))
             progress.advance(int(state.epoch), loss=row["loss"])
             check_finite(row.pop("bad_leaf"), row["loss"], state.learner.policy, record, int(state.epoch), state)
@@ -92,8 +106,9 @@ def _pass(
     """Up to `log_every` epochs as one compiled program, and their row."""
     began, done = time.perf_counter(), int(state.epoch)
     passes = min(log_every, learner.epochs - done)
-    key = jax.random.fold_in(jax.random.key(seed), done)
-    after, metrics = learn(dataclasses.replace(learner, epochs=passes), state.learner, samples, key)
+    # Epochs are numbered from the beginning of the run: how often a row is logged must not change what is drawn.
+    some = dataclasses.replace(learner, epochs=passes)
+    after, metrics = learn(some, state.learner, samples, jax.random.key(seed), jnp.asarray(done, jnp.int32))
     state = FitState(after, np.asarray(done + passes))
     row: dict[str, Any] = {"step": done + passes, "epoch": done + passes, "loss": float(metrics["loss"])}
     if judged is not None:
@@ -104,7 +119,9 @@ def _pass(
     return state, row
 
 
-def _check_arguments(policy: DensityPolicy, episodes: Episodes, log_every: int, checkpoint_every: int) -> None:
+def _check_arguments(
+    policy: DensityPolicy, episodes: Episodes, held_out: Episodes | None, log_every: int, checkpoint_every: int
+) -> None:
     found = []
     if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
         found.append(
@@ -114,6 +131,7 @@ def _check_arguments(policy: DensityPolicy, episodes: Episodes, log_every: int, 
     if not episodes.num_steps:
         found.append("The episodes hold no valid step, so there is nothing to fit; pass at least one.")
     found += fitting_problems(policy, episodes)
+    found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]
     refuse(found)
 
 
@@ -136,7 +154,23 @@ def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
             f"The data's actions have shape {target.shape}, the policy's have {action.shape}; make the policy for the"
             " world the data comes from."
         )
+    elif isinstance(policy.head, Categorical):
+        found += _class_problems(policy.head.classes, np.asarray(episodes.target)[np.asarray(episodes.valid)])
     return found
+
+
+def _class_problems(classes: int, target: np.ndarray) -> list[str]:
+    if target.dtype.kind not in "iu":
+        return [
+            f"The data's actions are {target.dtype}, the policy chooses one of {classes}; convert them to integers, or"
+            " make the policy for a world of real actions."
+        ]
+    outside = target[(target < 0) | (target >= classes)]
+    return [
+        f"The data holds the action {found}, the policy knows 0 to {classes - 1}; make the policy for the world the"
+        " data comes from."
+        for found in outside[:1]
+    ]
 
 
 def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: int) -> tuple[Samples, FitState]:

@@ -12,14 +12,14 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart, JourneymanError, check, fingerprint, refuse
-from journeyman.policies import DensityPolicy, floored
+from journeyman.parts import AbstractPart, check, fingerprint, refuse
+from journeyman.policies import DensityPolicy, Encoder, floored, is_fresh
 from journeyman.training._fit import Trained, fitting_problems
-from journeyman.training._learner import Learner, LearnerState, initial, learn, refit, weigh
+from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, refit, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._tally import Tally
-from journeyman.worlds import AbstractHostWorld, AbstractWorld, Box
+from journeyman.worlds import AbstractHostWorld, AbstractWorld, Box, Discrete
 
 EVALUATION_SEED = 1_000_003
 """Start seeds of evaluations: fixed, and apart from any seed training derives."""
@@ -92,9 +92,11 @@ def improve(
     Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite.
     """
     check(learner, policy, world)
-    found = plan.problems(world)
+    found = plan.problems(world) + _world_problems(policy, world)
     if demonstrations is not None:
         found += fitting_problems(policy, demonstrations)
+    elif learner.collect.keeps:
+        found.append(f"{type(learner.collect).__name__} adds to demonstrations, and there are none; pass them.")
     refuse(found)
     record = Recorder() if record is None else record
     links = {"policy": fingerprint(policy)}
@@ -125,6 +127,8 @@ class _Loop:
     def begin(self, policy: DensityPolicy, demonstrations: Episodes | None) -> ImproveState:
         if self.plan.minimum_std is not None:
             policy = floored(policy, self.plan.minimum_std)
+        if demonstrations is not None and is_fresh(policy):
+            policy = observed(policy, jax.tree.map(jnp.asarray, demonstrations))
         state = initial(self.learner, policy, named_key(self.plan.seed, "initial", 0))
         memory = self._memory(state, demonstrations)
         self._renew(0)
@@ -133,18 +137,15 @@ class _Loop:
         state = self.record.restore(first)
         if self.host and int(state.iteration):
             self._renew(int(state.iteration))
+            # A checkpoint out of turn (Ctrl-C) still counts episodes of a simulator that is gone.
+            state = eqx.tree_at(lambda s: s.tally, state, Tally.fresh(self.world.num_envs))
         elif not self.host:
             self.carry = state.carry
         return state
 
     def _memory(self, state: LearnerState, demonstrations: Episodes | None) -> PyTree:
-        if not self.learner.collect.keeps:
+        if not self.learner.collect.keeps or demonstrations is None:
             return ()
-        if demonstrations is None:
-            raise JourneymanError(
-                f"{type(self.learner.collect).__name__} adds to demonstrations, and there are none; pass"
-                " `demonstrations=`."
-            )
         _, samples = weigh(self.learner, state, jax.tree.map(jnp.asarray, demonstrations))
         return Memory.of(samples, demonstrations.num_steps + self.iterations * self.batch).add(samples)
 
@@ -226,7 +227,7 @@ class _Loop:
         return after, memory, {**weighed.metrics, **metrics}
 
     def _warms_up(self, policy: DensityPolicy) -> bool:
-        return self.learner.weight.learns or bool(policy.normalizer.count == 0)
+        return self.learner.weight.learns or is_fresh(policy)
 
     def _checkpoint(self, state: ImproveState) -> ImproveState:
         index = int(state.iteration)
@@ -246,7 +247,8 @@ class _Loop:
         row: dict[str, Any] = {"step": int(state.steps), "iteration": int(state.iteration)}
         row["episodes"] = int(state.episodes)
         if len(returns):
-            row |= {"return": float(returns.mean()), "length": float(lengths.mean())}
+            row |= {"finished": len(returns), "return": float(returns.mean()), "length": float(lengths.mean())}
+            row["return_deviation"] = float(returns.std())
         row |= {name: value for name, value in metrics.items() if name != "bad_leaf"}
         if isinstance(self.world.action_space, Box):
             row["clipped_share"] = _clipped_share(self.world.action_space, episodes)
@@ -261,8 +263,9 @@ class _Loop:
         count = self.plan.evaluation_episodes
         if not count:
             return {}
-        played = play(self.world, Mean(policy), episodes=count, seed=EVALUATION_SEED)
-        return {"evaluation_return": float(played.episode_returns().mean())}
+        returns = play(self.world, Mean(policy), episodes=count, seed=EVALUATION_SEED).episode_returns()
+        returns = returns.astype(np.float64)
+        return {"evaluation_return": float(returns.mean()), "evaluation_deviation": float(returns.std())}
 
     def _evaluated_before(self, state: ImproveState) -> None:
         found = self._evaluate(state.learner.policy)
@@ -273,6 +276,25 @@ class _Loop:
 def named_key(seed: int, name: str, index: int) -> Array:
     """A random key for one purpose and one iteration: a new purpose never changes the others' numbers."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), index)
+
+
+def _world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
+    """Where a policy and a world disagree about observations or actions, in sentences."""
+    found, reads = [], Encoder.of(world.observation_space)
+    if (policy.encoder.shapes, policy.encoder.classes) != (reads.shapes, reads.classes):
+        found.append(
+            f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes}; make"
+            " the policy for this world."
+        )
+    action = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
+    discrete = isinstance(world.action_space, Discrete)
+    if action.shape != world.action_space.shape or discrete != ("discrete actions" in policy.head.gives):
+        found.append(
+            f"'{world.name}' takes {'one of finitely many' if discrete else 'real'} actions of shape"
+            f" {world.action_space.shape}, a {type(policy.head).__name__} gives shape {action.shape}; make the policy"
+            " for this world."
+        )
+    return found
 
 
 def _clipped_share(space: Box, episodes: Episodes) -> float:

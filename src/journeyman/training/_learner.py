@@ -72,17 +72,17 @@ class Descended(NamedTuple):
 
 
 def descend(
-    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array
+    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, first: Any = 0
 ) -> Descended:
-    """`learner.epochs` passes of gradient → direction → step over the samples.
+    """`learner.epochs` passes of gradient → direction → step over the samples, the first of them numbered `first`.
 
-    Minibatches are drawn without replacement; a last short one is divided by its own number of valid samples.
+    Epoch i shuffles by `fold_in(key, i)`, so passes in two calls are the passes of one. Minibatches are drawn without replacement; a last short one is divided by its own number of valid samples.
     When any new leaf is not finite the old policy and state are kept and `bad_leaf` counts it from 0 (−1: all good).
     """
     if learner.batch_size is None:
         done = _full(learner, policy, step_state, samples)
     else:
-        done = _minibatches(learner, policy, step_state, samples, key, learner.batch_size)
+        done = _minibatches(learner, policy, step_state, samples, key, learner.batch_size, first)
     leaves = jax.tree.leaves(partition(done.policy)[0])
     bad = jnp.stack([~jnp.isfinite(leaf).all() for leaf in leaves])
     keep = lambda new, old: jnp.where(bad.any(), old, new) if eqx.is_array(new) else new  # noqa: E731
@@ -120,7 +120,7 @@ def _full(learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: 
 
 
 def _minibatches(
-    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, size: int
+    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, size: int, first: Any
 ) -> Descended:
     capacity = samples.valid.shape[0]
     size = min(size, capacity)
@@ -131,7 +131,7 @@ def _minibatches(
 
     def epoch(index: Array, carry: tuple) -> tuple:
         # Valid samples sort before invalid ones, so the first `count` of the order are a permutation of them.
-        draw = jax.random.bits(jax.random.fold_in(key, index), (capacity,)) >> 1
+        draw = jax.random.bits(jax.random.fold_in(key, first + index), (capacity,), jnp.uint32) >> 1
         order = jnp.argsort(jnp.where(samples.valid > 0, draw, jnp.uint32(2**32 - 1)))
         order = jnp.pad(order, (0, -capacity % size))
 
@@ -167,7 +167,7 @@ def regress(
 ) -> DensityPolicy:
     """Least squares as a likelihood: fit `model` (a `FixedGaussian`) to `target` on the valid samples."""
     weight = valid.astype(target.dtype)
-    samples = Samples(observation, target, weight, weight, jnp.ones((), target.dtype))
+    samples = Samples(observation, target, weight, weight, jnp.ones((), target.dtype)).cleared()
     fitter = Learner(
         Uniform(), WeightedLogLikelihood(), Euclidean(), Adam(learning_rate), epochs=epochs, batch_size=batch_size
     )
@@ -183,9 +183,11 @@ def weigh(learner: Learner, state: LearnerState, episodes: Episodes) -> tuple[We
 
 
 @eqx.filter_jit
-def learn(learner: Learner, state: LearnerState, samples: Samples, key: Array) -> tuple[LearnerState, dict[str, Any]]:
+def learn(
+    learner: Learner, state: LearnerState, samples: Samples, key: Array, first: Any = 0
+) -> tuple[LearnerState, dict[str, Any]]:
     """`descend` on the samples."""
-    done = descend(learner, state.policy, state.step, samples, key)
+    done = descend(learner, state.policy, state.step, samples, key, first)
     return LearnerState(done.policy, state.weight, done.step), done.metrics
 
 

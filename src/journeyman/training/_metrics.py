@@ -5,6 +5,7 @@ import json
 import math
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,11 @@ class Metrics:
         if self._events is None:
             import tensorboardX
 
-            # purge_step tells TensorBoard to forget what an interrupted run wrote beyond its checkpoint
-            self._events = tensorboardX.SummaryWriter(str(folder), purge_step=self._purge)
+            # purge_step tells TensorBoard to forget what an interrupted run wrote beyond its checkpoint; the
+            # suffix keeps two writers of one second from sharing, and so emptying, one file
+            self._events = tensorboardX.SummaryWriter(
+                str(folder), purge_step=self._purge, filename_suffix=f".{uuid.uuid4().hex[:8]}"
+            )
         for name, value in _scalars(row):
             self._events.add_scalar(name, value, _counter(row))
 
@@ -154,7 +158,11 @@ def _scalars(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]
     for key, value in row.items():
         if isinstance(value, Mapping):
             found += _scalars(value, f"{prefix}{key}/")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and prefix + key not in COUNTERS:
+        elif (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and prefix + key not in (*COUNTERS, "clock/time")
+        ):
             found.append((prefix + key, value))
     return found
 

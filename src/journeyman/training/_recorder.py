@@ -26,6 +26,7 @@ class Recorder:
         quiet: no progress bar (there is none in a pipe anyway).
         listen: called with every row.
         context: plain JSON kept in `config.json`, for instance where the data came from.
+        links: more fingerprints to keep beside those of policy and data, by role.
     """
 
     def __init__(
@@ -37,16 +38,18 @@ class Recorder:
         quiet: bool = True,
         listen: Callable[[dict[str, Any]], None] | None = None,
         context: Mapping[str, Any] | None = None,
+        links: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = None if folder is None else Path(folder)
         self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
-        self._context = dict(context or {})
+        self._context, self._links = dict(context or {}), dict(links or {})
         self._run: Run | None = None
 
     def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
         """Create the run folder, or open it and refuse parts, settings or data other than those that began it."""
         if self._folder is None:
             return
+        links = {**links, **self._links}
         described, arrays = describe(dict(parts), opaque=True)
         config = {"verb": verb, "parts": described, "context": self._context}
         if not self._resume:

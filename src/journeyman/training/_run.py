@@ -97,26 +97,22 @@ class Run:
         Raises `JourneymanError` for a folder in use or with foreign content, and a config that is no JSON.
         """
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
         _check_target(folder, overwrite)
         packed = {name: np.asarray(array) for name, array in (arrays or {}).items()}
-        record = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "config": dict(config),
-            "arrays": declare_arrays(packed),
-            "seed": seed,
-            "links": dict(links or {}),
-            "versions": installed_versions(PACKAGES),
-            "commit": _commit(),
-            "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] not in ("", "-c") else None,
-            "tensorboard": tensorboard and has_tensorboard(),
-        }
-        try:
-            data = pretty_json(record)
-        except (TypeError, ValueError) as error:
-            raise JourneymanError(f"`config` must be plain JSON with finite numbers ({error}); convert it.") from error
+        data = _encode(
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "config": dict(config),
+                "arrays": declare_arrays(packed),
+                "seed": seed,
+                "links": dict(links or {}),
+                "versions": installed_versions(PACKAGES),
+                "commit": _commit(),
+                "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] not in ("", "-c") else None,
+                "tensorboard": tensorboard and has_tensorboard(),
+            }
+        )
         folder.mkdir(parents=True, exist_ok=True)
         lock = _acquire(folder)
         try:
@@ -222,7 +218,18 @@ def check_links(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
 # -- inside ---------------------------------------------------------------------------------------------
 
 
+def _encode(record: Mapping[str, Any]) -> bytes:
+    try:
+        return pretty_json(record)
+    except (TypeError, ValueError) as error:
+        raise JourneymanError(
+            f"`config` must be plain JSON with finite numbers ({error}); describe it with `parts.describe`."
+        ) from error
+
+
 def _check_target(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     # a process that died before config.json was complete has not begun a run
     if not {name for name in names if not name.startswith(f".{CONFIG}.tmp-")} - {LOCK, ARRAYS}:

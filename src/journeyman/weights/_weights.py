@@ -134,7 +134,7 @@ class Advantage(AbstractWeight):
         value = self.baseline.value(state, episodes.observation, like)
         advantage = advantages(episodes, value, discount=self.discount, lambda_=self.lambda_)
         valid = jnp.asarray(episodes.valid, value.dtype)
-        target = (advantage + value[..., :-1]) * valid
+        target = jnp.where(valid > 0, advantage + value[..., :-1], 0.0)
         n = jnp.maximum(valid.sum(), 1)
         mean = advantage.sum() / n
         deviation = jnp.sqrt(jnp.square((advantage - mean) * valid).sum() / n)

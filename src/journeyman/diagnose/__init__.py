@@ -1,0 +1,11 @@
+"""Is it right, and if not, why: scores with intervals, and how errors grow inside an episode."""
+
+from journeyman.diagnose._by_step import ByStep as ByStep
+from journeyman.diagnose._compounding import Compounding as Compounding
+from journeyman.diagnose._compounding import compounding as compounding
+from journeyman.diagnose._evaluate import Evaluation as Evaluation
+from journeyman.diagnose._evaluate import Played as Played
+from journeyman.diagnose._evaluate import Score as Score
+from journeyman.diagnose._evaluate import evaluate as evaluate
+from journeyman.diagnose._interval import Interval as Interval
+from journeyman.diagnose._interval import interval as interval

@@ -1,0 +1,126 @@
+"""What a policy scores: exactly n episodes, and how well their mean is known."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from journeyman.collect import AbstractBehaviour, Mean, Sample, play
+from journeyman.diagnose._interval import Interval, interval
+from journeyman.episodes import Episodes
+from journeyman.parts import JourneymanError
+from journeyman.policies import AbstractDensityPolicy
+from journeyman.training import EVALUATION_SEED
+from journeyman.worlds import AbstractWorld, zeros_like_space
+
+Score = Literal["return", "best reward"]
+"""What an episode counts: the sum of its rewards, or its highest reward (as Push-T is scored)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What happened in n whole episodes, one entry each: `returns` and `best_rewards` in reward units, `lengths` in
+    steps, all `(n,)`."""
+
+    returns: np.ndarray
+    best_rewards: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, episodes: Episodes) -> "Played":
+        """Of any episodes, such as demonstrations with rewards; an unfinished one counts as far as it goes."""
+        rewards = [np.asarray(one.reward, np.float64)[np.asarray(one.valid)] for one in episodes.unpack()]
+        return cls(
+            returns=np.asarray([one.sum() for one in rewards]),
+            best_rewards=np.asarray([one.max() for one in rewards]),
+            lengths=np.asarray([len(one) for one in rewards]),
+        )
+
+    def scores(self, score: Score = "return") -> np.ndarray:
+        """One number an episode: its return or its best reward."""
+        return self.returns if score == "return" else self.best_rewards
+
+    def interval(self, score: Score = "return", level: float = 0.95) -> Interval:
+        """The mean of the scores with its bootstrap interval over episodes."""
+        return interval(self.scores(score), level)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a policy did in a world.
+
+    `mean_action` and `sampled` hold the episodes played with the likeliest action and with draws from the policy
+    (`None` where that was left out); both started from the same `seed`. `success` is the share of successful episodes
+    where somebody knows what success is, else `None`.
+    """
+
+    world: str
+    episodes: int
+    seed: int
+    mean_action: Played
+    sampled: Played | None = None
+    success: Interval | None = None
+
+    def score(self, score: Score = "return", *, sampled: bool = False) -> Interval:
+        """The mean score with its 95 % interval. Raises `JourneymanError` for what was not played."""
+        return self._played(sampled).interval(score)
+
+    def best(self, score: Score = "return") -> float:
+        """The score of the single best episode under the mean action."""
+        return float(self.mean_action.scores(score).max())
+
+    def _played(self, sampled: bool) -> Played:
+        if not sampled:
+            return self.mean_action
+        if self.sampled is None:
+            raise JourneymanError(
+                "This evaluation has no episodes with sampled actions; evaluate with `sampled=True` to have them."
+            )
+        return self.sampled
+
+
+def evaluate(
+    policy: AbstractDensityPolicy,
+    world: AbstractWorld,
+    *,
+    episodes: int = 50,
+    seed: int = EVALUATION_SEED,
+    sampled: bool = True,
+    num_envs: int = 64,
+) -> Evaluation:
+    """Play exactly `episodes` whole episodes with the mean action, and as many with sampled ones.
+
+    The world is made afresh from `seed`, which lies apart from what training uses; `world` itself and the policy are
+    not touched. Each of the `num_envs` environments has its share of the episodes beforehand: to take the first n that
+    end would favour short ones. The numbers are a function of the arguments alone.
+
+    Raises `JourneymanError` when the policy does not fit the world, for fewer than one episode, and when an episode
+    never ends.
+    """
+    require_fit("policy", policy.mode, world)
+
+    def run(behaviour: AbstractBehaviour) -> Played:
+        return Played.of(play(world, behaviour, episodes=episodes, seed=seed, width=num_envs))
+
+    by_mean = run(Mean(policy))
+    return Evaluation(world.name, episodes, seed, by_mean, run(Sample(policy)) if sampled else None)
+
+
+def require_fit(who: str, act: Callable[..., Any], world: AbstractWorld, *extra: Any) -> None:
+    """Refuse what does not answer the world's observations with the world's actions; nothing is computed."""
+    seen = zeros_like_space(world.observation_space, 1)
+    shapes = jax.tree.map(lambda leaf: leaf.shape[1:], seen)
+    try:
+        answer = jax.eval_shape(act, seen, *extra).shape[1:]
+    except (TypeError, ValueError) as error:
+        raise JourneymanError(
+            f"The {who} does not fit '{world.name}': it cannot read observations of shape {shapes}"
+            f" ({str(error).splitlines()[0]}); take the world that it was made for."
+        ) from error
+    if answer != world.action_space.shape:
+        raise JourneymanError(
+            f"The {who} does not fit '{world.name}': its actions have shape {answer} where the world wants"
+            f" {world.action_space.shape}; take the world that it was made for."
+        )

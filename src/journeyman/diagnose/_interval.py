@@ -1,0 +1,143 @@
+"""How well a mean is known: bootstrap intervals over episodes, never over steps."""
+
+import dataclasses
+import math
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from journeyman.parts import JourneymanError, refuse
+
+RESAMPLES = 4000
+_NORMAL = NormalDist()
+_NUMBERS_AT_ONCE = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A measured number, the bounds between which the truth lies in 95 % of such measurements, and from how many.
+
+    `n` counts the independent things behind it (episodes). From one alone nothing is known of the spread: the
+    bounds are nan.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def known(self) -> bool:
+        """Whether the bounds are numbers."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+def interval(values: Any, level: float = 0.95, seed: int = 0) -> Interval:
+    """The mean of independent `values` (n,) and a bootstrap interval for the mean of what they were drawn from.
+
+    BCa (Efron 1987): the bounds are the quantiles Φ(ẑ₀ + (ẑ₀ ± z)/(1 − â(ẑ₀ ± z))) of the means of 4000 resamples,
+    with the bias ẑ₀ from the resamples and the acceleration â = Σ dᵢ³ / (6 (Σ dᵢ²)^{3/2}) from the jackknife.
+
+    Deviation: z is √(n/(n−1)) times Student's quantile with n−1 degrees of freedom instead of the normal one
+    (Hesterberg 2015, section 3.5): the bare bootstrap is too narrow for few episodes. Values that are all alike give
+    an interval of no width, one value gives bounds of nan. The same `seed` gives the same interval.
+
+    Raises `JourneymanError` for no values, for values that are not finite, and for a level outside (0, 1).
+
+    >>> interval([2.0, 2.0, 2.0])
+    Interval(mean=2.0, low=2.0, high=2.0, n=3)
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1:
+        raise JourneymanError(f"An interval is for a list of numbers, not for shape {values.shape}; pass one axis.")
+    return interval_of(Clusters(values, np.ones(len(values))), level, seed)
+
+
+class Clusters(NamedTuple):
+    """Σ numerator / Σ denominator, with one entry for each independent thing: what is resampled together."""
+
+    numerator: np.ndarray
+    denominator: np.ndarray
+
+    @property
+    def estimate(self) -> float:
+        """The ratio of the sums."""
+        return float(self.numerator.sum() / self.denominator.sum())
+
+    def used(self) -> "Clusters":
+        """Without the entries that weigh nothing."""
+        keep = self.denominator > 0
+        return Clusters(self.numerator[keep], self.denominator[keep])
+
+
+def interval_of(clusters: Clusters, level: float = 0.95, seed: int = 0) -> Interval:
+    """`interval` for a ratio of sums over clusters (episodes of unequal length, a pooled slope)."""
+    clusters = clusters.used()
+    numerator, denominator = clusters
+    count = len(numerator)
+    finite = np.isfinite(numerator) & np.isfinite(denominator)
+    found = [] if count else ["There are no values to take the mean of; measure at least one episode."]
+    if not finite.all():
+        found.append(f"{int((~finite).sum())} of {count} values are not finite; an interval of them means nothing.")
+    if not 0 < level < 1:
+        found.append(f"The level of an interval is a probability such as 0.95, not {level}.")
+    refuse(found)
+    single = numerator / denominator
+    if np.ptp(single) == 0:
+        value = float(single[0])
+        return Interval(value, *((value, value) if count > 1 else (math.nan, math.nan)), count)
+    mean = clusters.estimate
+    without = (numerator.sum() - numerator) / (denominator.sum() - denominator)
+    away = without.mean() - without
+    away = away / max(np.abs(away).max(), np.finfo(float).tiny)  # cubes must not vanish
+    acceleration = float((away**3).sum() / (6 * max((away**2).sum(), 1.0) ** 1.5))
+    low, high = _bounds(mean, _replicates(clusters, seed), acceleration, count, level)
+    return Interval(mean, low, high, count)
+
+
+def compare(
+    first: Clusters, second: Clusters, how: Literal["difference", "ratio"], level: float = 0.95, seed: int = 0
+) -> Interval:
+    """first − second or first / second of two independent measurements; `n` is that of the smaller one."""
+    first, second = first.used(), second.used()
+    combine = np.subtract if how == "difference" else np.divide
+    mean = float(combine(first.estimate, second.estimate))
+    count = min(len(first.numerator), len(second.numerator))
+    if count < 2:
+        return Interval(mean, math.nan, math.nan, count)
+    replicates = combine(_replicates(first, seed), _replicates(second, seed + 1))
+    if np.allclose(replicates, mean, rtol=1e-12, atol=0):
+        return Interval(mean, mean, mean, count)
+    return Interval(mean, *_bounds(mean, replicates, 0.0, count, level), count)
+
+
+def _replicates(clusters: Clusters, seed: int) -> np.ndarray:
+    random, count = np.random.default_rng(seed), len(clusters.numerator)
+    at_once = max(1, _NUMBERS_AT_ONCE // count)
+    parts = []
+    for start in range(0, RESAMPLES, at_once):
+        drawn = random.integers(count, size=(min(at_once, RESAMPLES - start), count), dtype=np.int32)
+        parts.append(clusters.numerator[drawn].sum(axis=1) / clusters.denominator[drawn].sum(axis=1))
+    return np.concatenate(parts)
+
+
+def _bounds(mean: float, replicates: np.ndarray, acceleration: float, count: int, level: float) -> tuple[float, float]:
+    below = float((replicates < mean).mean() + (replicates == mean).mean() / 2)
+    bias = _NORMAL.inv_cdf(min(max(below, 1 / len(replicates)), 1 - 1 / len(replicates)))
+    reach = math.sqrt(count / (count - 1)) * _student((1 + level) / 2, count - 1)
+    quantiles = []
+    for z in (-reach, reach):
+        moved = bias + z
+        quantiles.append(_NORMAL.cdf(bias + moved / max(1 - acceleration * moved, 0.05)))
+    low, high = np.quantile(replicates, quantiles)
+    return float(low), float(high)
+
+
+def _student(probability: float, freedom: int) -> float:
+    """Student's quantile by its expansion around the normal one (Abramowitz and Stegun 26.7.5)."""
+    z = _NORMAL.inv_cdf(probability)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -1,0 +1,65 @@
+"""From diagnoses to what a page shows of them."""
+
+import numpy as np
+
+from journeyman.diagnose import ByStep, Compounding, Evaluation, Score
+from journeyman.diagnose import Interval as Measured
+from journeyman.report._model import Band, CompoundingFigure, Finding, Interval, PolicyRow
+
+
+def policy_row(
+    name: str, evaluation: Evaluation, *, score: Score = "return", data: str = "", command: str = ""
+) -> PolicyRow:
+    """One row of the table: the score with the mean action, with sampled ones where played, the best episode."""
+    return PolicyRow(
+        name=name,
+        score=report_interval(evaluation.score(score)),
+        episodes=evaluation.episodes,
+        sampled=None if evaluation.sampled is None else report_interval(evaluation.score(score, sampled=True)),
+        success=None if evaluation.success is None else report_interval(evaluation.success),
+        best=evaluation.best(score),
+        data=data,
+        command=command,
+    )
+
+
+def compounding_figure(found: Compounding, *, policy: str = "clone", command: str = "") -> CompoundingFigure:
+    """The figure of error, distance and episodes alive; the error on own states is a gap where nobody could label."""
+    gap = np.full(len(found.step), np.nan)
+    within = found.distance_within
+    return CompoundingFigure(
+        policy=policy,
+        step=found.step,
+        expert_states=_band(found.expert_states),
+        own_states=Band(gap) if found.own_states is None else _band(found.own_states),
+        alive=found.alive,
+        episodes=found.episodes,
+        distance=_band(found.distance),
+        distance_within=None if within is None else within.mean,
+        expert_alive=found.expert_alive,
+        expert_episodes=found.expert_episodes,
+        error_unit=found.error_unit,
+        distance_unit=found.distance_unit,
+        command=command,
+    )
+
+
+def compounding_findings(found: Compounding) -> list[Finding]:
+    """The finding with its numbers (a warning where errors compound), and a note for each thing left out."""
+    numbers = {"mean error on the expert's states": found.error_on_expert.mean}
+    if found.error_on_own is not None:
+        numbers["mean error on its own states"] = found.error_on_own.mean
+    if found.growth is not None:
+        numbers["growth per 100 steps"] = 100 * found.growth.mean
+    severity = "warning" if found.compounds else "note"
+    findings = [] if found.finding is None else [Finding(severity, found.finding, numbers)]
+    return findings + [Finding("note", note) for note in found.notes]
+
+
+def report_interval(measured: Measured) -> Interval:
+    """The same interval as the page knows it."""
+    return Interval(measured.mean, measured.low, measured.high)
+
+
+def _band(values: ByStep) -> Band:
+    return Band(values.median, values.quarter, values.three_quarters)

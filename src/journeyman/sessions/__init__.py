@@ -1,0 +1,12 @@
+"""What the command line does, as functions: whole jobs from files to a run folder and a page."""
+
+from journeyman.sessions._clone import clone as clone
+from journeyman.sessions._files import load_policy as load_policy
+from journeyman.sessions._practise import practise as practise
+from journeyman.sessions._quickstart import QuickstartSettings as QuickstartSettings
+from journeyman.sessions._quickstart import quickstart as quickstart
+from journeyman.sessions._resume import report as report
+from journeyman.sessions._resume import resume as resume
+from journeyman.sessions._settings import FitSettings as FitSettings
+from journeyman.sessions._settings import ImproveSettings as ImproveSettings
+from journeyman.sessions._settings import PolicyShape as PolicyShape

@@ -1,0 +1,121 @@
+"""From a file of demonstrations to a clone and a page about it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from journeyman.corrections import hold_out
+from journeyman.datasets import Dataset, demonstration_score, read, wrapping_columns
+from journeyman.diagnose import compounding, evaluate
+from journeyman.episodes import Episodes
+from journeyman.parts import citations
+from journeyman.policies import DensityPolicy, policy
+from journeyman.report import Report, compounding_figure, compounding_findings, policy_row, write
+from journeyman.sessions._files import load_policy, relative, to_json
+from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
+from journeyman.sessions._settings import FitSettings
+from journeyman.training import Recorder, check_links, fit, read_metrics, read_record
+from journeyman.worlds import AbstractWorld, world
+
+Say = Callable[[str], None]
+
+
+def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quiet: bool = False) -> Path:
+    """Read, split by episode, clone, evaluate, report. Returns the page's path.
+
+    Everything that can be wrong with the file, the world and the settings is told before anything is made.
+    """
+    made = world(settings.world, num_envs=min(settings.episodes, 64), seed=settings.seed)
+    data = read(settings.data, world=made)
+    for note in data.notes:
+        say(f"note: {note}")
+    training, held_out = hold_out(data.episodes, settings.held_out, settings.seed)
+    fresh = _fresh(settings, made, training, say)
+    context = {"verb": "fit", "settings": to_json(settings)}
+    recorder = Recorder(
+        settings.out,
+        resume=resume,
+        overwrite=settings.overwrite,
+        quiet=quiet,
+        context=context,
+        links={"file": data.fingerprint},
+    )
+    log_every = max(1, settings.epochs // 100)
+    fit(
+        settings.learner(),
+        fresh,
+        training,
+        held_out=held_out,
+        seed=settings.seed,
+        log_every=log_every,
+        checkpoint_every=10 * log_every,
+        record=recorder,
+    )
+    return clone_page(settings, data, made, held_out, say=say)
+
+
+def _fresh(settings: FitSettings, made: AbstractWorld, training: Episodes, say: Say) -> DensityPolicy:
+    angles = tuple(wrapping_columns(training)) if settings.angles == "automatic" else ()
+    if angles:
+        say(f"note: observation columns {list(angles)} wrap around, so the clone reads their cosine and sine.")
+    return policy(
+        made,
+        jax.random.key(settings.seed),
+        hidden=settings.shape.hidden,
+        head=settings.shape.make_head(made),
+        angles=angles,
+        activation=settings.shape.activation,
+    )
+
+
+def clone_page(
+    settings: FitSettings, data: Dataset, made: AbstractWorld, held_out: Episodes, *, say: Say = print
+) -> Path:
+    """Evaluate the clone of a run and write `report.html` into its folder."""
+    record, rows = read_record(settings.out), read_metrics(settings.out)
+    check_links(record["links"], {**record["links"], "file": data.fingerprint, "held_out": held_out.fingerprint()})
+    found = load_policy(settings.out)
+    command = f"journeyman report {relative(settings.out)}"
+    evaluation = evaluate(found, made, episodes=settings.episodes)
+    shown = demonstration_score(data, made)
+    own = demonstration_row(shown, settings.score, command)
+    row = policy_row("clone", evaluation, score=settings.score, data=_learnt_from(data, settings), command=command)
+    errors = compounding(found, None, made, demonstrations=held_out, episodes=min(20, settings.episodes))
+    say(shown.sentence)
+    say(f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).")
+    if rows and "held_out_nll" in rows[-1]:
+        say(f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step.")
+    page = Report(
+        title=f"Cloned from {data.path.name}",
+        summary=_summary(row, own, rows, settings),
+        facts=facts(record, world=made.name, data=f"{data.path} ({data.fingerprint})"),
+        policies=[r for r in (own, row) if r is not None],
+        curves=fit_curves(rows, command),
+        compounding=compounding_figure(errors, policy="clone", command=command),
+        films=[film("clone", found, made, seed=0)],
+        findings=compounding_findings(errors),
+        citations=citations(settings.learner(), made),
+        score_label=settings.score,
+    )
+    return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _learnt_from(data: Dataset, settings: FitSettings) -> str:
+    return f"{len(data.actions)} demonstrations, {1 - settings.held_out:.0%} of them for training"
+
+
+def _words(row: Any) -> str:
+    return f"{row.score.mean:.4g} [{row.score.low:.4g}, {row.score.high:.4g}]"
+
+
+def _summary(row: Any, own: Any, rows: list[dict[str, Any]], settings: FitSettings) -> list[str]:
+    beside = f", beside {own.score.mean:.4g} of the demonstrations" if own is not None else ""
+    found = [f"The clone reaches a {settings.score} of {_words(row)} over {row.episodes} episodes{beside}."]
+    if rows and "held_out_nll" in rows[-1]:
+        found.append(
+            f"On held-out episodes its negative log-likelihood is {rows[-1]['held_out_nll']:.3f} nats a step"
+            f" ({rows[-1]['loss']:.3f} on those it was trained on)."
+        )
+    return found

@@ -1,0 +1,74 @@
+"""Settings as JSON and back, and what a path given by a user stands for."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from journeyman.parts import JourneymanError, refuse
+from journeyman.policies import DensityPolicy, load
+
+Settings = TypeVar("Settings")
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """Plain JSON; paths become absolute, so that a run can be continued from anywhere."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        if isinstance(value, Path):
+            return str(value.absolute())
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(settings)
+
+
+def from_json(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """The inverse of `to_json`. A missing or unknown field is an error, never a default."""
+    hints = typing.get_type_hints(cls)
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    refuse(
+        [f"The settings of this run have an unknown field '{n}'; it belongs to another version." for n in values if n not in names]
+        + [f"The settings of this run lack '{n}'; it belongs to another version." for n in names if n not in values]
+    )
+
+    def typed(name: str, value: Any) -> Any:
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            return from_json(hint, value)  # type: ignore[arg-type]
+        if hint is Path or (Path in typing.get_args(hint) and value is not None):
+            return Path(value)
+        return tuple(value) if isinstance(value, list) else value
+
+    return cls(**{name: typed(name, value) for name, value in values.items()})
+
+
+def policy_folder(path: Path) -> Path:
+    """The artefact that `path` means: itself, or the one inside a run folder."""
+    inside = path / "policy"
+    if (inside / "policy.json").exists():
+        return inside
+    if not (path / "policy.json").exists():
+        raise JourneymanError(
+            f"'{path}' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it; name a run folder"
+            " that has finished, or an artefact."
+        )
+    return path
+
+
+def load_policy(path: Path) -> DensityPolicy:
+    """The policy of a run folder or an artefact."""
+    found = load(policy_folder(path))
+    if not isinstance(found, DensityPolicy):
+        raise JourneymanError(f"'{path}' holds a {type(found).__name__}, not a policy with a density; name another.")
+    return found
+
+
+def relative(path: Path) -> str:
+    """The shortest name of a path, for commands that a reader may type."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

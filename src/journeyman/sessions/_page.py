@@ -1,0 +1,113 @@
+"""From a run, or several, to the page about it."""
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from journeyman.datasets import DemonstrationScore
+from journeyman.diagnose import Evaluation, Score, interval
+from journeyman.policies import AbstractDensityPolicy
+from journeyman.report import Band, Curve, Film, PolicyRow, Reference, report_interval
+from journeyman.worlds import AbstractWorld, frames
+
+
+def film(name: str, policy: AbstractDensityPolicy, world: AbstractWorld, *, seed: int) -> Film:
+    """A strip of one episode under the mean action, or the reason why there is none."""
+    mode = jax.jit(policy.mode)
+
+    def act(observation: Any) -> np.ndarray:
+        one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], observation)
+        return np.asarray(mode(one))[0]
+
+    found = frames(world, act, seed=seed, count=12)
+    if not len(found.pictures):
+        return Film(name=name, missing=found.reason)
+    caption = f"One episode of {found.steps} steps, return {found.episode_return:.0f}, start seed {seed}."
+    return Film(name=name, frames=found.pictures, caption=caption)
+
+
+def demonstration_row(found: DemonstrationScore, score: Score, command: str) -> PolicyRow | None:
+    """The demonstrations' own score, where it is known."""
+    values = found.returns if score == "return" else found.best
+    if values is None:
+        return None
+    return PolicyRow(
+        name="demonstrations",
+        score=report_interval(interval(values)),
+        episodes=len(values),
+        best=float(np.max(values)),
+        data=f"{len(values)} episodes, {found.how}",
+        command=command,
+    )
+
+
+def fit_curves(rows: Sequence[dict[str, Any]], command: str) -> list[Curve]:
+    """The loss on training and on held-out episodes against passes."""
+    epochs = [row["epoch"] for row in rows]
+    shared = {
+        "x": epochs,
+        "x_label": "passes over the training episodes",
+        "y_label": "negative log-likelihood",
+        "y_unit": "nats a step",
+        "command": command,
+        "caption": "Lower is better. Where the held-out curve turns up while the other goes on falling, the clone learns"
+        " the training episodes by heart.",
+    }
+    curves = [Curve(name="training", y=Band([row["loss"] for row in rows]), **shared)]
+    if rows and "held_out_nll" in rows[0]:
+        curves.append(Curve(name="held out", y=Band([row["held_out_nll"] for row in rows]), **shared))
+    return curves
+
+
+def improve_curves(
+    name: str, rows: Sequence[dict[str, Any]], command: str, references: Sequence[Reference] = ()
+) -> list[Curve]:
+    """The return while training with sampled actions, and of the mean action where it was evaluated."""
+    shared = {
+        "x_label": "environment steps",
+        "y_label": "return",
+        "references": tuple(references),
+        "command": command,
+        "interval": "mean ± 1.96 standard errors over episodes",
+        "caption": "The mean return of the episodes that ended in each batch (sampled actions), and of the mean action on"
+        " fixed start states.",
+    }
+    curves = []
+    for label, key, spread, count in (
+        (f"{name}, mean action", "evaluation_return", "evaluation_deviation", None),
+        (f"{name}, sampled", "return", "return_deviation", "finished"),
+    ):
+        told = [row for row in rows if key in row]
+        if len(told) > 1:
+            middle = np.asarray([row[key] for row in told])
+            n = np.asarray([row[count] if count else row.get("evaluation_episodes", 20) for row in told])
+            error = 1.96 * np.asarray([row[spread] for row in told]) / np.sqrt(n)
+            curves.append(
+                Curve(name=label, x=[row["step"] for row in told], y=Band(middle, middle - error, middle + error), **shared)
+            )
+    return curves
+
+
+def facts(record: dict[str, Any] | None, **more: str) -> dict[str, str]:
+    """Where a page's numbers come from: settings given, then versions, commit and machine."""
+    found = dict(more)
+    if record is not None:
+        found["seed"] = str(record["seed"])
+        found["command"] = record["command"] or "made in Python"
+        found["fingerprints"] = ", ".join(f"{role} {name}" for role, name in record["links"].items())
+        versions = record["versions"]
+        found["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        if record["commit"]:
+            found["commit"] = record["commit"]
+    found["machine"] = f"{platform.machine()}, {platform.system()}, {jax.default_backend()}"
+    return found
+
+
+def summary_entry(found: Evaluation, score: Score = "return") -> dict[str, Any]:
+    """`{"mean", "low", "high", "episodes"}` of the mean action, for `summary.json`."""
+    measured = found.score(score)
+    return {"mean": measured.mean, "low": measured.low, "high": measured.high, "episodes": found.episodes}

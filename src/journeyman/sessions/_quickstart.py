@@ -1,0 +1,189 @@
+"""The whole trade in one run: demonstrate, clone, see it fail, correct, improve, report."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from journeyman.algorithms import bc, dagger, natural_gradient
+from journeyman.collect import Mean, play
+from journeyman.corrections import thin
+from journeyman.datasets import write as write_data
+from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval
+from journeyman.episodes import Episodes
+from journeyman.experts import PolicyExpert, shipped
+from journeyman.parts import JourneymanError, citations
+from journeyman.policies import DensityPolicy, policy
+from journeyman.report import PolicyRow, Reference, Report, compounding_figure, compounding_findings, policy_row
+from journeyman.report import report_interval, write
+from journeyman.sessions._clone import Say
+from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry
+from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
+from journeyman.worlds import AbstractWorld, world
+
+
+@dataclasses.dataclass(frozen=True)
+class QuickstartSettings:
+    """Clone an expert from few demonstrations, watch the clone fail, mend it, improve it, and write a report."""
+
+    out: Path = Path("quickstart")
+    """The folder to make."""
+    seed: int = 0
+    demonstrations: int = 4
+    """Episodes of the expert."""
+    kept_steps: int = 25
+    """Steps that are kept of each, evenly spread: few enough for cloning to fail."""
+    labels: int = 6000
+    """How many labels DAgger may ask of the expert."""
+    steps: int = 400_000
+    """Environment steps of practice for the clone."""
+    episodes: int = 50
+    """How many episodes every policy is evaluated on."""
+    overwrite: bool = False
+    """Replace an earlier quickstart in the folder."""
+
+
+_NAME = "Hopper-v5"
+
+
+def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = False) -> dict[str, Any]:
+    """Run all of it and return the summary, which also stands in `summary.json` beside `report.html`.
+
+    Raises `JourneymanError` when the folder is in use (without `overwrite`), before anything is made.
+    """
+    _check_folder(settings)
+    began = time.perf_counter()
+    stage = _Stage(settings, say, quiet)
+    data = stage.demonstrate()
+    cloned = stage.clone(data)
+    corrected = stage.correct(cloned.policy, data)
+    improved = stage.improve(cloned.policy)
+    policies = {"clone": cloned, "corrected": corrected, "improved": improved}
+    found = {name: stage.judge(name, one.policy) for name, one in policies.items()}
+    found["expert"] = stage.judge("expert", stage.expert.policy)
+    errors = compounding(cloned.policy, stage.expert, stage.world, demonstrations=data, episodes=20)
+    steps = sum(row["clock"]["steps_per_second"] for row in improved.rows[-20:]) / 20
+    page = stage.page(data, policies, found, errors)
+    summary = {
+        "demonstrations": {"episodes": settings.demonstrations, "mean": float(stage.shown.mean())},
+        **{name: summary_entry(found[name]) for name in ("clone", "corrected", "improved", "expert")},
+        "seconds": time.perf_counter() - began,
+        "steps_per_second": steps,
+    }
+    (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    say(f"{page} ({summary['seconds']:.0f} s)")
+    return summary
+
+
+def _check_folder(settings: QuickstartSettings) -> None:
+    out = settings.out
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / "clone" / "config.json").exists():
+        raise JourneymanError(f"'{out}' holds something other than a quickstart; choose another folder with --out.")
+    if not settings.overwrite:
+        raise JourneymanError(f"'{out}' holds an earlier quickstart; add --overwrite to replace it, or choose --out.")
+
+
+class _Stage:
+    """What every act of the quickstart shares: the world, the expert, the folder."""
+
+    def __init__(self, settings: QuickstartSettings, say: Say, quiet: bool) -> None:
+        self.settings, self.say, self.quiet = settings, say, quiet
+        self.world: AbstractWorld = world(_NAME, num_envs=32, seed=settings.seed)
+        self.expert = PolicyExpert(shipped(_NAME))
+        self.shown = np.zeros(0)
+        self.command = f"journeyman quickstart --seed {settings.seed}"
+
+    def record(self, name: str) -> Recorder:
+        s = self.settings
+        return Recorder(s.out / name, overwrite=s.overwrite, quiet=self.quiet, context={"quickstart": name})
+
+    def demonstrate(self) -> Episodes:
+        s = self.settings
+        whole = play(self.world, Mean(self.expert.policy), episodes=s.demonstrations, seed=10_000 + s.seed)
+        self.shown = whole.episode_returns()
+        data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
+        s.out.mkdir(parents=True, exist_ok=True)
+        write_data(data, s.out / "demonstrations.npz", overwrite=s.overwrite)
+        self.say(f"demonstrations: {s.demonstrations} episodes, mean return {self.shown.mean():.0f},"
+                 f" {data.num_steps} steps kept.")
+        return data
+
+    def clone(self, data: Episodes) -> Trained:
+        fresh = policy(self.world, jax.random.key(self.settings.seed))
+        return fit(self.learners()["clone"], fresh, data, seed=self.settings.seed, record=self.record("clone"))
+
+    def correct(self, clone: DensityPolicy, data: Episodes) -> Trained:
+        small = self.world.remake(seed=self.settings.seed, num_envs=10)
+        plan = Plan(steps=self.settings.labels, batch=1000, seed=self.settings.seed, checkpoint_every=5)
+        learner = self.learners()["corrected"]
+        return improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
+
+    def improve(self, clone: DensityPolicy) -> Trained:
+        plan = Plan(
+            steps=self.settings.steps,
+            batch=4096,
+            seed=self.settings.seed,
+            minimum_std=0.2,
+            evaluation_episodes=20,
+            evaluate_every=20,
+        )
+        return improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
+
+    def learners(self) -> dict[str, Learner]:
+        """The three recipes of the quickstart."""
+        return {
+            "clone": bc(epochs=1000, batch_size=64),
+            "corrected": dagger(self.expert, epochs=100),
+            "improved": natural_gradient(),
+        }
+
+    def judge(self, name: str, one: DensityPolicy) -> Evaluation:
+        found = evaluate(one, self.world, episodes=self.settings.episodes)
+        score = found.score()
+        self.say(f"{name}: {score.mean:.0f} [{score.low:.0f}, {score.high:.0f}] over {found.episodes} episodes.")
+        return found
+
+    def page(
+        self, data: Episodes, trained: dict[str, Trained], found: dict[str, Evaluation], errors: Compounding
+    ) -> Path:
+        s = self.settings
+        told = {
+            "clone": f"{data.num_steps} labelled steps",
+            "corrected": f"{data.num_steps} labelled steps and {s.labels:,} labels asked for",
+            "improved": f"the clone and {trained['improved'].rows[-1]['step']:,} steps of practice",
+            "expert": "",
+        }
+        rows = [policy_row(n, e, data=told[n], command=self.command) for n, e in found.items()]
+        shown = PolicyRow("demonstrations", report_interval(interval(self.shown)), len(self.shown), command=self.command)
+        references = [Reference(n, found[n].score().mean) for n in ("expert", "clone")]
+        curves = improve_curves("improved", trained["improved"].rows, self.command, references)
+        shots = {name: one.policy for name, one in trained.items()} | {"expert": self.expert.policy}
+        page = Report(
+            title=f"From {len(self.shown)} demonstrations to a better policy: {_NAME}",
+            summary=_summary(found, s),
+            facts=facts(read_record(s.out / "improved"), world=_NAME, command=self.command, seed=str(s.seed)),
+            policies=[shown, *rows],
+            curves=[*curves, *fit_curves(trained["clone"].rows, self.command)],
+            compounding=compounding_figure(errors, policy="clone", command=self.command),
+            films=[film(name, one, self.world, seed=0) for name, one in shots.items()],
+            findings=compounding_findings(errors),
+            citations=citations(*self.learners().values(), self.world),
+        )
+        return write(page, s.out / "report.html", overwrite=s.overwrite)
+
+
+def _summary(found: dict[str, Evaluation], settings: QuickstartSettings) -> list[str]:
+    mean = {name: one.score().mean for name, one in found.items()}
+    return [
+        f"From {settings.demonstrations} demonstrations the clone reaches {mean['clone']:.0f} of the expert's"
+        f" {mean['expert']:.0f}; corrected by the expert it reaches {mean['corrected']:.0f}, and by practice alone"
+        f" {mean['improved']:.0f}.",
+        f"The correction is DAgger with {settings.labels:,} labels; the practice is natural policy gradients from the"
+        f" clone, without the expert.",
+    ]

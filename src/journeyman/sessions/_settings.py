@@ -1,0 +1,142 @@
+"""What a user may set, verb by verb. The command line is generated from these."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
+from journeyman.experts import AbstractExpert
+from journeyman.parts import JourneymanError
+from journeyman.policies import AbstractHead, Gaussian, SquashedGaussian, default_head
+from journeyman.training import Learner
+from journeyman.worlds import AbstractWorld, Box
+
+HeadName = Literal["automatic", "gaussian", "state-dependent", "squashed"]
+ScoreName = Literal["return", "best reward"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyShape:
+    """How a fresh policy is built."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    head: HeadName = "automatic"
+    """The distribution over actions: automatic takes categorical for finite sets and gaussian for boxes."""
+    activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
+    """What follows each hidden layer."""
+
+    def make_head(self, world: AbstractWorld) -> AbstractHead:
+        """The head for a world's actions; refuses a Gaussian for a finite set."""
+        space = world.action_space
+        if self.head == "automatic":
+            return default_head(space)
+        if not isinstance(space, Box):
+            raise JourneymanError(
+                f"A {self.head} policy needs real actions, but '{world.name}' has {space.n} choices; use"  # type: ignore[attr-defined]
+                " --shape.head automatic."
+            )
+        if self.head == "squashed":
+            return SquashedGaussian.make(space)
+        return Gaussian.make(space, state_dependent=self.head == "state-dependent")
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """Clone a policy from demonstrations in a file, evaluate it, and write a report."""
+
+    data: Path
+    """Demonstrations: an npz file (see docs/own-data.md)."""
+    world: str
+    """The world they come from, for instance gymnasium:gym_pusht/PushT-v0."""
+    out: Path = Path("runs/clone")
+    """The run folder to make."""
+    epochs: int = 200
+    """Passes over the training episodes."""
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    """Adam's decoupled decay; some is needed where a few demonstrations are passed over often."""
+    held_out: float = 0.1
+    """Share of the episodes that is kept from training and judged by its negative log-likelihood."""
+    angles: Literal["automatic", "none"] = "automatic"
+    """Whether observation columns that wrap become cosine and sine."""
+    shape: PolicyShape = PolicyShape(hidden=(256, 256))
+    score: ScoreName = "return"
+    """What an episode counts in the report: the sum of its rewards or the highest one."""
+    episodes: int = 50
+    """How many episodes the clone is evaluated on."""
+    seed: int = 0
+    overwrite: bool = False
+    """Replace a run that stands in the folder already."""
+
+    def learner(self) -> Learner:
+        """Behaviour cloning with these numbers."""
+        return bc(
+            self.learning_rate, epochs=self.epochs, batch_size=self.batch_size, weight_decay=self.weight_decay
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImproveSettings:
+    """Improve a policy in a world by policy gradients (or by DAgger, with an expert), and write a report."""
+
+    world: str
+    """The world to practise in, for instance Hopper-v5."""
+    steps: int
+    """Environment steps, rounded up to whole batches."""
+    policy: Path | None = None
+    """The artefact or run to start from; without one, a fresh policy is made."""
+    out: Path = Path("runs/improved")
+    """The run folder to make."""
+    algorithm: Literal["natural-gradient", "reinforce", "dagger"] = "natural-gradient"
+    kl: float = 0.02
+    """Natural gradient: how far a step may change the policy, in nats."""
+    learning_rate: float = 1e-3
+    """REINFORCE and DAgger: Adam's."""
+    discount: float = 0.995
+    lambda_: float = 0.95
+    expert: Path | None = None
+    """DAgger: the artefact of the expert policy."""
+    data: Path | None = None
+    """DAgger: the demonstrations to begin with."""
+    num_envs: int = 32
+    batch: int = 4096
+    """Environment steps an iteration, over all environments."""
+    minimum_std: float = 0.1
+    """A clone's standard deviation is raised to this at least, in half widths of the action box."""
+    shape: PolicyShape = PolicyShape()
+    """Of a fresh policy."""
+    score: ScoreName = "return"
+    episodes: int = 50
+    """How many episodes the result is evaluated on."""
+    evaluation_episodes: int = 20
+    """How many the mean action is evaluated on along the way."""
+    evaluate_every: int = 20
+    """Iterations between those."""
+    checkpoint_every: int = 25
+    """Iterations between checkpoints; a simulator that cannot be stored is made afresh at each."""
+    seed: int = 0
+    overwrite: bool = False
+
+    def learner(self, expert: AbstractExpert | None = None) -> Learner:
+        """The recipe with these numbers."""
+        if self.algorithm == "natural-gradient":
+            return natural_gradient(self.kl, discount=self.discount, lambda_=self.lambda_)
+        if self.algorithm == "reinforce":
+            return reinforce(self.learning_rate, discount=self.discount, lambda_=self.lambda_)
+        assert expert is not None
+        return dagger(expert, learning_rate=self.learning_rate)
+
+    def problems(self) -> list[str]:
+        """What contradicts itself in these settings, in sentences."""
+        found = []
+        if self.algorithm == "dagger":
+            missing = [f"--{n}" for n in ("expert", "data", "policy") if getattr(self, n) is None]
+            if missing:
+                found.append(
+                    f"DAgger needs an expert to ask, demonstrations to add to and a clone to start from, and"
+                    f" {' and '.join(missing)} is not given; add it."
+                )
+        return found
+

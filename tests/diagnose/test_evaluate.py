@@ -1,0 +1,106 @@
+"""Evaluation: exactly n episodes, unbiased whatever the width, and nothing is touched."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman.collect import Sample, rollout, start
+from journeyman.diagnose import Evaluation, Played, evaluate
+from journeyman.episodes import Episodes
+from journeyman.parts import JourneymanError, fingerprint
+from journeyman.policies import load, policy, save
+from journeyman.report._from_diagnose import policy_row
+from journeyman.worlds import GeometricChain, LinearQuadratic
+
+STAY = 0.8
+
+
+def staying(stay=STAY):
+    """Stays in the chain with probability `stay`."""
+    made = policy(GeometricChain(), jax.random.key(0), hidden=())
+    logits = jnp.log(jnp.asarray([1 - stay, stay], jnp.float32))
+    network = lambda p: (p.network.weights, p.network.biases)  # noqa: E731
+    return eqx.tree_at(network, made, ((jnp.zeros_like(made.network.weights[0]),), (logits,)))
+
+
+@pytest.mark.parametrize("num_envs", [3, 64])
+def test_short_bad_episodes_are_not_favoured(num_envs):
+    """E L = θ/(1−θ) = 4, with variance θ/(1−θ)² = 20: 600 episodes, four standard errors."""
+    found = evaluate(staying(0.8), GeometricChain(horizon=400), episodes=600, num_envs=num_envs)
+    assert found.sampled.returns.shape == (600,)
+    assert abs(found.score(sampled=True).mean - 4.0) < 4 * np.sqrt(20 / 600)
+    np.testing.assert_array_equal(found.sampled.lengths, found.sampled.returns + 1)
+
+
+def test_the_first_n_to_end_would_be_favoured():
+    """The must-fail control: of 600 environments, the first 600 episodes to end are short ones."""
+    world = GeometricChain(num_envs=600)
+    _, played = rollout(world, Sample(staying(0.8)), start(world), jax.random.key(0), 60)
+    one_each = sorted((len(e.valid), float(np.asarray(e.reward).sum())) for e in played.unpack() if e.ended[-1])
+    assert abs(np.mean([reward for _, reward in one_each[:600]]) - 4.0) > 4 * np.sqrt(20 / 600)
+
+
+def test_it_is_the_same_whatever_the_width_of_the_world_given():
+    one, other = (evaluate(staying(), GeometricChain(horizon=50, num_envs=n), episodes=5) for n in (2, 9))
+    np.testing.assert_array_equal(one.sampled.returns, other.sampled.returns)
+
+
+def test_the_mean_action_and_the_returns_are_exact():
+    """A policy with gain −0.3 in the scalar world: the return is known in closed form."""
+    world = LinearQuadratic(horizon=20, start=1.0)
+    acts = policy(world, jax.random.key(0), hidden=())
+    acts = eqx.tree_at(lambda p: p.network.weights[0], acts, jnp.full_like(acts.network.weights[0], -0.3))
+    found = evaluate(acts, world, episodes=3, sampled=False)
+    np.testing.assert_allclose(found.mean_action.returns, world.expected_return(-0.3), rtol=1e-6)
+    np.testing.assert_allclose(found.mean_action.best_rewards, -(0.7**38) * 1.09, rtol=1e-5)
+    assert found.mean_action.lengths.tolist() == [20] * 3
+    known = found.score()
+    assert (known.low, known.mean, known.high, known.n) == (known.mean, known.mean, known.mean, 3)
+    assert found.score("best reward").mean == found.best("best reward")
+    with pytest.raises(JourneymanError, match="sampled=True"):
+        found.score(sampled=True)
+
+
+def test_nothing_is_touched_and_the_disk_changes_nothing(tmp_path):
+    world = LinearQuadratic(horizon=6, noise=0.3, start_std=0.5, num_envs=4)
+    acts = policy(world, jax.random.key(3))
+    before = fingerprint((acts, world.config()["options"]["start"]))
+    found = evaluate(acts, world, episodes=7)
+    assert fingerprint((acts, world.config()["options"]["start"])) == before
+    assert (world.num_envs, world.seed) == (4, 0)
+    save(acts, tmp_path / "policy")
+    again = evaluate(load(tmp_path / "policy"), world, episodes=7)
+    for one, other in ((found.mean_action, again.mean_action), (found.sampled, again.sampled)):
+        np.testing.assert_array_equal(one.returns, other.returns)
+    assert np.ptp(found.mean_action.returns) > 0
+    assert (evaluate(acts, world, episodes=7, seed=5).mean_action.returns != found.mean_action.returns).any()
+    assert (found.sampled.returns != found.mean_action.returns).all()
+
+
+def test_demonstrations_score_by_their_best_reward():
+    def demonstration(rewards):
+        steps = len(rewards)
+        return Episodes.episode(np.zeros((steps + 1, 1), np.float32), np.zeros((steps, 1), np.float32), rewards)
+
+    played = Played.of(demonstration([0.5, -2.0, 0.25]))
+    assert (played.scores().tolist(), played.scores("best reward").tolist()) == ([-1.25], [0.5])
+    assert played.lengths.tolist() == [3]
+
+
+def test_a_policy_of_another_world_is_refused():
+    acts = policy(LinearQuadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2), horizon=3), jax.random.key(0))
+    with pytest.raises(JourneymanError, match="does not fit 'LinearQuadratic': it cannot read observations"):
+        evaluate(acts, LinearQuadratic(np.eye(3), np.eye(3), np.eye(3), np.eye(3), horizon=3), episodes=1)
+    with pytest.raises(JourneymanError, match=r"its actions have shape \(2,\) where the world wants \(1,\)"):
+        evaluate(acts, LinearQuadratic(np.eye(2), [[1.0], [0.0]], np.eye(2), 1.0, horizon=3), episodes=1)
+
+
+def test_a_row_of_the_report():
+    returns = np.asarray([1.0, 2.0, 6.0])
+    played = Played(returns, returns / 10, np.asarray([3, 3, 3]))
+    row = policy_row("clone", Evaluation("w", 3, 0, played), score="best reward", data="4 demonstrations")
+    assert (row.name, row.score.mean, row.episodes, row.best, row.sampled) == ("clone", pytest.approx(0.3), 3, 0.6, None)
+    assert row.score.low < 0.3 < row.score.high
+    assert policy_row("clone", Evaluation("w", 3, 0, played, played)).sampled.mean == 3.0

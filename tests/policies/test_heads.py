@@ -1,0 +1,231 @@
+"""Every head is a density: it integrates to 1, its gradient is its slope, its entropy and KL are expectations."""
+
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman.policies import (
+    MLP,
+    AbstractHead,
+    Bounds,
+    Categorical,
+    DensityPolicy,
+    Encoder,
+    FixedGaussian,
+    Gaussian,
+    Normalizer,
+    Scale,
+    SquashedGaussian,
+    partition,
+)
+from journeyman.worlds import Box
+
+LOW, HIGH = -1.0, 3.0
+SIGMAS = 4.0  # a Monte Carlo mean may be this many standard errors off: one false alarm in 16 000
+
+
+def box(size: int) -> Box:
+    return Box(np.full(size, LOW, np.float32), np.full(size, HIGH, np.float32))
+
+
+MAKERS: dict[str, Callable[[int], AbstractHead]] = {
+    "gaussian": lambda size: Gaussian.make(box(size), std=0.3),
+    "gaussian by state": lambda size: Gaussian.make(box(size), state_dependent=True),
+    "squashed": lambda size: SquashedGaussian.make(box(size), std=0.4),
+    "squashed by state": lambda size: SquashedGaussian.make(box(size), state_dependent=True),
+    "fixed": lambda size: FixedGaussian(Scale(jnp.ones(size), jnp.full(size, 0.7))),
+    "categorical": lambda size: Categorical(size + 2),
+}
+every_head = pytest.mark.parametrize("name", MAKERS)
+continuous = pytest.mark.parametrize("name", [name for name in MAKERS if name != "categorical"])
+
+
+def raw_for(head: AbstractHead, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=head.outputs()) * 0.4)
+
+
+def drawn(head: AbstractHead, raw: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """`count` actions and their log-probabilities."""
+    parameters = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), head.parameters(raw))
+    actions = head.distribution(parameters).sample(jax.random.key(3))
+    return actions, head.log_prob(parameters, actions)
+
+
+def close(values: jax.Array, truth: jax.Array) -> bool:
+    """Whether the mean of independent `values` is within `SIGMAS` standard errors of `truth`."""
+    found = np.asarray(values)
+    return abs(found.mean() - float(truth)) < SIGMAS * found.std() / math.sqrt(len(found)) + 1e-12
+
+
+# -- densities ------------------------------------------------------------------------------------------
+
+
+def mass(log_density: Callable[[jax.Array], jax.Array], low: float, high: float, size: int) -> float:
+    """∫ exp(log density) over a cube, by the midpoint rule with 400 cells an axis."""
+    edges = np.linspace(low, high, 401)
+    axes = np.meshgrid(*[(edges[1:] + edges[:-1]) / 2] * size, indexing="ij")
+    points = jnp.asarray(np.stack([axis.ravel() for axis in axes], -1))
+    return float(jnp.exp(log_density(points)).sum()) * (edges[1] - edges[0]) ** size
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("size", [1, 2])
+@continuous
+def test_probabilities_integrate_to_one(name: str, size: int) -> None:
+    head = MAKERS[name](size)
+    raw = raw_for(head)
+    low, high = (LOW, HIGH) if "squashed" in name else (-14.0, 16.0)
+
+    def log_density(points: jax.Array) -> jax.Array:
+        many = jnp.broadcast_to(raw, (len(points), *raw.shape))
+        return head.log_prob(head.parameters(many), points)
+
+    assert mass(log_density, low, high, size) == pytest.approx(1.0, abs=2e-4)  # the midpoint rule's own error
+    # The control: half of the space does not hold everything.
+    assert mass(log_density, low, (low + high) / 2, size) < 0.9
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_squashed_density_without_its_slope_is_no_density() -> None:
+    head = SquashedGaussian.make(box(1), std=0.4)
+    mean, log_std = head.parameters(raw_for(head))
+
+    def forgetful(points: jax.Array) -> jax.Array:
+        u = jnp.arctanh((points - 1.0) / 2.0)
+        return head.inner.distribution((jnp.broadcast_to(mean, u.shape), jnp.broadcast_to(log_std, u.shape))).log_prob(u)
+
+    assert abs(mass(forgetful, LOW, HIGH, 1) - 1) > 0.2
+
+
+@pytest.mark.usefixtures("x64")
+def test_class_probabilities_sum_to_one() -> None:
+    head = Categorical(5)
+    raw = raw_for(head)
+    every = jnp.broadcast_to(raw, (5, 5))
+    probability = jnp.exp(head.log_prob(head.parameters(every), jnp.arange(5)))
+    np.testing.assert_allclose(probability, np.exp(raw) / np.exp(raw).sum(), rtol=1e-12)
+    assert float(probability.sum()) == pytest.approx(1.0, abs=1e-12)
+
+
+# -- gradients ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+@every_head
+def test_the_gradient_is_the_slope_and_differences_approach_it_as_h_squared(name: str) -> None:
+    head = MAKERS[name](2)
+    network = MLP.make([3, 5, head.outputs()], jax.random.key(0), last=1.0)
+    policy = DensityPolicy(Encoder(((3,),), (0,)), Normalizer.fresh(3), network, head)
+    random = np.random.default_rng(1)
+    observation = jnp.asarray(random.normal(size=(7, 3)))
+    actions = random.integers(0, 4, 7) if name == "categorical" else random.uniform(LOW + 0.5, HIGH - 0.5, (7, 2))
+    trained, fixed = partition(policy)
+
+    def total(leaves: DensityPolicy) -> jax.Array:
+        return eqx.combine(leaves, fixed).log_prob(observation, jnp.asarray(actions)).sum()
+
+    towards = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape)), trained)
+    moved = jax.jit(lambda h: total(jax.tree.map(lambda a, b: a + h * b, trained, towards)))
+    slope = sum(jax.tree.leaves(jax.tree.map(lambda a, b: float((a * b).sum()), jax.grad(total)(trained), towards)))
+    steps = np.array([1e-2, 5e-3, 2.5e-3])
+    errors = np.abs([float(moved(h) - moved(-h)) / (2 * h) - slope for h in steps])
+    rate = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert rate == pytest.approx(2.0, abs=0.1)
+    assert errors[-1] < 0.02 * abs(slope)
+
+
+@pytest.mark.parametrize("edge", [LOW, HIGH])
+def test_an_action_on_the_bound_of_a_squashed_gaussian_counts_as_just_inside(edge: float) -> None:
+    head = SquashedGaussian.make(box(1))
+    inside = 1.0 + 2.0 * np.float32(np.sign(edge - 1.0) * (1 - 1e-6))
+
+    def at(raw: jax.Array, action: float) -> jax.Array:
+        return head.log_prob(head.parameters(raw), jnp.full(1, action, jnp.float32))
+
+    value, slope = jax.value_and_grad(at)(jnp.zeros(1), edge)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
+    assert float(value) == float(at(jnp.zeros(1), float(inside)))
+    # What lies far outside is on the bound too: recordings clip, and then they are compared.
+    assert float(at(jnp.zeros(1), edge + np.sign(edge - 1.0))) == float(value)
+
+
+# -- expectations ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+@every_head
+def test_the_entropy_is_the_mean_of_minus_log_probability(name: str) -> None:
+    head = MAKERS[name](2)
+    raw = raw_for(head)
+    _, log_prob = drawn(head, raw, 20_000)
+    entropy = head.entropy(head.parameters(raw))
+    assert close(-log_prob, entropy)
+    assert not close(-log_prob, entropy + 0.1)
+
+
+@pytest.mark.usefixtures("x64")
+@every_head
+def test_the_kl_is_the_mean_log_ratio_and_zero_only_against_itself(name: str) -> None:
+    head = MAKERS[name](2)
+    raw, other = raw_for(head), raw_for(head, seed=1)
+    first, second = head.parameters(raw), head.parameters(other)
+    actions, log_prob = drawn(head, raw, 20_000)
+    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (20_000, *leaf.shape)), second)
+    ratio = log_prob - head.log_prob(many, actions)
+    kl = head.kl(first, second)
+    assert close(ratio, kl)
+    assert float(kl) > 0.01
+    assert float(head.kl(first, first)) == pytest.approx(0.0, abs=1e-15)
+    if name != "fixed":  # of equal deviations the KL is symmetric
+        assert not close(ratio, head.kl(second, first)), "the order of the two matters"
+
+
+@every_head
+def test_the_mode_is_likelier_than_its_surroundings(name: str) -> None:
+    head = MAKERS[name](2)
+    parameters = head.parameters(raw_for(head).astype(jnp.float32))
+    mode = head.mode(parameters)
+    best = float(head.log_prob(parameters, mode))
+    if name == "categorical":
+        assert all(float(head.log_prob(parameters, jnp.asarray(c))) <= best for c in range(4))
+    elif "squashed" in name:  # the squashed mean, by its documentation
+        np.testing.assert_allclose(mode, 1 + 2 * np.tanh(parameters[0]), rtol=1e-6)
+    else:
+        for shift in (0.05, -0.05):
+            assert float(head.log_prob(parameters, mode + shift)) < best
+
+
+# -- the deviation's bounds -----------------------------------------------------------------------------
+
+
+def test_the_soft_clamp_keeps_inside_and_its_inverse_undoes_it() -> None:
+    bounds = Bounds.of(-5.0, 2.0)
+    raw = jnp.linspace(-40.0, 40.0, 81)
+    # Above, the two clamps together exceed by log(1 + e^{low − high}), here 0.0009.
+    assert float(bounds(raw).min()) >= -5.0
+    assert float(bounds(raw).max()) <= 2.0 + math.log1p(math.exp(-7.0)) + 1e-6
+    inner = jnp.linspace(-4.9, 1.9, 30)
+    np.testing.assert_allclose(bounds(bounds.inverse(inner)), inner, atol=1e-5)
+    assert np.isfinite(bounds.inverse(jnp.asarray([-1e6, 1e6]))).all()
+    slope = jax.vmap(jax.grad(lambda x: bounds(x)))(jnp.asarray([-5.0, 0.0, 2.0]))
+    assert (np.asarray(slope) > 0.4).all(), "no dead zone inside"
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian by state", "squashed", "squashed by state"])
+@pytest.mark.parametrize("minimum", [0.01, 0.5])
+def test_a_floor_lifts_the_deviation_and_leaves_the_mean(name: str, minimum: float) -> None:
+    head = MAKERS[name](2)
+    raw = jnp.asarray(np.random.default_rng(0).normal(size=(50, head.outputs())) * 5, jnp.float32)
+    lifted = head.floored(minimum)  # type: ignore[attr-defined]
+    (mean, log_std), (mean_after, log_std_after) = head.parameters(raw), lifted.parameters(raw)
+    np.testing.assert_array_equal(mean, mean_after)
+    assert float(jnp.exp(log_std_after).min()) >= minimum * (1 - 1e-5)
+    if minimum == 0.01:  # far below: nothing changes by more than the soft clamp's tail
+        high = np.asarray(log_std) > math.log(0.1)
+        np.testing.assert_allclose(np.asarray(log_std_after)[high], np.asarray(log_std)[high], atol=0.12)

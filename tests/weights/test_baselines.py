@@ -1,0 +1,101 @@
+"""Baselines: the fixed point under a time limit, a regression that finds its target, and no bias from any of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman.episodes import Episodes, concatenate
+from journeyman.parts import JourneymanError
+from journeyman.policies import Encoder
+from journeyman.training._learner import regress
+from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Return, RewardToGo
+from journeyman.worlds import Box
+
+ENCODER = Encoder.of(Box.unbounded(1))
+
+
+def endless(limit: int, *, handled: bool) -> Episodes:
+    """Reward 1 for ever under a time limit, told as what it is or mislabelled as the end of the world."""
+    one = Episodes.episode(
+        np.ones((limit + 1, 1), np.float32), np.zeros((limit, 1), np.float32), np.ones(limit), terminated=not handled
+    )
+    return concatenate([one] * 4)
+
+
+def fixed_point(weight: Advantage, state: object, data: Episodes, rounds: int) -> float:
+    """V after fitting the baseline to V + A again and again."""
+    fit = jax.jit(lambda state, key: weight.fit(state, data, weight(state, data).target, key, regress))
+    for index in range(rounds):
+        state = fit(state, jax.random.key(index))
+    return float(weight.baseline.value(state, jnp.ones((1, 1)), jnp.zeros(1))[0])
+
+
+@pytest.mark.parametrize("lambda_", [1.0, 0.5])
+@pytest.mark.parametrize("handled", [True, False])
+def test_the_value_of_an_endless_reward_under_a_time_limit(lambda_: float, handled: bool) -> None:
+    # V = 1/(1−γ) = 5 where the limit truncates. Told as an end, the mean over the ten steps of (1−γ^k)/(1−γ), k = 1…10:
+    # 5 − (Σ .8^k)/2 = 5 − 3.571/2 = 3.215 with λ = 1.
+    baseline = NetworkBaseline(hidden=(4,), epochs=20, batch_size=40, learning_rate=1e-2)
+    weight = Advantage(0.8, lambda_, baseline, standardize=False)
+    found = fixed_point(weight, weight.init(ENCODER, jax.random.key(0)), endless(10, handled=handled), 40)
+    assert (abs(found - 5.0) < 0.1) == handled
+    if lambda_ == 1.0 and not handled:
+        assert found == pytest.approx(3.215, abs=0.1)
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_a_constant_baseline_finds_the_same_values(handled: bool) -> None:
+    weight = Advantage(0.8, 1.0, ConstantBaseline(), standardize=False)
+    found = fixed_point(weight, jnp.zeros(()), endless(10, handled=handled), 60)
+    assert found == pytest.approx(5.0 if handled else 3.2147, abs=1e-3)
+
+
+def test_a_network_learns_the_value_of_each_place() -> None:
+    random = np.random.default_rng(0)
+    place = random.uniform(-2, 2, (400, 2, 1)).astype(np.float32)
+    reward = 100 + 50 * np.sin(2 * place[:, 0, 0])
+    steps = [
+        Episodes.episode(place[i], np.zeros((1, 1), np.float32), reward[i : i + 1], terminated=True) for i in range(400)
+    ]
+    data = concatenate(steps)
+    weight = Advantage(1.0, 1.0, NetworkBaseline(hidden=(32,), epochs=40, batch_size=50, learning_rate=1e-2))
+    state = weight.init(ENCODER, jax.random.key(0))
+    before = weight(state, data)
+    assert float(before.metrics["explained_variance"]) < 0.05
+    after = weight.fit(state, data, before.target, jax.random.key(1), regress)
+    assert float(weight(after, data).metrics["explained_variance"]) > 0.97
+
+
+def test_no_step_sees_what_padding_holds() -> None:
+    one = Episodes.episode(
+        np.ones((4, 1), np.float32), np.zeros((3, 1), np.float32), np.arange(3), terminated=True
+    )
+    clean = concatenate([one]).pad(6)
+    dirty = jax.tree.map(np.array, clean)
+    dirty.observation[0, 4:] = np.nan
+    weight = Advantage(1.0, 1.0, NetworkBaseline(hidden=(4,), epochs=2, batch_size=4))
+    state = weight.init(ENCODER, jax.random.key(0))
+    found = [weight.fit(state, e, weight(state, e).target, jax.random.key(1), regress) for e in (clean, dirty)]
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.isfinite(np.asarray(a, np.float32)).all()
+
+
+def test_only_the_baselines_that_learn_ask_for_a_first_batch() -> None:
+    assert not Advantage(baseline=NoBaseline()).learns
+    assert Advantage(baseline=ConstantBaseline()).learns
+    assert Advantage(baseline=NetworkBaseline()).learns
+    assert not RewardToGo().learns
+
+
+@pytest.mark.parametrize("part", [Return, RewardToGo, Advantage])
+@pytest.mark.parametrize("discount", [0.0, 1.01, float("nan")])
+def test_a_discount_outside_its_range(part: type, discount: float) -> None:
+    with pytest.raises(JourneymanError, match=rf"The discount must lie in \(0, 1\], not {discount}; 0.99"):
+        part(discount=discount)
+
+
+def test_a_lambda_outside_its_range() -> None:
+    with pytest.raises(JourneymanError, match=r"λ must lie in \[0, 1\], not 1.5"):
+        Advantage(lambda_=1.5)
