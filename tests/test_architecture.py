@@ -19,7 +19,7 @@ PACKAGE = "journeyman"
 # The way of the data: a station imports from itself and from those above it.
 STATIONS = (
     "parts episodes worlds policies experts collect corrections weights objectives geometry training"
-    " algorithms diagnose report datasets label cluster quickstart cli __main__"
+    " algorithms diagnose report datasets label cluster sessions cli __main__"
 ).split()
 LAZY = (
     "envpool gymnasium mujoco imageio plotly jinja2 tensorboardX orbax tyro rich safetensors gym_pusht h5py"

@@ -1,6 +1,7 @@
 """The verbs on the command line, made from the types of the sessions."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ class Evaluate:
     """A run folder or an artefact."""
     world: str
     """Where, for instance Hopper-v5."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
     episodes: int = 50
     score: Literal["return", "best reward"] = "return"
     """What an episode counts: the sum of its rewards or the highest one."""
@@ -63,7 +66,10 @@ Verb = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; `--debug` adds the traceback."""
+    """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; 130: stopped by Ctrl-C.
+
+    `--debug` adds the traceback. A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
@@ -76,9 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"journeyman: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("journeyman: stopped; a run goes on with `journeyman resume RUN`.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        said = str(stop) or "stopped; a run that has a checkpoint goes on with: journeyman resume RUN"
+        print(f"journeyman: {said}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read this, `head` perhaps, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if debug or error.strerror is None:
+            raise
+        named = f"'{error.filename}': " if error.filename else ""
+        print(f"journeyman: {named}{error.strerror}; check the path, its permissions and the disk.", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -118,18 +134,17 @@ def _worlds(verb: Worlds) -> None:
 def _evaluate(verb: Evaluate) -> None:
     import json
 
-    from journeyman.diagnose import evaluate
-    from journeyman.sessions import load_policy
-    from journeyman.worlds import world
+    from journeyman.sessions import judge
 
-    found = evaluate(load_policy(verb.policy), world(verb.world), episodes=verb.episodes)
+    found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
     if verb.json:
         numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
         _say(json.dumps({"world": verb.world, "score": verb.score, "seed": found.seed, **numbers}))
         return
     for name, one in scores.items():
-        _say(f"{name}: {verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}] over {one.n} episodes, seed {found.seed}")
+        numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
+        _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,14 @@ CAPABILITIES: dict[str, str] = {
 
 
 class JourneymanError(Exception):
-    """A sentence for the user: what is wrong, why, and what to do about it."""
+    """A sentence for the user: what is wrong, why, and what to do about it.
+
+    `problems` are the single sentences where there are several, so that they can be told together with others.
+    """
+
+    def __init__(self, sentence: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(sentence)
+        self.problems = tuple(problems) or (sentence,)
 
 
 def refuse(problems: Sequence[str]) -> None:
@@ -43,7 +50,8 @@ def refuse(problems: Sequence[str]) -> None:
         raise JourneymanError(problems[0])
     if problems:
         raise JourneymanError(
-            f"{len(problems)} things are wrong:\n" + "\n".join(f"  {i}. {p}" for i, p in enumerate(problems, 1))
+            f"{len(problems)} things are wrong:\n" + "\n".join(f"  {i}. {p}" for i, p in enumerate(problems, 1)),
+            problems,
         )
 
 

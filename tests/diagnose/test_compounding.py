@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from journeyman.collect import Mean, play
+from journeyman.corrections import thin
 from journeyman.diagnose import compounding
-from journeyman.diagnose._by_step import Steps, bin_edges
+from journeyman.diagnose._by_step import Steps, bin_edges, places
 from journeyman.diagnose._distance import States, distances
 from journeyman.diagnose._interval import interval_of
 from journeyman.experts import PolicyExpert
@@ -132,6 +133,22 @@ def test_who_survives_makes_no_slope():
     assert steps.by_step(edges).mean.tolist() == [2.5, 2.0, 1.5, 1.0]
     assert steps.by_step(edges).count.tolist() == steps.counts(edges).tolist() == [4, 3, 2, 1]
     assert steps.slopes().estimate == pytest.approx(0, abs=1e-12)
+
+
+def test_steps_find_their_episodes_as_unpack_does():
+    world = two_dimensional()
+    whole = play(world, Mean(linear(world, EXPERT)), episodes=5, seed=0, width=2)
+    for episodes in (
+        whole,
+        thin(whole, steps_per_episode=4),
+        thin(whole, steps_per_episode=4, window=True),
+        whole.take(1),
+    ):
+        pieces = [np.asarray(one.elapsed)[np.asarray(one.valid)] for one in episodes.unpack()]
+        episode, step, count = places(episodes)
+        assert episode.tolist() == np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces]).tolist()
+        assert step.tolist() == np.concatenate(pieces).tolist()
+        assert count == len(pieces)
 
 
 def test_bins_are_whole_steps():

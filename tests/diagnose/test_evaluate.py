@@ -35,11 +35,12 @@ def test_short_bad_episodes_are_not_favoured(num_envs):
 
 
 def test_the_first_n_to_end_would_be_favoured():
-    """The must-fail control: of 600 environments, the first 600 episodes to end are short ones."""
+    """The must-fail control: in 600 environments, the first 600 episodes to end are short ones."""
     world = GeometricChain(num_envs=600)
-    _, played = rollout(world, Sample(staying(0.8)), start(world), jax.random.key(0), 60)
-    one_each = sorted((len(e.valid), float(np.asarray(e.reward).sum())) for e in played.unpack() if e.ended[-1])
-    assert abs(np.mean([reward for _, reward in one_each[:600]]) - 4.0) > 4 * np.sqrt(20 / 600)
+    _, played = rollout(world, Sample(staying(0.8)), start(world), jax.random.key(0), 20)
+    by_time = np.asarray(played.elapsed).T[np.asarray(played.ended).T]  # whose k-th step leaves has gathered k
+    assert len(by_time) > 600
+    assert by_time[:600].mean() < 4.0 - 8 * np.sqrt(20 / 600)
 
 
 def test_it_is_the_same_whatever_the_width_of_the_world_given():
@@ -87,6 +88,10 @@ def test_demonstrations_score_by_their_best_reward():
     played = Played.of(demonstration([0.5, -2.0, 0.25]))
     assert (played.scores().tolist(), played.scores("best reward").tolist()) == ([-1.25], [0.5])
     assert played.lengths.tolist() == [3]
+    nothing = demonstration([1.0])
+    nothing = eqx.tree_at(lambda e: (e.valid, e.truncated), nothing, (np.zeros(1, bool), np.zeros(1, bool)))
+    with pytest.raises(JourneymanError, match="nothing to score"):
+        Played.of(nothing)
 
 
 def test_a_policy_of_another_world_is_refused():
@@ -101,6 +106,12 @@ def test_a_row_of_the_report():
     returns = np.asarray([1.0, 2.0, 6.0])
     played = Played(returns, returns / 10, np.asarray([3, 3, 3]))
     row = policy_row("clone", Evaluation("w", 3, 0, played), score="best reward", data="4 demonstrations")
-    assert (row.name, row.score.mean, row.episodes, row.best, row.sampled) == ("clone", pytest.approx(0.3), 3, 0.6, None)
+    assert (row.name, row.score.mean, row.episodes, row.best, row.sampled) == (
+        "clone",
+        pytest.approx(0.3),
+        3,
+        0.6,
+        None,
+    )
     assert row.score.low < 0.3 < row.score.high
     assert policy_row("clone", Evaluation("w", 3, 0, played, played)).sampled.mean == 3.0

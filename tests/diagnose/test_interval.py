@@ -20,7 +20,7 @@ def coverage(draw, truth, count, level=0.95):
     return np.mean([i.low <= truth <= i.high for i in found])
 
 
-@pytest.mark.parametrize("count", [20, 60, 200])
+@pytest.mark.parametrize("count", [20, 200])
 def test_it_covers_a_normal_mean(count):
     assert abs(coverage(lambda r, n: r.normal(3.0, 2.0, n), 3.0, count) - 0.95) < ROOM
 
@@ -55,7 +55,9 @@ def test_the_bare_percentile_interval_would_not_pass():
 
 def test_it_shrinks_like_the_root_of_n():
     random = np.random.default_rng(0)
-    width = {n: np.mean([np.ptp([(i := interval(random.normal(size=n))).low, i.high]) for _ in range(30)]) for n in (50, 800)}
+    width = {
+        n: np.mean([np.ptp([(i := interval(random.normal(size=n))).low, i.high]) for _ in range(30)]) for n in (50, 800)
+    }
     assert width[50] / width[800] == pytest.approx(4.0, rel=0.1)
 
 
@@ -63,15 +65,15 @@ def test_episodes_of_unequal_length_are_resampled_whole():
     """Steps of one episode are alike: an interval over steps would be far too narrow."""
     random = np.random.default_rng(3)
     hits = naive = 0
-    for i in range(300):
-        length = random.integers(5, 60, 30)
+    for i in range(100):
+        length = random.integers(5, 30, 30)
         level = random.normal(1.0, 1.0, 30)  # the same for all steps of an episode
         known = interval_of(Clusters(level * length, length.astype(float)), seed=i)
         hits += known.low <= 1.0 <= known.high
         over_steps = interval(np.repeat(level, length), seed=i)
         naive += over_steps.low <= 1.0 <= over_steps.high
-    assert hits / 300 > 0.90
-    assert naive / 300 < 0.5
+    assert hits / 100 > 0.88  # 2.2 % standard error: three of them below 95 %
+    assert naive / 100 < 0.5
 
 
 def test_differences_and_ratios():

@@ -29,10 +29,10 @@ def test_merged_statistics_are_those_of_all_the_data(sizes: list[int], offset: f
     data = np.concatenate([part[mask] for part, mask in zip(parts, masks, strict=True)]).astype(np.float64)
     assert float(seen.count) == len(data)
     if len(data):
-        deviation = data.std(0)
+        deviation = data.std(0)  # of a single sample 0, which later ones must not remember as 1
         np.testing.assert_allclose(seen.mean, data.mean(0), rtol=1e-5, atol=1e-4)
         # float32 keeps seven digits of the data, so of a deviation 150 times smaller about four
-        np.testing.assert_allclose(seen.deviation, np.where(deviation < 1e-6, 1.0, deviation), rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(seen.deviation, deviation, rtol=2e-3, atol=1e-3)
 
 
 def test_what_is_invalid_is_not_seen_whatever_it_holds() -> None:
@@ -42,14 +42,14 @@ def test_what_is_invalid_is_not_seen_whatever_it_holds() -> None:
 
 
 def test_a_column_that_never_moved_keeps_scale_one_and_a_large_offset_loses_nothing() -> None:
-    features = np.stack([np.full(500, 7.0), 1e4 + np.random.default_rng(0).normal(size=500)], 1).astype(np.float32)
+    features = np.stack([np.full(500, 1e4 / 3), 1e4 + np.random.default_rng(0).normal(size=500)], 1).astype(np.float32)
     seen = Normalizer.fresh(2).merge(jnp.asarray(features), jnp.ones(500, bool))
     for _ in range(3):
         seen = seen.merge(jnp.asarray(features), jnp.ones(500, bool))
-    assert float(seen.deviation[0]) == 1.0
+    assert float(seen.scale[0]) == 1.0
     assert float(seen.deviation[1]) == pytest.approx(features[:, 1].astype(float).std(), rel=1e-3)
     out = seen(jnp.asarray(features))
-    assert np.abs(np.asarray(out[:, 0])).max() < 1e-5
+    assert np.abs(np.asarray(out[:, 0])).max() < 0.02
 
 
 def test_the_statistics_are_constants_to_a_gradient() -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from journeyman.diagnose._interval import Clusters, interval
+from journeyman.episodes import Episodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,19 @@ class Steps(NamedTuple):
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
         return np.bincount(self.episode, values, self.episodes)
+
+
+def places(episodes: Episodes) -> tuple[np.ndarray, np.ndarray, int]:
+    """Episode number and step number of each valid step in row order, and how many episodes there are.
+
+    The episodes are those of `Episodes.unpack`, found for all rows at once.
+    """
+    valid = np.asarray(episodes.valid).reshape(-1, episodes.valid.shape[-1])
+    row, time = np.nonzero(valid)
+    elapsed, ended = (np.asarray(leaf).reshape(valid.shape)[row, time] for leaf in (episodes.elapsed, episodes.ended))
+    follows = (np.diff(row) == 0) & ~ended[:-1] & (np.diff(elapsed.astype(np.int64)) == np.diff(time))
+    episode = np.concatenate([[0], np.cumsum(~follows)])[: len(row)]
+    return episode, elapsed, int(episode[-1]) + 1 if len(row) else 0
 
 
 def bin_edges(longest: int, bins: int) -> np.ndarray:

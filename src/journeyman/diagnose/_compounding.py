@@ -1,7 +1,7 @@
 """Do a clone's errors carry it to states that it was not shown, and do they grow there?"""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.collect import Mean, Mixture, play
-from journeyman.diagnose._by_step import ByStep, Steps, bin_edges, centres
+from journeyman.diagnose._by_step import ByStep, Steps, bin_edges, centres, places
 from journeyman.diagnose._distance import States, distances
 from journeyman.diagnose._evaluate import require_fit
 from journeyman.diagnose._interval import Interval, compare, interval_of
@@ -237,20 +237,14 @@ def _errors(action: np.ndarray, world: AbstractWorld, labelled: Episodes) -> Ste
         error = np.sqrt((off.reshape(len(off), -1) ** 2).sum(axis=1))
     else:
         error = (action != target).astype(np.float64)
-    episode, step, count = _places(labelled)
+    episode, step, count = places(labelled)
     return Steps(episode, step, error, count)
-
-
-def _places(episodes: Episodes) -> tuple[np.ndarray, np.ndarray, int]:
-    """Episode number and step number of each valid step in row order, and how many episodes there are."""
-    pieces = [np.asarray(one.elapsed)[np.asarray(one.valid)] for one in episodes.unpack()]
-    return np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces]), np.concatenate(pieces), len(pieces)
 
 
 def _states(encoder: Encoder, episodes: Episodes) -> States:
     valid = np.asarray(episodes.valid)
     features = np.asarray(encoder(jax.tree.map(lambda leaf: np.asarray(leaf)[valid], episodes.now)))
-    return States(features, *_places(episodes))
+    return States(features, *places(episodes))
 
 
 # -- summing up -------------------------------------------------------------------------------------------
@@ -260,7 +254,7 @@ def _summed_up(
     measured: Measured, own: Episodes, shown: Episodes, bins: int, unit: str, notes: tuple[str, ...]
 ) -> Compounding:
     on_expert, on_own, distance, reference = measured
-    own_at, shown_at = (Steps(e, s, np.ones(len(e)), n) for e, s, n in (_places(own), _places(shown)))
+    own_at, shown_at = (Steps(e, s, np.ones(len(e)), n) for e, s, n in (places(own), places(shown)))
     edges = bin_edges(max(own_at.longest, shown_at.longest), bins)
     known, compounds, finding = _judged(measured, unit)
     return Compounding(
@@ -282,7 +276,7 @@ def _summed_up(
     )
 
 
-def _judged(measured: Measured, unit: str) -> tuple[dict[str, Interval | None], bool | None, str | None]:
+def _judged(measured: Measured, unit: str) -> tuple[dict[str, Any], bool | None, str | None]:
     """The summary numbers by their names in `Compounding`, whether errors compound, and the sentence."""
     on_expert, on_own, distance, reference = measured
     growth, excess = _growth(on_own, on_expert)
@@ -290,11 +284,12 @@ def _judged(measured: Measured, unit: str) -> tuple[dict[str, Interval | None], 
     at_expert, away = interval_of(on_expert.totals()), interval_of(distance.totals())
     at_own = None if on_own is None else interval_of(on_own.totals())
     within = None if reference is None or not len(reference.value) else interval_of(reference.totals())
-    comparable = on_own is not None and at_expert.mean > LEAST
-    ratio = compare(on_own.totals(), on_expert.totals(), "ratio") if comparable else None
+    ratio = None
+    if on_own is not None and at_expert.mean > LEAST:
+        ratio = compare(on_own.totals(), on_expert.totals(), "ratio")
     known = {"error_on_expert": at_expert, "error_on_own": at_own, "ratio": ratio, "growth": growth}
     known |= {"distance_mean": away, "distance_growth": drift, "distance_within": within}
-    if at_own is None:
+    if on_own is None or at_own is None:
         return known, None, drift_finding(at_expert, drift, drift_excess, away, within, unit)
     if max(on_expert.value.max(), on_own.value.max()) <= LEAST:
         return known, False, None
@@ -307,6 +302,7 @@ def _growth(steps: Steps | None, yardstick: Steps | None) -> tuple[Interval | No
     slopes = None if steps is None else steps.slopes().used()
     if steps is None or slopes is None or not len(slopes.numerator):
         return None, None
-    other = None if yardstick is None else yardstick.before(steps.longest).slopes().used()
-    known = other is not None and len(other.numerator)
-    return interval_of(slopes), compare(slopes, other, "difference") if known else None
+    if yardstick is None:
+        return interval_of(slopes), None
+    other = yardstick.before(steps.longest).slopes().used()
+    return interval_of(slopes), compare(slopes, other, "difference") if len(other.numerator) else None

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from journeyman.collect import AbstractBehaviour, Mean, Sample, play
+from journeyman.diagnose._by_step import places
 from journeyman.diagnose._interval import Interval, interval
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
@@ -30,12 +31,20 @@ class Played:
 
     @classmethod
     def of(cls, episodes: Episodes) -> "Played":
-        """Of any episodes, such as demonstrations with rewards; an unfinished one counts as far as it goes."""
-        rewards = [np.asarray(one.reward, np.float64)[np.asarray(one.valid)] for one in episodes.unpack()]
+        """Of any episodes, such as demonstrations with rewards; an unfinished one counts as far as it goes.
+
+        Raises `JourneymanError` where no step is valid.
+        """
+        if not episodes.num_steps:
+            raise JourneymanError("There is nothing to score: no step is valid; play or record at least one episode.")
+        valid = np.asarray(episodes.valid)
+        reward = np.asarray(episodes.reward, np.float64)[valid]
+        episode, _, count = places(episodes)
+        first = np.searchsorted(episode, np.arange(count))
         return cls(
-            returns=np.asarray([one.sum() for one in rewards]),
-            best_rewards=np.asarray([one.max() for one in rewards]),
-            lengths=np.asarray([len(one) for one in rewards]),
+            returns=np.add.reduceat(reward, first),
+            best_rewards=np.maximum.reduceat(reward, first),
+            lengths=np.bincount(episode, minlength=count),
         )
 
     def scores(self, score: Score = "return") -> np.ndarray:

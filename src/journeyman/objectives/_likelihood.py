@@ -1,7 +1,7 @@
 """The one loss."""
 
 import abc
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -47,7 +47,7 @@ class Samples(eqx.Module):
     def cleared(self) -> "Samples":
         """The same with zeros wherever `valid` is 0. Padding may hold anything, and 0 · nan in a gradient is nan."""
 
-        def clear(leaf: Array) -> Array:
+        def clear(leaf: Any) -> Array:
             inside = (self.valid > 0).reshape(-1, *(1 for _ in leaf.shape[1:]))
             return jnp.where(inside, leaf, jnp.zeros((), leaf.dtype))
 

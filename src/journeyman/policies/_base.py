@@ -138,8 +138,8 @@ def renormalized(policy: DensityPolicy, normalizer: Normalizer) -> DensityPolicy
     """
     old, weight = policy.normalizer, policy.network.weights[0]
     fresh = old.count == 0
-    ratio = jnp.where(fresh, 1.0, normalizer.deviation / old.deviation)
-    shift = jnp.where(fresh, 0.0, (normalizer.mean - old.mean) / old.deviation)
+    ratio = jnp.where(fresh, 1.0, normalizer.scale / old.scale)
+    shift = jnp.where(fresh, 0.0, (normalizer.mean - old.mean) / old.scale)
     weights = (weight * ratio[:, None], *policy.network.weights[1:])
     biases = (policy.network.biases[0] + shift @ weight, *policy.network.biases[1:])
     network = MLP(weights, biases, policy.network.activation)

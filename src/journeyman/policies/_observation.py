@@ -62,7 +62,7 @@ class Normalizer(AbstractStatistics):
     """x ↦ (x − mean) / deviation per feature, with the number of observations behind the statistics.
 
     The statistics are leaves of the policy: saved, loaded and frozen with it. A column that never moved
-    (deviation below 1e-6) is left at scale 1.
+    (deviation below 1e-6, relative to a large mean) is divided by 1.
     """
 
     mean: Float[Array, " features"]
@@ -76,8 +76,14 @@ class Normalizer(AbstractStatistics):
 
     def __call__(self, features: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
         """The same features with mean 0 and deviation 1 over the data seen."""
-        mean, deviation = jax.lax.stop_gradient((self.mean, self.deviation))
-        return (features - jnp.broadcast_to(mean, features.shape)) / jnp.broadcast_to(deviation, features.shape)
+        mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
+        return (features - jnp.broadcast_to(mean, features.shape)) / jnp.broadcast_to(scale, features.shape)
+
+    @property
+    def scale(self) -> Float[Array, " features"]:
+        """What features are divided by: the deviation, or 1 where it vanishes (to the rounding of the mean)."""
+        least = 1e-6 * (1 + 4 * jnp.abs(self.mean))
+        return jnp.where(self.deviation < least, jnp.ones_like(self.deviation), self.deviation)
 
     def merge(self, features: Float[Array, "samples features"], valid: Array) -> "Normalizer":
         """The statistics of everything seen so far and these samples (Chan, Golub and LeVeque 1979)."""
@@ -90,5 +96,6 @@ class Normalizer(AbstractStatistics):
         spread = (jnp.square(centred - shift[None, :] * mask)).sum(0)
         mean = self.mean + shift * n / jnp.maximum(total, 1)
         square = jnp.square(self.deviation) * self.count + spread + jnp.square(shift) * self.count * n / jnp.maximum(total, 1)
-        deviation = jnp.sqrt(square / jnp.maximum(total, 1))
-        return Normalizer(mean, jnp.where(deviation < 1e-6, 1.0, deviation), total)
+        # Before anything is seen the deviation stays as it is; a vanishing one is kept as the truth (see `scale`).
+        deviation = jnp.where(total > 0, jnp.sqrt(square / jnp.maximum(total, 1)), self.deviation)
+        return Normalizer(mean, deviation, total)

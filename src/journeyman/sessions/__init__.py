@@ -2,6 +2,7 @@
 
 from journeyman.sessions._clone import clone as clone
 from journeyman.sessions._files import load_policy as load_policy
+from journeyman.sessions._judge import judge as judge
 from journeyman.sessions._practise import practise as practise
 from journeyman.sessions._quickstart import QuickstartSettings as QuickstartSettings
 from journeyman.sessions._quickstart import quickstart as quickstart

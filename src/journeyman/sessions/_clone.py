@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -10,61 +10,92 @@ from journeyman.corrections import hold_out
 from journeyman.datasets import Dataset, demonstration_score, read, wrapping_columns
 from journeyman.diagnose import compounding, evaluate
 from journeyman.episodes import Episodes
-from journeyman.parts import citations
+from journeyman.parts import citations, refuse
 from journeyman.policies import DensityPolicy, policy
 from journeyman.report import Report, compounding_figure, compounding_findings, policy_row, write
 from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
+from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
 from journeyman.sessions._settings import FitSettings
-from journeyman.training import Recorder, check_links, fit, read_metrics, read_record
-from journeyman.worlds import AbstractWorld, world
+from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
+from journeyman.worlds import AbstractWorld
 
 Say = Callable[[str], None]
+
+
+class _Ready(NamedTuple):
+    """What cloning starts from, all of it checked."""
+
+    world: AbstractWorld
+    data: Dataset
+    training: Episodes
+    held_out: Episodes
 
 
 def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quiet: bool = False) -> Path:
     """Read, split by episode, clone, evaluate, report. Returns the page's path.
 
-    Everything that can be wrong with the file, the world and the settings is told before anything is made.
+    Everything that can be wrong with the file, the world and the settings is told at once, before anything is made.
+    Raises `KeyboardInterrupt` when Ctrl-C ended the training early; the run can then be resumed.
     """
-    made = world(settings.world, num_envs=min(settings.episodes, 64), seed=settings.seed)
-    data = read(settings.data, world=made)
-    for note in data.notes:
+    ready = _prepare(settings, resume)
+    for note in ready.data.notes:
         say(f"note: {note}")
-    training, held_out = hold_out(data.episodes, settings.held_out, settings.seed)
-    fresh = _fresh(settings, made, training, say)
-    context = {"verb": "fit", "settings": to_json(settings)}
     recorder = Recorder(
         settings.out,
         resume=resume,
         overwrite=settings.overwrite,
         quiet=quiet,
-        context=context,
-        links={"file": data.fingerprint},
+        context={"verb": "fit", "settings": to_json(settings)},
+        links={"file": ready.data.fingerprint},
     )
     log_every = max(1, settings.epochs // 100)
     fit(
         settings.learner(),
-        fresh,
-        training,
-        held_out=held_out,
+        _fresh(settings, ready, say),
+        ready.training,
+        held_out=ready.held_out,
         seed=settings.seed,
         log_every=log_every,
         checkpoint_every=10 * log_every,
         record=recorder,
     )
-    return clone_page(settings, data, made, held_out, say=say)
+    stopped(read_metrics(settings.out)[-1]["epoch"], settings.epochs, "epochs", relative(settings.out))
+    return clone_page(settings, ready.data, ready.world, ready.held_out, say=say)
 
 
-def _fresh(settings: FitSettings, made: AbstractWorld, training: Episodes, say: Say) -> DensityPolicy:
-    angles = tuple(wrapping_columns(training)) if settings.angles == "automatic" else ()
+def world_of(settings: FitSettings) -> AbstractWorld:
+    """The world of the demonstrations, as wide as the evaluation needs it."""
+    width = min(max(settings.episodes, 1), 64)
+    return make_world(settings.world, settings.options, num_envs=width, seed=settings.seed)
+
+
+def _prepare(settings: FitSettings, resume: bool) -> _Ready:
+    found = settings.problems()
+    attempt(found, can_report)
+    if not resume:
+        attempt(found, lambda: check_folder(settings.out, settings.overwrite))
+    made = attempt(found, lambda: world_of(settings))
+    data = attempt(found, lambda: read(settings.data, world=made))
+    parts = None
+    if data is not None and 0 < settings.held_out < 1:
+        parts = attempt(found, lambda: hold_out(data.episodes, settings.held_out, settings.seed))
+    if made is not None:
+        attempt(found, lambda: settings.shape.make_head(made))
+    refuse(found)
+    assert made is not None and data is not None and parts is not None  # else something was found
+    return _Ready(made, data, *parts)
+
+
+def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
+    angles = tuple(wrapping_columns(ready.training)) if settings.angles == "automatic" else ()
     if angles:
         say(f"note: observation columns {list(angles)} wrap around, so the clone reads their cosine and sine.")
     return policy(
-        made,
+        ready.world,
         jax.random.key(settings.seed),
         hidden=settings.shape.hidden,
-        head=settings.shape.make_head(made),
+        head=settings.shape.make_head(ready.world),
         angles=angles,
         activation=settings.shape.activation,
     )

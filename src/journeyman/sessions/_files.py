@@ -1,6 +1,7 @@
 """Settings as JSON and back, and what a path given by a user stands for."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ def to_json(settings: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if isinstance(value, Path):
-            return str(value.absolute())
+            return os.path.abspath(value)  # without '..', and without following links
         return list(value) if isinstance(value, tuple) else value
 
     return plain(settings)
@@ -30,8 +31,16 @@ def from_json(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     hints = typing.get_type_hints(cls)
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     refuse(
-        [f"The settings of this run have an unknown field '{n}'; it belongs to another version." for n in values if n not in names]
-        + [f"The settings of this run lack '{n}'; it belongs to another version." for n in names if n not in values]
+        [
+            f"The settings of this run have an unknown field '{name}'; use the journeyman that wrote them."
+            for name in values
+            if name not in names
+        ]
+        + [
+            f"The settings of this run lack '{name}'; use the journeyman that wrote them."
+            for name in sorted(names)
+            if name not in values
+        ]
     )
 
     def typed(name: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,20 +15,27 @@ from journeyman.policies import AbstractDensityPolicy
 from journeyman.report import Band, Curve, Film, PolicyRow, Reference, report_interval
 from journeyman.worlds import AbstractWorld, frames
 
+_FILMED_STEPS, _PICTURES = 300, 36
+
 
 def film(name: str, policy: AbstractDensityPolicy, world: AbstractWorld, *, seed: int) -> Film:
     """A strip of one episode under the mean action, or the reason why there is none."""
-    mode = jax.jit(policy.mode)
+    mode = eqx.filter_jit(policy.mode)
 
     def act(observation: Any) -> np.ndarray:
         one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], observation)
         return np.asarray(mode(one))[0]
 
-    found = frames(world, act, seed=seed, count=12)
+    found = frames(world, act, seed=seed, count=_PICTURES, max_steps=_FILMED_STEPS)
     if not len(found.pictures):
         return Film(name=name, missing=found.reason)
-    caption = f"One episode of {found.steps} steps, return {found.episode_return:.0f}, start seed {seed}."
-    return Film(name=name, frames=found.pictures, caption=caption)
+    whole = found.steps < _FILMED_STEPS
+    caption = (
+        f"{'A whole episode' if whole else 'The beginning of an episode'}: {found.steps} steps with a return of"
+        f" {found.episode_return:.0f}, start seed {seed}."
+    )
+    seconds = found.seconds if np.isfinite(found.seconds) else 4.0
+    return Film(name=name, frames=found.pictures, seconds=seconds, caption=caption)
 
 
 def demonstration_row(found: DemonstrationScore, score: Score, command: str) -> PolicyRow | None:

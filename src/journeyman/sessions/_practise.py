@@ -1,7 +1,7 @@
 """From a policy to a better one and a page about it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -9,25 +9,44 @@ from journeyman.datasets import read
 from journeyman.diagnose import evaluate
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.parts import JourneymanError, citations, rebuild, refuse
+from journeyman.parts import citations, rebuild, refuse
 from journeyman.policies import DensityPolicy, inspect, policy
 from journeyman.report import Reference, Report, policy_row, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
 from journeyman.sessions._page import facts, film, improve_curves
+from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
 from journeyman.sessions._settings import ImproveSettings
-from journeyman.training import Plan, Recorder, Run, improve, read_metrics, read_record
-from journeyman.worlds import AbstractWorld, world
+from journeyman.training import (
+    Learner,
+    Plan,
+    Recorder,
+    Run,
+    check_folder,
+    improve,
+    read_metrics,
+    read_record,
+    world_problems,
+)
+from journeyman.worlds import AbstractWorld
+
+
+class _Ready(NamedTuple):
+    """What practice starts from, all of it checked."""
+
+    world: AbstractWorld
+    start: DensityPolicy
+    learner: Learner
+    demonstrations: Episodes | None
 
 
 def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = False, quiet: bool = False) -> Path:
-    """Load or make a policy, improve it, evaluate before and after, report. Returns the page's path."""
-    plan = plan_of(settings)
-    made = world(settings.world, num_envs=settings.num_envs, seed=settings.seed)
-    refuse(settings.problems() + plan.problems(made))
-    start = _start(settings, made)
-    demonstrations = _demonstrations(settings, made)
-    expert: AbstractExpert | None = None if settings.expert is None else PolicyExpert(load_policy(settings.expert))
+    """Load or make a policy, improve it, evaluate before and after, report. Returns the page's path.
+
+    Everything that can be wrong with settings, files and world is told at once, before anything is made. Raises
+    `KeyboardInterrupt` when Ctrl-C ended the practice early; the run can then be resumed.
+    """
+    ready = _prepare(settings, resume)
     recorder = Recorder(
         settings.out,
         resume=resume,
@@ -35,8 +54,48 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
         quiet=quiet,
         context={"verb": "improve", "settings": to_json(settings)},
     )
-    improve(settings.learner(expert), start, made, plan, demonstrations=demonstrations, record=recorder)
+    plan = plan_of(settings)
+    improve(
+        ready.learner, ready.start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder
+    )
+    stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
     return practice_page(settings, say=say)
+
+
+def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
+    found = settings.problems()
+    asked = list(found)
+    attempt(found, can_report)
+    if not resume:
+        attempt(found, lambda: check_folder(settings.out, settings.overwrite))
+    made = attempt(found, lambda: world_of(settings))
+    expert = attempt(found, lambda: _expert(settings))
+    data = attempt(found, lambda: _demonstrations(settings, made))
+    start = None
+    if settings.policy is not None or (made is not None and not settings.shape.problems()):
+        start = attempt(found, lambda: _start(settings, made))
+    if made is not None and start is not None:
+        found += world_problems(start, made)
+    if made is not None and isinstance(expert, PolicyExpert):
+        found += [f"The expert does not fit. {problem}" for problem in world_problems(expert.policy, made)]
+    learner = None if asked or _lacks(settings, expert) else attempt(found, lambda: settings.learner(expert))
+    refuse(found)
+    assert made is not None and start is not None and learner is not None  # else something was found
+    return _Ready(made, start, learner, data)
+
+
+def _lacks(settings: ImproveSettings, expert: AbstractExpert | None) -> bool:
+    return settings.algorithm == "dagger" and expert is None
+
+
+def world_of(settings: ImproveSettings) -> AbstractWorld:
+    """The world to practise in."""
+    width = max(settings.num_envs, 1)
+    return make_world(settings.world, settings.options, num_envs=width, seed=settings.seed)
+
+
+def _expert(settings: ImproveSettings) -> AbstractExpert | None:
+    return None if settings.expert is None else PolicyExpert(load_policy(settings.expert))
 
 
 def plan_of(settings: ImproveSettings) -> Plan:
@@ -52,32 +111,36 @@ def plan_of(settings: ImproveSettings) -> Plan:
     )
 
 
-def _start(settings: ImproveSettings, made: AbstractWorld) -> DensityPolicy:
+def _start(settings: ImproveSettings, made: AbstractWorld | None) -> DensityPolicy:
     if settings.policy is not None:
         return load_policy(settings.policy)
+    assert made is not None
     shape = settings.shape
     key = jax.random.key(settings.seed)
     return policy(made, key, hidden=shape.hidden, head=shape.make_head(made), activation=shape.activation)
 
 
-def _demonstrations(settings: ImproveSettings, made: AbstractWorld) -> Episodes | None:
+def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
     """The data of DAgger, which must be what the clone was cloned from."""
-    if settings.algorithm != "dagger" or settings.data is None or settings.policy is None:
+    if settings.algorithm != "dagger" or settings.data is None:
         return None
-    data = read(settings.data, world=made)
-    cloned_from = inspect(policy_folder(settings.policy))["links"].get("file")
-    if cloned_from not in (None, data.fingerprint):
-        raise JourneymanError(
+    found: list[str] = []
+    data = attempt(found, lambda: read(settings.data, world=made))
+    clone = settings.policy
+    cloned_from = None if clone is None else attempt([], lambda: inspect(policy_folder(clone))["links"].get("file"))
+    if data is not None and cloned_from not in (None, data.fingerprint):
+        found.append(
             f"The clone in '{settings.policy}' was made from data {cloned_from}, but '{settings.data}' is"
             f" {data.fingerprint}; pass the file it was cloned from, or clone from this one first."
         )
-    return data.episodes
+    refuse(found)
+    return None if data is None else data.episodes
 
 
 def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
     """Evaluate a run's policy before and after, and write `report.html` into its folder."""
     record, rows = read_record(settings.out), read_metrics(settings.out)
-    made = world(settings.world, num_envs=settings.num_envs, seed=settings.seed)
+    made = world_of(settings)
     with Run.open(settings.out) as run:
         before: DensityPolicy = rebuild(record["config"]["parts"], run.arrays)["policy"]
     after = load_policy(settings.out)
@@ -101,11 +164,7 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         policies=ends,
         curves=improve_curves("improved", rows, command, [reference]),
         films=[film(n, p, made, seed=0) for n, p in ((name, before), ("improved", after))],
-        citations=citations(settings.learner(_asked(settings)), made),
+        citations=citations(settings.learner(_expert(settings)), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
-
-
-def _asked(settings: ImproveSettings) -> AbstractExpert | None:
-    return None if settings.expert is None else PolicyExpert(load_policy(settings.expert))

@@ -35,7 +35,7 @@ class QuickstartSettings:
     seed: int = 0
     demonstrations: int = 4
     """Episodes of the expert."""
-    kept_steps: int = 25
+    kept_steps: int = 100
     """Steps that are kept of each, evenly spread: few enough for cloning to fail."""
     labels: int = 6000
     """How many labels DAgger may ask of the expert."""

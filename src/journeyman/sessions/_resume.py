@@ -6,12 +6,11 @@ from typing import Any
 from journeyman.corrections import hold_out
 from journeyman.datasets import read
 from journeyman.parts import JourneymanError
-from journeyman.sessions._clone import Say, clone, clone_page
+from journeyman.sessions._clone import Say, clone, clone_page, world_of
 from journeyman.sessions._files import from_json
 from journeyman.sessions._practise import practice_page, practise
 from journeyman.sessions._settings import FitSettings, ImproveSettings
 from journeyman.training import read_record
-from journeyman.worlds import world
 
 _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}
 
@@ -33,7 +32,7 @@ def report(folder: Path, *, say: Say = print) -> Path:
     settings = _settings(folder)
     if not isinstance(settings, FitSettings):
         return practice_page(settings, say=say)
-    made = world(settings.world, num_envs=min(settings.episodes, 64), seed=settings.seed)
+    made = world_of(settings)
     data = read(settings.data, world=made)
     _, held_out = hold_out(data.episodes, settings.held_out, settings.seed)
     return clone_page(settings, data, made, held_out, say=say)
@@ -43,8 +42,8 @@ def _settings(folder: Path) -> FitSettings | ImproveSettings:
     context = read_record(folder)["config"]["context"]
     if context.get("verb") not in _SETTINGS:
         raise JourneymanError(
-            f"The run in '{folder}' was begun in Python, so its folder does not say all of it; continue it there, with"
-            f" record=Recorder('{folder}', resume=True) and the parts it was begun with."
+            f"The run in '{folder}' was begun in Python (or by the quickstart), so its folder does not say all of it;"
+            f" continue it there, with record=Recorder('{folder}', resume=True) and the parts it was begun with."
         )
     # The folder may have been moved since; where it is now is where it goes on.
     return from_json(_SETTINGS[context["verb"]], {**context["settings"], "out": str(folder)})

@@ -8,6 +8,7 @@ from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import AbstractHead, Gaussian, SquashedGaussian, default_head
+from journeyman.sessions._refusals import flag, positive
 from journeyman.training import Learner
 from journeyman.worlds import AbstractWorld, Box
 
@@ -25,6 +26,12 @@ class PolicyShape:
     """The distribution over actions: automatic takes categorical for finite sets and gaussian for boxes."""
     activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
     """What follows each hidden layer."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with these numbers, in sentences."""
+        if all(width > 0 for width in self.hidden):
+            return []
+        return [f"--shape.hidden must be positive widths, not {list(self.hidden)}; 64 64 is usual."]
 
     def make_head(self, world: AbstractWorld) -> AbstractHead:
         """The head for a world's actions; refuses a Gaussian for a finite set."""
@@ -49,6 +56,8 @@ class FitSettings:
     """Demonstrations: an npz file (see docs/own-data.md)."""
     world: str
     """The world they come from, for instance gymnasium:gym_pusht/PushT-v0."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
     out: Path = Path("runs/clone")
     """The run folder to make."""
     epochs: int = 200
@@ -70,6 +79,20 @@ class FitSettings:
     overwrite: bool = False
     """Replace a run that stands in the folder already."""
 
+    def problems(self) -> list[str]:
+        """What is wrong with these numbers, in sentences."""
+        found = positive(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            episodes=self.episodes,
+        )
+        if not self.weight_decay >= 0:
+            found.append(f"--weight-decay must be 0 or more, not {self.weight_decay}; 0.01 is usual.")
+        if not 0 < self.held_out < 1:
+            found.append(f"--held-out must lie between 0 and 1, not {self.held_out}; 0.1 is usual.")
+        return found + self.shape.problems()
+
     def learner(self) -> Learner:
         """Behaviour cloning with these numbers."""
         return bc(
@@ -85,6 +108,8 @@ class ImproveSettings:
     """The world to practise in, for instance Hopper-v5."""
     steps: int
     """Environment steps, rounded up to whole batches."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
     policy: Path | None = None
     """The artefact or run to start from; without one, a fresh policy is made."""
     out: Path = Path("runs/improved")
@@ -129,14 +154,37 @@ class ImproveSettings:
         return dagger(expert, learning_rate=self.learning_rate)
 
     def problems(self) -> list[str]:
-        """What contradicts itself in these settings, in sentences."""
-        found = []
-        if self.algorithm == "dagger":
-            missing = [f"--{n}" for n in ("expert", "data", "policy") if getattr(self, n) is None]
-            if missing:
-                found.append(
-                    f"DAgger needs an expert to ask, demonstrations to add to and a clone to start from, and"
-                    f" {' and '.join(missing)} is not given; add it."
-                )
-        return found
+        """What is wrong with these numbers or contradicts itself, in sentences."""
+        found = positive(
+            steps=self.steps,
+            batch=self.batch,
+            num_envs=self.num_envs,
+            learning_rate=self.learning_rate,
+            kl=self.kl,
+            minimum_std=self.minimum_std,
+            episodes=self.episodes,
+            evaluate_every=self.evaluate_every,
+            checkpoint_every=self.checkpoint_every,
+        )
+        if 0 < self.batch < self.num_envs:
+            found.append(
+                f"--batch {self.batch} is less than one step for each of --num-envs {self.num_envs}; raise the first or"
+                " lower the second."
+            )
+        if self.evaluation_episodes < 0:
+            found.append(f"--evaluation-episodes must be 0 or more, not {self.evaluation_episodes}; 20 is usual.")
+        if not 0 < self.discount <= 1:
+            found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
+        if not 0 <= self.lambda_ <= 1:
+            found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
+        return found + self._missing() + self.shape.problems()
 
+    def _missing(self) -> list[str]:
+        missing = [flag(name) for name in ("expert", "data", "policy") if getattr(self, name) is None]
+        if self.algorithm != "dagger" or not missing:
+            return []
+        named = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
+        return [
+            "DAgger needs an expert to ask, demonstrations to add to and a clone to start from, and"
+            f" {named} {'is' if len(missing) == 1 else 'are'} not given; add {'it' if len(missing) == 1 else 'them'}."
+        ]

@@ -92,7 +92,7 @@ def improve(
     Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite.
     """
     check(learner, policy, world)
-    found = plan.problems(world) + _world_problems(policy, world)
+    found = plan.problems(world) + world_problems(policy, world)
     if demonstrations is not None:
         found += fitting_problems(policy, demonstrations)
     elif learner.collect.keeps:
@@ -278,7 +278,7 @@ def named_key(seed: int, name: str, index: int) -> Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), index)
 
 
-def _world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
+def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
     """Where a policy and a world disagree about observations or actions, in sentences."""
     found, reads = [], Encoder.of(world.observation_space)
     if (policy.encoder.shapes, policy.encoder.classes) != (reads.shapes, reads.classes):

@@ -97,7 +97,7 @@ class Run:
         Raises `JourneymanError` for a folder in use or with foreign content, and a config that is no JSON.
         """
         folder = Path(folder)
-        _check_target(folder, overwrite)
+        check_folder(folder, overwrite)
         packed = {name: np.asarray(array) for name, array in (arrays or {}).items()}
         data = _encode(
             {
@@ -109,14 +109,17 @@ class Run:
                 "links": dict(links or {}),
                 "versions": installed_versions(PACKAGES),
                 "commit": _commit(),
-                "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] not in ("", "-c") else None,
+                "command": _command(),
                 "tensorboard": tensorboard and has_tensorboard(),
             }
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         lock = _acquire(folder)
         try:
-            _check_target(folder, overwrite)  # again, now that nobody else can begin a run here
+            check_folder(folder, overwrite)  # again, now that nobody else can begin a run here
             _clear(folder)
             write_file(folder / ARRAYS, pack_arrays(packed))
             write_file(folder / CONFIG, data)
@@ -215,21 +218,15 @@ def check_links(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
     )
 
 
-# -- inside ---------------------------------------------------------------------------------------------
-
-
-def _encode(record: Mapping[str, Any]) -> bytes:
-    try:
-        return pretty_json(record)
-    except (TypeError, ValueError) as error:
-        raise JourneymanError(
-            f"`config` must be plain JSON with finite numbers ({error}); describe it with `parts.describe`."
-        ) from error
-
-
-def _check_target(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: str | Path, overwrite: bool = False) -> None:
+    """Refuse a folder in which no run may begin: a file, foreign content, a run without `overwrite`, no permission."""
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
+    nearest = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "may not be written to" if nearest.is_dir() else "is a file"
+        raise JourneymanError(f"'{folder}' cannot be made, because '{nearest}' {what}; choose another folder.")
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     # a process that died before config.json was complete has not begun a run
     if not {name for name in names if not name.startswith(f".{CONFIG}.tmp-")} - {LOCK, ARRAYS}:
@@ -256,6 +253,18 @@ def _check_target(folder: Path, overwrite: bool) -> None:
         )
 
 
+# -- inside ---------------------------------------------------------------------------------------------
+
+
+def _encode(record: Mapping[str, Any]) -> bytes:
+    try:
+        return pretty_json(record)
+    except (TypeError, ValueError) as error:
+        raise JourneymanError(
+            f"`config` must be plain JSON with finite numbers ({error}); describe it with `parts.describe`."
+        ) from error
+
+
 def _clear(folder: Path) -> None:
     for name in WRITTEN:
         path = folder / name
@@ -267,7 +276,10 @@ def _clear(folder: Path) -> None:
 
 def _acquire(folder: Path) -> int:
     """Hold the run until the returned descriptor is closed or this process is gone, however it goes."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     try:
         import fcntl
     except ImportError:  # no such locks on this system
@@ -284,6 +296,18 @@ def _acquire(folder: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
+
+
+def _unwritable(folder: Path, error: OSError) -> JourneymanError:
+    return JourneymanError(f"'{folder}' cannot be written to ({error.strerror}); choose another folder.")
+
+
+def _command() -> str | None:
+    """What was typed, without where the interpreter found it; `None` where nothing was typed."""
+    if not sys.argv or sys.argv[0] in ("", "-c"):
+        return None
+    name = Path(sys.argv[0]).name
+    return shlex.join(["journeyman" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
 
 
 def _commit() -> str | None:

@@ -8,7 +8,7 @@ from journeyman.episodes import Episodes
 
 
 def advantages(
-    episodes: Episodes, value: Float[Array, "*batch time+1"], *, discount: float, lambda_: float
+    episodes: Episodes, value: Float[Array, "*batch observations"], *, discount: float, lambda_: float
 ) -> Float[Array, "*batch time"]:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16).
 

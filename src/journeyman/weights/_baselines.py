@@ -104,7 +104,7 @@ class NetworkBaseline(AbstractBaseline):
         seen = Normalizer(state.head.scale.location, state.head.scale.scale, state.normalizer.count)
         scale = seen.merge(target.reshape(-1, 1), valid)
         state = renormalized(state, state.normalizer.merge(features, valid))
-        state = rescaled(state, Scale(scale.mean, scale.deviation))
+        state = rescaled(state, Scale(scale.mean, scale.scale))
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[episodes.valid.ndim :]), episodes.now)
         options = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
         return regress(state, flat, target.reshape(-1, 1), valid, key, **options)

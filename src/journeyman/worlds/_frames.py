@@ -1,6 +1,7 @@
 """Pictures of an episode."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -18,13 +19,15 @@ from journeyman.worlds._spaces import Box
 class Frames(NamedTuple):
     """Pictures of one episode, `(count, height, width, 3)` uint8, or none and the `reason` why.
 
-    `episode_return` is the undiscounted return of the pictured episode and `steps` its length.
+    `episode_return` is the undiscounted return of the pictured episode, `steps` its length, and `seconds` how long that
+    takes in the world's own time (nan where the environment does not say).
     """
 
     pictures: np.ndarray
     episode_return: float
     steps: int
     reason: str
+    seconds: float = float("nan")
 
 
 def frames(
@@ -86,15 +89,28 @@ def _picture(world: AbstractWorld, actions: list, seed: int, count: int, size: i
     chosen = set(np.linspace(0, len(actions), min(count, len(actions) + 1)).round().astype(int).tolist())
     try:
         env.reset(seed=seed)
+        _follow(env)
         pictures, total = [shrink(env.render(), size)], 0.0
         for t, action in enumerate(actions, 1):
             _, reward, *_ = env.step(action)
             total += float(reward)
             if t in chosen:
                 pictures.append(shrink(env.render(), size))
-        return Frames(np.stack(pictures), total, len(actions), "")
+        rate = env.metadata.get("render_fps") or float("nan")
+        return Frames(np.stack(pictures), total, len(actions), "", len(actions) / rate)
     finally:
         env.close()
+
+
+def _follow(env: Any) -> None:
+    """Look through the model's own tracking camera where it has one: a robot that walks stays in the picture."""
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    if renderer is None:
+        return
+    mujoco = importlib.import_module("mujoco")
+    camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+    if camera >= 0:
+        renderer.camera_id = camera
 
 
 def shrink(picture: np.ndarray, size: int) -> np.ndarray:

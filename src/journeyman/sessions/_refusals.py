@@ -1,0 +1,97 @@
+"""What can be wrong before anything is made, gathered so that it is told at once."""
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from journeyman.parts import JourneymanError, refuse
+from journeyman.worlds import AbstractWorld, LinearQuadratic, world
+
+Made = TypeVar("Made")
+
+
+def attempt(found: list[str], make: Callable[[], Made]) -> Made | None:
+    """What `make` gives; where it refuses, its problems join `found` and nothing is given."""
+    try:
+        return make()
+    except JourneymanError as error:
+        found += error.problems
+        return None
+
+
+def positive(**numbers: float) -> list[str]:
+    """Which of these settings are not above zero (or not numbers at all), in sentences."""
+    return [
+        f"{flag(name)} must be a positive number, not {value}; change it."
+        for name, value in numbers.items()
+        if not (value > 0 and math.isfinite(value))
+    ]
+
+
+def flag(name: str) -> str:
+    """The option of the command line that sets the field `name`."""
+    return "--" + name.replace("_", "-")
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """`("horizon=20", "noise=0.1")` → `{"horizon": 20, "noise": 0.1}`; a value that is no JSON is a string.
+
+    Raises `JourneymanError` for a word without '=', a name given twice, and the names that have a setting of their own.
+    """
+    found, options = [], {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            found.append(f"The world option '{word}' is not of the form NAME=VALUE; write for instance horizon=100.")
+        elif name in ("num_envs", "seed"):
+            found.append(f"'{name}' is no option of a world but a setting of its own; use {flag(name)}.")
+        elif name in options:
+            found.append(f"The world option '{name}' is given twice; keep one.")
+        else:
+            options[name] = _value(value)
+    refuse(found)
+    return options
+
+
+def _value(text: str) -> Any:
+    text = {"True": "true", "False": "false", "None": "null"}.get(text, text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def make_world(name: str, words: Sequence[str], *, num_envs: int, seed: int) -> AbstractWorld:
+    """`world(name, **options)`, the options as they are written on the command line."""
+    options = parse_options(words)
+    try:
+        made = world(name, num_envs=num_envs, seed=seed, **options)
+    except (TypeError, ValueError) as error:  # a value of a kind that the world did not expect
+        raise JourneymanError(
+            f"'{name}' cannot be made with the options {options}: {str(error).splitlines()[0]}; mend their values."
+        ) from error
+    if isinstance(made, LinearQuadratic) and made.horizon is None:
+        raise JourneymanError(
+            f"'{name}' has no end, so no episode of it could ever be evaluated; add --options horizon=100."
+        )
+    return made
+
+
+def can_report() -> None:
+    """Refuse work that would end without its page."""
+    for module in ("jinja2", "plotly"):
+        if importlib.util.find_spec(module) is None:
+            raise JourneymanError(
+                f"'{module}' is not installed and the report at the end needs it; install it with:"
+                ' pip install "journeyman[report]"'
+            )
+
+
+def stopped(done: int, total: int, unit: str, folder: Any) -> None:
+    """Raise `KeyboardInterrupt` with a sentence when Ctrl-C ended a loop early; its state is safe by then."""
+    if done < total:
+        raise KeyboardInterrupt(
+            f"stopped after {done:,} of {total:,} {unit}; everything is kept, go on with: journeyman resume {folder}"
+        )

@@ -1,0 +1,93 @@
+"""The recipes: what they are made of, that they survive the disk, and that a page can be written from them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import pytest
+
+from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
+from journeyman.collect import Aggregate, OnPolicy
+from journeyman.experts import PolicyExpert
+from journeyman.geometry import Euclidean, Fisher
+from journeyman.objectives import WeightedLogLikelihood
+from journeyman.parts import CAPABILITIES, citations, describe, rebuild, walk
+from journeyman.policies import policy
+from journeyman.training import Adam, KLRadius, Learner
+from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Uniform
+from journeyman.worlds import LinearQuadratic
+
+EXPERT = PolicyExpert(policy(LinearQuadratic(), jax.random.key(0), hidden=(3,)))
+RECIPES: dict[str, Callable[[], Learner]] = {
+    "bc": bc,
+    "bc with options": lambda: bc(3e-4, epochs=7, batch_size=32, weight_decay=1e-4),
+    "dagger": lambda: dagger(EXPERT),
+    "dagger with options": lambda: dagger(EXPERT, beta=0.5, decay=0.9, epochs=3),
+    "reinforce": reinforce,
+    "reinforce with options": lambda: reinforce(0.1, discount=1.0, lambda_=1.0, baseline=NoBaseline()),
+    "natural_gradient": natural_gradient,
+    "natural_gradient with options": lambda: natural_gradient(
+        0.05, discount=0.9, lambda_=1.0, baseline=ConstantBaseline(), damping=0.1, iterations=3
+    ),
+}
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+
+
+@every_recipe
+def test_a_recipe_survives_json(name: str) -> None:
+    learner = RECIPES[name]()
+    tree, arrays = describe(learner)
+    back = rebuild(json.loads(json.dumps(tree, allow_nan=False)), arrays)
+    assert eqx.tree_equal(back, learner)
+    assert jax.tree.structure(back) == jax.tree.structure(learner)
+    assert json.dumps(describe(back)[0]) == json.dumps(tree)
+
+
+@every_recipe
+def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: str) -> None:
+    for part in walk(RECIPES[name]()):
+        assert part.requires() | part.provides() <= set(CAPABILITIES), type(part).__name__
+    owed = " ".join(citations(RECIPES[name]()))
+    for recipe, key in {
+        "bc": "kingma2015adam",
+        "dagger": "ross2011reduction",
+        "reinforce": "schulman2016high",
+        "natural_gradient": "kakade2001natural",
+    }.items():
+        if name.split()[0] == recipe:
+            assert key in owed
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("bc", (Uniform, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
+        ("dagger", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Aggregate)),
+        ("reinforce", (Advantage, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
+        ("natural_gradient", (Advantage, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
+    ],
+)
+def test_a_recipe_is_the_composition_that_its_page_says(name: str, parts: tuple[type, ...]) -> None:
+    learner = RECIPES[name]()
+    found = (learner.weight, learner.objective, learner.geometry, learner.step, learner.collect)
+    assert tuple(map(type, found)) == parts
+    said = {"bc": bc, "dagger": dagger, "reinforce": reinforce, "natural_gradient": natural_gradient}[name].__doc__
+    assert said is not None
+    assert "Composition:" in said
+    assert "Deviations" in said
+    assert learner.objective == WeightedLogLikelihood("steps")
+
+
+def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> None:
+    first = reinforce(discount=0.9, lambda_=1.0)
+    second = natural_gradient(discount=0.9, lambda_=1.0)
+    swapped = dataclasses.replace(second, geometry=first.geometry, step=first.step)
+    assert eqx.tree_equal(swapped, first)
+    assert isinstance(first.weight.baseline, NetworkBaseline)  # type: ignore[attr-defined]
+
+
+def test_bc_and_dagger_differ_in_collecting_alone() -> None:
+    corrected = dagger(EXPERT, epochs=5)
+    assert eqx.tree_equal(dataclasses.replace(corrected, collect=OnPolicy()), bc(epochs=5))

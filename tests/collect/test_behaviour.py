@@ -1,0 +1,66 @@
+"""Who acts and who labels."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman.collect import Aggregate, Mean, Mixture, OnPolicy, Sample
+from journeyman.episodes import EXPERT, POLICY
+from journeyman.experts import PolicyExpert
+from journeyman.parts import JourneymanError
+from journeyman.policies import DensityPolicy, policy
+from journeyman.worlds import LinearQuadratic
+
+WORLD = LinearQuadratic()
+SEEN = jnp.linspace(-2.0, 2.0, 4000)[:, None]
+
+
+def constant(action: float) -> DensityPolicy:
+    one = policy(WORLD, jax.random.key(0), hidden=())
+    return eqx.tree_at(
+        lambda p: (p.network.weights[0], p.network.biases[0]), one, (jnp.zeros((1, 1)), jnp.full(1, action))
+    )
+
+
+LEARNER, TEACHER = constant(-1.0), PolicyExpert(constant(1.0))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_the_expert_acts_with_its_share_and_always_labels(beta: float) -> None:
+    decision = jax.jit(Mixture(LEARNER, TEACHER, jnp.asarray(beta)).__call__)(SEEN, jax.random.key(0))
+    by_expert = np.asarray(decision.source) == EXPERT
+    np.testing.assert_array_equal(decision.action[:, 0], np.where(by_expert, 1.0, -1.0))
+    np.testing.assert_array_equal(decision.target, np.ones((4000, 1)))
+    # Binomial: exact at the ends, 4 standard deviations between.
+    assert abs(by_expert.mean() - beta) <= 4 * math.sqrt(beta * (1 - beta) / 4000)
+    assert not abs(by_expert.mean() - (beta + 0.1)) <= 4 * math.sqrt(beta * (1 - beta) / 4000)
+    assert np.isnan(decision.log_prob).all(), "the mixture's density is not that of either"
+
+
+def test_a_sample_knows_its_own_probability_and_the_mean_does_not() -> None:
+    drawn = Sample(LEARNER)(SEEN, jax.random.key(1))
+    assert drawn.target is drawn.action
+    np.testing.assert_allclose(drawn.log_prob, LEARNER.log_prob(SEEN, drawn.action), rtol=1e-5)
+    assert (np.asarray(drawn.source) == POLICY).all()
+    middle = Mean(LEARNER)(SEEN, jax.random.key(1))
+    np.testing.assert_array_equal(middle.action, LEARNER.mode(SEEN))
+    assert np.isnan(middle.log_prob).all()
+
+
+def test_beta_falls_with_the_rounds() -> None:
+    def shares(collection: Aggregate) -> list[float]:
+        return [float(collection.behaviour(LEARNER, jnp.asarray(i)).beta) for i in range(3)]  # type: ignore[attr-defined]
+
+    assert shares(Aggregate(TEACHER, beta=0.8, decay=0.5)) == pytest.approx([0.8, 0.4, 0.2])
+    assert shares(Aggregate(TEACHER, beta=1.0)) == [1.0, 0.0, 0.0], "the indicator of Ross et al."
+    assert shares(Aggregate(TEACHER)) == [0.0, 0.0, 0.0]
+    assert isinstance(OnPolicy().behaviour(LEARNER, jnp.asarray(3)), Sample)
+
+
+def test_shares_are_probabilities() -> None:
+    with pytest.raises(JourneymanError, match="probabilities, not 1.5 and 0.0"):
+        Aggregate(TEACHER, beta=1.5)

@@ -1,0 +1,221 @@
+"""`improve`: from a clone to a better policy without a collapse, each program compiled once, refusals at once."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, PyTree
+
+from journeyman.algorithms import bc, dagger, natural_gradient
+from journeyman.collect import Mean, play, rollout, start
+from journeyman.collect import Sample as Draw
+from journeyman.episodes import Episodes
+from journeyman.experts import PolicyExpert
+from journeyman.geometry import Fisher
+from journeyman.objectives import WeightedLogLikelihood
+from journeyman.parts import JourneymanError
+from journeyman.policies import DensityPolicy, floored, is_fresh, policy
+from journeyman.training import EVALUATION_SEED, KLRadius, Learner, Plan, fit, improve
+from journeyman.training._recorder import Recorder
+from journeyman.training._tally import Tally
+from journeyman.weights import Advantage, NetworkBaseline, Weighed
+from journeyman.worlds import Box, GeometricChain, LinearQuadratic
+
+# x' = x + u + noise, clone u ≈ −.15 x where −.6 x is near the optimum: there is much to win and much to lose.
+WORLD = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=16)
+TRACES: list[str] = []
+
+
+class _TracedAdvantage(Advantage):
+    """The same weight; every time it is traced it leaves a mark."""
+
+    def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
+        TRACES.append("weigh")
+        return super().__call__(state, episodes)
+
+    def fit(self, state: PyTree, *arguments: Any) -> PyTree:
+        TRACES.append("refit")
+        return super().fit(state, *arguments)
+
+
+class _TracedLikelihood(WeightedLogLikelihood):
+    """The same loss; every time it is traced it leaves a mark."""
+
+    def __call__(self, policy: Any, samples: Any) -> Array:
+        TRACES.append("learn")
+        return super().__call__(policy, samples)
+
+
+LEARNER = Learner(
+    _TracedAdvantage(0.99, 0.95, NetworkBaseline(hidden=(8,), epochs=5, batch_size=80, learning_rate=1e-2)),
+    _TracedLikelihood(),
+    Fisher(1e-3, 10),
+    KLRadius(0.02),
+)
+PLAN = Plan(steps=12 * 320, batch=320, evaluation_episodes=20, evaluate_every=1, minimum_std=0.3)
+
+
+def linear(gain: float, std: float = 0.05) -> DensityPolicy:
+    """u ~ N(gain · x, std²), with statistics of its own."""
+    one = policy(WORLD, jax.random.key(0), hidden=())
+    return eqx.tree_at(
+        lambda p: (p.network.weights[0], p.head.log_std, p.normalizer.count),
+        one,
+        (jnp.full((1, 1), gain), one.head.bounds.inverse(jnp.full(1, np.log(std))), jnp.asarray(100.0)),  # type: ignore[attr-defined]
+    )
+
+
+@functools.cache
+def demonstrations() -> Episodes:
+    return play(WORLD, Draw(linear(-0.15)), episodes=8, seed=1)
+
+
+@functools.cache
+def handed_over() -> tuple[DensityPolicy, Any, list[tuple[int, ...]]]:
+    """A clone, what became of it, and how many traces there were at each row."""
+    clone = fit(bc(1e-2, epochs=60, batch_size=40), policy(WORLD, jax.random.key(0), hidden=()), demonstrations()).policy
+    marks: list[tuple[int, ...]] = []
+    names = ("weigh", "learn", "refit")
+    TRACES.clear()
+    listen = Recorder(listen=lambda row: marks.append(tuple(TRACES.count(name) for name in names)))
+    return clone, improve(LEARNER, clone, WORLD, PLAN, record=listen), marks
+
+
+def evaluated(one: DensityPolicy) -> float:
+    return float(play(WORLD, Mean(one), episodes=20, seed=EVALUATION_SEED).episode_returns().mean())
+
+
+# -- from a clone to a better policy --------------------------------------------------------------------
+
+
+def test_before_step_0_the_clone_is_what_is_evaluated_floor_and_all() -> None:
+    clone, improved, _ = handed_over()
+    first = improved.rows[0]
+    assert (first["step"], first["iteration"]) == (0, 0)
+    assert first["evaluation_return"] == evaluated(clone) == evaluated(floored(clone, 0.3))
+    assert float(clone.distribution(jnp.zeros((1, 1))).base_dist.scale.max()) < 0.3, "the floor had work to do"
+
+
+def test_the_first_batch_goes_to_the_baseline_and_moves_nothing() -> None:
+    clone, improved, _ = handed_over()
+    warm, then = improved.rows[1], improved.rows[2]
+    assert "kl" not in warm
+    assert warm["loss"] == 0.0
+    assert then["kl"] > 0
+    # The batch is counted into the statistics and the function is kept, to rounding.
+    assert warm["evaluation_return"] == pytest.approx(improved.rows[0]["evaluation_return"], rel=1e-4)
+    assert then["explained_variance"] > warm["explained_variance"] + 0.2, "the baseline knows the clone's own returns"
+
+
+def test_the_first_steps_do_not_collapse_and_the_clone_gets_better() -> None:
+    _, improved, _ = handed_over()
+    returns = np.asarray([row["evaluation_return"] for row in improved.rows])
+    assert returns[:6].min() > returns[0] - 0.1 * abs(returns[0])
+    assert returns[-1] > 0.8 * returns[0], "returns are negative: a fifth of the cost is gone"
+    assert improved.rows[-1]["step"] == PLAN.steps
+
+
+def test_each_program_is_traced_once() -> None:
+    _, _, marks = handed_over()
+    # Row 2 is the first with a policy step; nothing is traced from then on.
+    assert marks[2] == marks[-1]
+    assert marks[-1][0] == 1
+    assert marks[-1][2] == 1
+    assert marks[-1][1] == 1
+
+
+def test_a_fresh_policy_takes_its_statistics_from_its_first_batch() -> None:
+    fresh = policy(WORLD, jax.random.key(0), hidden=())
+    found = improve(LEARNER, fresh, WORLD, dataclasses.replace(PLAN, steps=640, evaluation_episodes=0))
+    assert is_fresh(fresh)
+    assert not is_fresh(found.policy)
+    assert float(found.policy.normalizer.count) == pytest.approx(2 * 320, abs=32), "without the reset steps"
+    assert "kl" not in found.rows[0]
+    assert "kl" in found.rows[1]
+
+
+# -- dagger ---------------------------------------------------------------------------------------------
+
+
+def test_aggregation_keeps_everything_and_ends_at_the_expert() -> None:
+    expert = linear(-0.6)
+    taught = play(WORLD, Mean(expert), episodes=1, seed=0)
+    plan = Plan(steps=8 * 64, batch=64, evaluation_episodes=20)
+    learner = dagger(PolicyExpert(expert), learning_rate=3e-2, epochs=30, batch_size=64)
+    fresh = policy(WORLD, jax.random.key(0), hidden=())
+    found = improve(learner, fresh, WORLD, plan, demonstrations=taught)
+    assert found.rows[-1]["evaluation_return"] == pytest.approx(evaluated(expert), rel=0.05)
+    assert found.rows[0]["evaluation_return"] < 1.5 * evaluated(expert), "the control: it was far from it"
+    # Its statistics are those of the demonstrations, as in `fit`.
+    assert not is_fresh(found.policy)
+    assert float(found.policy.normalizer.count) == taught.num_steps
+
+
+# -- counting -------------------------------------------------------------------------------------------
+
+
+def test_returns_are_counted_across_the_borders_of_batches() -> None:
+    world = LinearQuadratic(horizon=5, start_std=1.0, num_envs=3)
+    whole = rollout(world, Draw(linear(-0.3)), start(world), jax.random.key(0), 24)[1]
+    tally, returns, lengths = Tally.fresh(3), [], []
+    for begin, end in ((0, 4), (4, 5), (5, 6), (6, 17), (17, 24)):
+        tally, some, long = tally.count(whole.cut(begin, end))
+        returns += some.tolist()
+        lengths += long.tolist()
+    np.testing.assert_allclose(sorted(returns), np.sort(whole.episode_returns()), rtol=1e-5)
+    assert lengths == [5] * 12
+
+
+# -- refusals -------------------------------------------------------------------------------------------
+
+
+def refused(*arguments: Any, **options: Any) -> str:
+    with pytest.raises(JourneymanError) as found:
+        improve(*arguments, **options)
+    return str(found.value)
+
+
+def test_nothing_to_do_and_too_small_a_batch_are_told_at_once() -> None:
+    plan = Plan(steps=0, batch=8, evaluate_every=0, minimum_std=0.0)
+    message = refused(LEARNER, linear(0.0), WORLD, plan)
+    assert message.startswith("4 things are wrong")
+    assert "There is nothing to do in 0 steps" in message
+    assert "A batch of 8 steps is less than one for each of 16 environments" in message
+    assert "come every 1 or more iterations" in message
+    assert "A floor under the standard deviation is positive, not 0.0" in message
+
+
+def test_a_policy_for_another_world() -> None:
+    chooser = policy(GeometricChain(), jax.random.key(0), hidden=())
+    message = refused(LEARNER, chooser, WORLD, PLAN)
+    assert "'LinearQuadratic' takes real actions of shape (1,), a Categorical gives shape ()" in message
+    message = refused(LEARNER, linear(0.0), GeometricChain(num_envs=2), PLAN)
+    assert "'GeometricChain' takes one of finitely many actions of shape (), a Gaussian gives shape (1,)" in message
+    plane = LinearQuadratic(np.eye(2), np.eye(2, 1), np.eye(2), 1.0)
+    assert "shows observations of shapes ((2,),), the policy reads ((1,),)" in refused(LEARNER, linear(0.0), plane, PLAN)
+
+
+def test_aggregation_without_demonstrations() -> None:
+    learner = dagger(PolicyExpert(linear(-0.6)))
+    assert "Aggregate adds to demonstrations, and there are none" in refused(learner, linear(0.0), WORLD, PLAN)
+
+
+def test_a_world_without_rewards() -> None:
+    class _Silent(GeometricChain):
+        gives = frozenset({"world"})
+
+    chooser = policy(GeometricChain(), jax.random.key(0), hidden=())
+    message = refused(natural_gradient(), chooser, _Silent(num_envs=2), PLAN)
+    assert "Advantage needs 'rewards' (the reward of every step is known)" in message
+
+
+def test_a_burst_stops_with_the_leaf_named() -> None:
+    broken = LinearQuadratic(state_cost=1e38, horizon=20, num_envs=16)
+    assert isinstance(broken.action_space, Box)
+    message = refused(natural_gradient(baseline=NetworkBaseline(hidden=())), linear(-0.15), broken, PLAN)
+    assert "not finite" in message
