@@ -31,7 +31,7 @@ def page() -> str:
         between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not between.search(text):
             raise ValueError(f"compatibility.md has no place for '{name}'")
-        text = between.sub(lambda _, new=f"{begin}\n{make()}\n{end}": new, text)
+        text = between.sub(lambda _, new=f"{begin}\n\n{make()}\n\n{end}": new, text)
     return text
 
 
@@ -83,7 +83,7 @@ def capabilities() -> str:
 
 
 def verdict(build: Callable[[], Sequence[str]]) -> tuple[str, str]:
-    """"yes", "no" or "not yet", and the sentence that the library gave."""
+    """One of yes, no and not yet, and the sentence that the library gave."""
     try:
         found = list(build())
     except JourneymanError as refusal:
@@ -131,7 +131,9 @@ BASELINES = {
 def advantage_and_baseline() -> str:
     """λ < 1 bootstraps from a value, and not every baseline is one."""
     rows = {f"`Advantage(lambda_={one})`": weights.Advantage(lambda_=one) for one in (1.0, 0.95)}
-    return grid("weight", rows, BASELINES, lambda w, b: learner(weight=weights.Advantage(lambda_=w.lambda_, baseline=b)))
+    return grid(
+        "weight", rows, BASELINES, lambda w, b: learner(weight=weights.Advantage(lambda_=w.lambda_, baseline=b))
+    )
 
 
 def weight_and_collection() -> str:

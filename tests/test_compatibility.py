@@ -49,7 +49,9 @@ def test_a_page_that_says_something_else_is_found(writer, tmp_path, monkeypatch,
 
 def test_a_page_without_a_place_for_a_table_is_found(writer, tmp_path, monkeypatch):
     false = tmp_path / "compatibility.md"
-    false.write_text(writer.PAGE.read_text(encoding="utf-8").replace("<!-- end: declarations -->", ""), encoding="utf-8")
+    false.write_text(
+        writer.PAGE.read_text(encoding="utf-8").replace("<!-- end: declarations -->", ""), encoding="utf-8"
+    )
     monkeypatch.setattr(writer, "PAGE", false)
     with pytest.raises(ValueError, match="no place for 'declarations'"):
         writer.page()
@@ -64,23 +66,20 @@ def test_a_changed_declaration_changes_the_page(writer, monkeypatch):
     assert before[0] != after[0]
 
 
-class _Box(AbstractPart):
-    """Stands for whatever an outsider brings."""
-
-
 def test_the_two_sentences():
-    with pytest.raises(JourneymanError, match="KLRadius needs 'metric' .* none of Euclidean can give it; choose"):
+    with pytest.raises(JourneymanError, match=r"KLRadius needs 'metric' .* none of Euclidean can give it; choose"):
         check(KLRadius(), Euclidean())
     check(KLRadius(), Fisher(), later=frozenset({"density"}))
 
-    class Curved(_Box):
+    class Curved(AbstractPart):
         unwired = frozenset({"metric"})
 
-    with pytest.raises(JourneymanError, match="KLRadius with Curved is not wired yet: Curved has 'metric'"):
+    with pytest.raises(JourneymanError, match=r"KLRadius with Curved is not wired yet: Curved has 'metric'"):
         check(KLRadius(), Curved())
 
 
 def test_every_reason_comes_at_once():
-    with pytest.raises(JourneymanError, match="(?s)3 things are wrong:.*1\\. .*'rewards'.*2\\. .*'value baseline'.*3\\. .*'metric'"):
+    together = r"(?s)3 things are wrong:.*1\. .*'rewards'.*2\. .*'value baseline'.*3\. .*'metric'"
+    with pytest.raises(JourneymanError, match=together):
         check(Advantage(lambda_=0.5, baseline=NoBaseline()), KLRadius())
     check(Advantage(lambda_=0.5, baseline=NetworkBaseline()), later=frozenset({"rewards"}))

@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `--debug` adds the traceback. A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
     description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."

@@ -53,7 +53,7 @@ def built(name: str) -> tuple[DensityPolicy, Samples]:
     valid[-1] = 0
     weight = random.normal(size=COUNT) * valid
     samples = Samples(random.normal(size=(COUNT, 2)), target, weight, valid, np.ones(()))
-    return policy, jax.tree.map(jnp.asarray, samples)
+    return policy, jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float) if x.dtype == float else None), samples)
 
 
 def explicit(policy: DensityPolicy, samples: Samples) -> tuple[np.ndarray, Callable, Array]:
@@ -152,7 +152,7 @@ def test_padding_never_bends_the_metric() -> None:
 
 
 def test_numbers_that_make_no_sense() -> None:
-    with pytest.raises(JourneymanError, match=r"damping ≥ 0 and at least one iteration, not -1.0 and 0"):
+    with pytest.raises(JourneymanError, match=r"damping ≥ 0, at least one iteration, not -1.0, 0"):
         Fisher(damping=-1.0, iterations=0)
 
 

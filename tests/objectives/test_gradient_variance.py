@@ -55,6 +55,12 @@ def per_trajectory(one: DensityPolicy, episodes: Episodes, weight: AbstractWeigh
     return np.asarray(all_of(jax.tree.map(jnp.asarray, episodes)), np.float64)
 
 
+def over(episodes: Episodes) -> Episodes:
+    """The end of the horizon is the end of the game here: nothing is bootstrapped beyond it."""
+    ends = (episodes.truncated, episodes.terminated)
+    return eqx.tree_at(lambda e: (e.terminated, e.truncated), episodes, ends)
+
+
 def mean_agrees(values: np.ndarray, truth: float) -> bool:
     return abs(values.mean() - truth) < SIGMAS * values.std() / math.sqrt(len(values))
 
@@ -142,6 +148,7 @@ def test_one_gaussian_step(d: float, std: float) -> None:
     world = LinearQuadratic(start=0.0, horizon=1, num_envs=40_000)  # x = 0, so the reward is −u² and c = 0
     one = gaussian(world, 0.0, d, std)
     _, episodes = rollout(world, Sample(one), start(world), jax.random.key(2), 1)
+    episodes = over(episodes)
     weight = Advantage(1.0, 1.0, ConstantBaseline(), standardize=False)
     baselines = (0.0, -(d**2 + std**2), -(d**2 + 3 * std**2))
     for baseline, variance in zip(baselines, ONE_STEP[d, std], strict=True):
@@ -191,10 +198,8 @@ SCALAR_ROWS = {
 def test_the_scalar_linear_quadratic_world(name: str) -> None:
     one, episodes = scalar()
     weight, column, variance = SCALAR_ROWS[name]
-    # The end of the horizon is the end of the game here: nothing is bootstrapped.
-    over = eqx.tree_at(lambda e: (e.terminated, e.truncated), episodes, (episodes.truncated, episodes.terminated))
     state = () if column is None else jnp.asarray(values()[column], jnp.float32)
-    found = per_trajectory(one, over, weight, state, lambda g: g.network.weights[0][0, 0])
+    found = per_trajectory(one, over(episodes), weight, state, lambda g: g.network.weights[0][0, 0])
     truth = float(SCALAR.gradient(GAIN, STD)[0][0, 0])
     assert truth == pytest.approx(-11.27026, abs=1e-5)
     assert mean_agrees(found, truth)

@@ -144,21 +144,27 @@ def test_the_gradient_is_the_slope_and_differences_approach_it_as_h_squared(name
     assert errors[-1] < 0.02 * abs(slope)
 
 
-@pytest.mark.parametrize("edge", [LOW, HIGH])
-def test_an_action_on_the_bound_of_a_squashed_gaussian_counts_as_just_inside(edge: float) -> None:
-    head = SquashedGaussian.make(box(1))
-    inside = 1.0 + 2.0 * np.float32(np.sign(edge - 1.0) * (1 - 1e-6))
+@pytest.mark.parametrize(("centre", "half"), [(1.0, 2.0), (300.0, 0.25)])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_an_action_on_the_bound_of_a_squashed_gaussian_counts_as_just_inside(
+    centre: float, half: float, side: float
+) -> None:
+    # Around 300 float32 cannot tell the bound from a millionth of a half width inside it; the density still must.
+    space = Box(np.full(1, centre - half, np.float32), np.full(1, centre + half, np.float32))
+    head = SquashedGaussian.make(space)
 
-    def at(raw: jax.Array, action: float) -> jax.Array:
-        return head.log_prob(head.parameters(raw), jnp.full(1, action, jnp.float32))
+    @jax.jit
+    def at(raw: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.value_and_grad(lambda raw: head.log_prob(head.parameters(raw), action))(raw)
 
-    at = jax.jit(at)
-    value, slope = jax.jit(jax.value_and_grad(at))(jnp.zeros(1), edge)
-    assert np.isfinite(value)
-    assert np.isfinite(slope).all()
-    assert float(value) == float(at(jnp.zeros(1), float(inside)))
+    value, slope = at(jnp.zeros(1), jnp.full(1, centre + side * half))
+    inside = np.float32(1 - 1e-6)
+    u, std = float(np.arctanh(inside)), float(np.exp(head.parameters(jnp.zeros(1))[1][0]))
+    by_hand = -0.5 * (u / std) ** 2 - np.log(std * np.sqrt(2 * np.pi)) - np.log(half * (1 - float(inside) ** 2))
+    assert float(value) == pytest.approx(by_hand, rel=1e-4)
+    assert float(slope[0]) == pytest.approx(side * u / std**2, rel=1e-4)
     # What lies far outside is on the bound too: recordings clip, and then they are compared.
-    assert float(at(jnp.zeros(1), edge + np.sign(edge - 1.0))) == float(value)
+    assert float(at(jnp.zeros(1), jnp.full(1, centre + 3 * side * half))[0]) == float(value)
 
 
 # -- expectations ---------------------------------------------------------------------------------------

@@ -57,12 +57,12 @@ def actor(**options: Any) -> DensityPolicy:
 
 @functools.cache
 def data(seed: int = 0, episodes: int = 10) -> Episodes:
-    """u = x₁ − 2 x₂ + ½ + N(0, 0.2²), x around 10."""
+    """u = (x₁ − 10) − 2 (x₂ − 10) + ½ + N(0, 0.2²), x around 10."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(episodes):
         seen = (10 + random.normal(size=(21, 2))).astype(np.float32)
-        said = seen[:-1] @ np.array([[1.0], [-2.0]]) + 0.5 + 0.2 * random.normal(size=(20, 1))
+        said = (seen[:-1] - 10) @ np.array([[1.0], [-2.0]]) + 0.5 + 0.2 * random.normal(size=(20, 1))
         found.append(Episodes.episode(seen, said.astype(np.float32)))
     return concatenate(found)
 
@@ -71,7 +71,7 @@ def test_cloning_finds_the_map_and_its_deviation() -> None:
     held_out = data(1, 4)
     found = fit(bc(3e-2, epochs=150, batch_size=50), actor(), data(), held_out=held_out, log_every=50)
     at = jnp.asarray([[10.0, 10.0], [11.0, 10.0], [10.0, 11.0]])
-    np.testing.assert_allclose(found.policy.mode(at)[:, 0], [-9.5, -8.5, -11.5], atol=0.1)
+    np.testing.assert_allclose(found.policy.mode(at)[:, 0], [0.5, 1.5, -1.5], atol=0.1)
     deviation = float(found.policy.distribution(at).base_dist.scale[0, 0])
     assert deviation == pytest.approx(0.2, rel=0.15)
     assert [row["epoch"] for row in found.rows] == [50, 100, 150]
@@ -164,7 +164,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 def test_a_squashed_policy_takes_actions_on_the_bound() -> None:
     boxed = data()
-    clipped = dataclasses.replace(boxed, action=np.clip(boxed.action, -9.5, -9.0), target=np.clip(boxed.target, -9.5, -9.0))
-    head = SquashedGaussian.make(Box(np.full(1, -9.5, np.float32), np.full(1, -9.0, np.float32)))
+    said = np.clip(300 + boxed.action, 300, 301)
+    clipped = dataclasses.replace(boxed, action=said, target=said)
+    head = SquashedGaussian.make(Box(np.full(1, 300, np.float32), np.full(1, 301, np.float32)))
     found = fit(bc(epochs=20, batch_size=50), actor(head=head), clipped)
     assert np.isfinite(found.rows[-1]["loss"])

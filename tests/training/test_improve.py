@@ -87,7 +87,8 @@ def handed_over() -> tuple[DensityPolicy, Any, list[tuple[int, ...]]]:
 
 
 def evaluated(one: DensityPolicy) -> float:
-    return float(play(WORLD, Mean(one), episodes=20, seed=EVALUATION_SEED).episode_returns().mean())
+    returns = play(WORLD, Mean(one), episodes=20, seed=EVALUATION_SEED).episode_returns()
+    return float(returns.astype(np.float64).mean())
 
 
 # -- from a clone to a better policy --------------------------------------------------------------------
@@ -215,7 +216,7 @@ def test_a_world_without_rewards() -> None:
 
 
 def test_a_burst_stops_with_the_leaf_named() -> None:
-    broken = LinearQuadratic(state_cost=1e38, horizon=20, num_envs=16)
+    broken = LinearQuadratic(state_cost=1e30, horizon=20, num_envs=16)
     assert isinstance(broken.action_space, Box)
     message = refused(natural_gradient(baseline=NetworkBaseline(hidden=())), linear(-0.15), broken, PLAN)
     assert "not finite" in message

@@ -77,7 +77,7 @@ def descended(some: Learner, samples: Samples, key: Array, first: Any = 0):  # n
 @settings(deadline=None, max_examples=12)
 @given(
     valid=st.lists(st.booleans(), min_size=ROOM, max_size=ROOM),
-    size=st.sampled_from([1, 4, 11, 50]),
+    size=st.sampled_from([4, 50]),
     seed=st.integers(0, 100),
 )
 def test_a_pass_visits_every_valid_sample_once_and_padding_never(valid: list[bool], size: int, seed: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from journeyman.geometry import Direction, Euclidean, Fisher
+from journeyman.geometry import Direction, Fisher
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, floored, partition, policy
@@ -18,7 +18,7 @@ from journeyman.worlds import LinearQuadratic
 PLANE = LinearQuadratic(np.eye(3), np.eye(3, 2), np.eye(3), np.eye(2))
 
 
-def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-6, iterations: int = 40, seed: int = 0) -> dict:
+def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-2, iterations: int = 40, seed: int = 0) -> dict:
     """One natural step on samples of the policy's own with random weights; its metrics, and whether all is finite."""
     keys = jax.random.split(jax.random.key(seed), 3)
     observation = jax.random.normal(keys[0], (200, 3))
@@ -35,9 +35,8 @@ def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-6, iterations: i
 @pytest.mark.usefixtures("x64")
 def test_the_realised_divergence_approaches_the_radius_linearly() -> None:
     one = policy(PLANE, jax.random.key(0), hidden=(4,))
-    one = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, one)
     radii = np.array([1e-4, 1e-5, 1e-6])
-    found = [taken(one, radius) for radius in radii]
+    found = [taken(one, float(radius)) for radius in radii]
     for radius, step in zip(radii, found, strict=True):
         assert step["predicted_kl"] == pytest.approx(radius, rel=1e-9)
         assert step["kl"] == pytest.approx(radius, rel=0.05)
@@ -46,7 +45,7 @@ def test_the_realised_divergence_approaches_the_radius_linearly() -> None:
     assert np.polyfit(np.log(radii), np.log(errors), 1)[0] > 0.4
 
 
-@pytest.mark.parametrize("damping", [1e-6, 1.0])
+@pytest.mark.parametrize("damping", [1e-2, 1.0])
 def test_damping_turns_the_step_and_leaves_its_length(damping: float) -> None:
     one = policy(PLANE, jax.random.key(0), hidden=(4,))
     step = taken(one, 1e-3, damping=damping)
@@ -81,7 +80,7 @@ def test_nothing_to_climb_is_no_step() -> None:
 
 def test_adam_and_optax_are_what_they_say() -> None:
     leaves, gradient = {"a": jnp.asarray([1.0, -2.0])}, {"a": jnp.asarray([0.3, 4.0])}
-    direction = Euclidean()(None, None, gradient)  # type: ignore[arg-type]
+    direction = Direction(gradient, jnp.ones(()), jnp.full((), jnp.nan), {})
     ours, theirs = Adam(0.1), Optax(optax.adamw(0.1, weight_decay=0.0))
     for part in (ours, theirs):
         update, _, _ = part(direction, part.init(leaves), leaves)

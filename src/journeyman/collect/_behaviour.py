@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.episodes import EXPERT, POLICY
+from journeyman.episodes import EXPERT, POLICY, HostOrDevice
 from journeyman.experts import AbstractExpert
 from journeyman.parts import AbstractPart
 from journeyman.policies import AbstractDensityPolicy
@@ -16,10 +16,10 @@ from journeyman.policies import AbstractDensityPolicy
 class Decision(NamedTuple):
     """One decision for each environment; `source` says who chose `action`."""
 
-    action: Array
-    target: Array
-    log_prob: Array
-    source: Array
+    action: HostOrDevice
+    target: HostOrDevice
+    log_prob: HostOrDevice
+    source: HostOrDevice
 
 
 class AbstractBehaviour(AbstractPart):

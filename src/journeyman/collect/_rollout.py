@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour, Decision
-from journeyman.episodes import Episodes
+from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld, Box
 
@@ -21,8 +21,8 @@ class Carry(eqx.Module):
 
     simulator: PyTree
     observation: PyTree
-    ended: Array
-    elapsed: Array
+    ended: HostOrDevice
+    elapsed: HostOrDevice
 
 
 def start(world: AbstractWorld) -> Carry:
@@ -86,12 +86,12 @@ def _pure(
     return last, Episodes(*fields)
 
 
-def _where(mask: Array, yes: Array, no: Array) -> Array:
+def _where(mask: HostOrDevice, yes: Array, no: Array) -> Array:
     return jnp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
 
 
-def _clipped(world: AbstractWorld, action: Array) -> Array:
-    space = world.action_space
+def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
+    action, space = jnp.asarray(action), world.action_space
     if not isinstance(space, Box):
         return action
     low, high = (jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape) for b in (space.low, space.high))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.episodes import Episodes
+from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies import AbstractDensityPolicy, partition
 
@@ -22,9 +22,9 @@ class Samples(eqx.Module):
 
     observation: PyTree
     target: PyTree
-    weight: Float[Array, " samples"]
-    valid: Float[Array, " samples"]
-    steps_per_episode: Float[Array, ""]
+    weight: Float[HostOrDevice, " samples"]
+    valid: Float[HostOrDevice, " samples"]
+    steps_per_episode: Float[HostOrDevice, ""]
 
     @classmethod
     def of(cls, episodes: Episodes, weight: Array) -> "Samples":

@@ -63,7 +63,7 @@ class DensityPolicy(AbstractDensityPolicy):
 
     def act(self, observation: PyTree, state: PyTree, key: Array) -> tuple[Array, PyTree]:
         """One sample for each leading batch element."""
-        return self.distribution(observation).sample(key), state
+        return jnp.asarray(self.distribution(observation).sample(key)), state
 
     def parameters(self, observation: PyTree) -> PyTree:
         """What the head makes of the network's outputs."""

@@ -82,7 +82,7 @@ class AbstractHead(AbstractPart):
 
     def log_prob(self, parameters: PyTree, action: Array) -> Array:
         """log p(action), nats."""
-        return self.distribution(parameters).log_prob(action)
+        return jnp.asarray(self.distribution(parameters).log_prob(action))
 
     def kl(self, first: PyTree, second: PyTree) -> Array:
         """KL(first ‖ second), nats, per batch element."""
@@ -194,9 +194,12 @@ class SquashedGaussian(AbstractHead):
 
     def log_prob(self, parameters: PyTree, action: Array) -> Array:
         """log p(action), nats, with the rule for actions on the bound."""
+        mean, log_std = parameters
         location, scale = (jnp.broadcast_to(x, action.shape) for x in _frozen(self.box))
+        # In half widths, not in action units: far from zero float32 cannot tell 1 − 1e-6 half widths from the bound.
         inside = jnp.clip((action - location) / scale, -1 + 1e-6, 1 - 1e-6)
-        return self.distribution(parameters).log_prob(location + scale * inside)
+        density = dist.Normal(mean, jnp.exp(log_std)).log_prob(jnp.arctanh(inside))
+        return (density - jnp.log(scale) - jnp.log((1 - inside) * (1 + inside))).sum(-1)
 
     def mode(self, parameters: PyTree) -> Array:
         """The squashed mean."""
@@ -269,7 +272,7 @@ class Categorical(AbstractHead):
 
     def distribution(self, parameters: PyTree) -> dist.Distribution:
         """Over 0 … classes − 1."""
-        return dist.Categorical(logits=parameters)
+        return dist.CategoricalLogits(logits=parameters)
 
     def kl(self, first: PyTree, second: PyTree) -> Array:
         """Σ p (log p − log q); NumPyro has no rule for this pair."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
@@ -37,11 +38,12 @@ class MLP(AbstractPart):
         """Layers of the given `sizes`, inputs first; `sizes` of two numbers is a linear map."""
         if len(sizes) < 2 or min(sizes) < 1:
             raise JourneymanError(f"A network needs at least two positive sizes, not {tuple(sizes)}; give inputs first.")
-        keys = jax.random.split(key, len(sizes) - 1)
+        # Drawn by numpy, once: as JAX programs, a normal and a QR of each shape took three seconds to compile.
+        draw = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         gains = [2**0.5] * (len(sizes) - 2) + [last]
         weights = tuple(
-            jax.nn.initializers.orthogonal(gain)(k, (a, b))
-            for k, gain, a, b in zip(keys, gains, sizes[:-1], sizes[1:], strict=True)
+            jnp.asarray(gain * _orthogonal(draw, a, b), jnp.result_type(float))
+            for gain, a, b in zip(gains, sizes[:-1], sizes[1:], strict=True)
         )
         return cls(weights, tuple(jnp.zeros(b) for b in sizes[1:]), activation)
 
@@ -51,6 +53,14 @@ class MLP(AbstractPart):
         for weight, bias in hidden:
             features = _ACTIVATIONS[self.activation](_affine(features, weight, bias))
         return _affine(features, *last)
+
+
+def _orthogonal(draw: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """A uniformly distributed matrix with orthonormal columns, or rows where there are fewer of them."""
+    tall = draw.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # QR leaves the signs open; with them fixed the distribution is uniform
+    return q if rows >= columns else q.T
 
 
 def _affine(x: Array, weight: Array, bias: Array) -> Array:

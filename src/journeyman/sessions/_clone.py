@@ -83,7 +83,9 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     if made is not None:
         attempt(found, lambda: settings.shape.make_head(made))
     refuse(found)
-    assert made is not None and data is not None and parts is not None  # else something was found
+    assert made is not None  # else something was found
+    assert data is not None
+    assert parts is not None
     return _Ready(made, data, *parts)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,8 +62,8 @@ def policy_folder(path: Path) -> Path:
         return inside
     if not (path / "policy.json").exists():
         raise JourneymanError(
-            f"'{path}' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it; name a run folder"
-            " that has finished, or an artefact."
+            f"'{path}' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it; name a run"
+            " folder that has finished, or an artefact."
         )
     return path
 
@@ -76,8 +77,8 @@ def load_policy(path: Path) -> DensityPolicy:
 
 
 def relative(path: Path) -> str:
-    """The shortest name of a path, for commands that a reader may type."""
+    """The shortest name of a path, quoted, for commands that a reader may type."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return shlex.quote(str(path.relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return shlex.quote(str(path))

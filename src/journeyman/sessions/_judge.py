@@ -21,5 +21,6 @@ def judge(path: Path, world: str, options: Sequence[str] = (), *, episodes: int 
     if policy is not None and made is not None:
         found += world_problems(policy, made)
     refuse(found)
-    assert policy is not None and made is not None  # else something was found
+    assert policy is not None  # else something was found
+    assert made is not None
     return evaluate(policy, made, episodes=episodes)

@@ -1,5 +1,6 @@
 """From a policy to a better one and a page about it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,37 +56,30 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
         context={"verb": "improve", "settings": to_json(settings)},
     )
     plan = plan_of(settings)
-    improve(
-        ready.learner, ready.start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder
-    )
+    improve(ready.learner, ready.start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
     stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
     return practice_page(settings, say=say)
 
 
 def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     found = settings.problems()
-    asked = list(found)
     attempt(found, can_report)
     if not resume:
         attempt(found, lambda: check_folder(settings.out, settings.overwrite))
     made = attempt(found, lambda: world_of(settings))
-    expert = attempt(found, lambda: _expert(settings))
+    asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
     data = attempt(found, lambda: _demonstrations(settings, made))
     start = None
     if settings.policy is not None or (made is not None and not settings.shape.problems()):
         start = attempt(found, lambda: _start(settings, made))
     if made is not None and start is not None:
         found += world_problems(start, made)
-    if made is not None and isinstance(expert, PolicyExpert):
-        found += [f"The expert does not fit. {problem}" for problem in world_problems(expert.policy, made)]
-    learner = None if asked or _lacks(settings, expert) else attempt(found, lambda: settings.learner(expert))
+    if made is not None and asked is not None:
+        found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
     refuse(found)
-    assert made is not None and start is not None and learner is not None  # else something was found
-    return _Ready(made, start, learner, data)
-
-
-def _lacks(settings: ImproveSettings, expert: AbstractExpert | None) -> bool:
-    return settings.algorithm == "dagger" and expert is None
+    assert made is not None  # else something was found
+    assert start is not None
+    return _Ready(made, start, settings.learner(_expert(asked)), data)
 
 
 def world_of(settings: ImproveSettings) -> AbstractWorld:
@@ -94,8 +88,8 @@ def world_of(settings: ImproveSettings) -> AbstractWorld:
     return make_world(settings.world, settings.options, num_envs=width, seed=settings.seed)
 
 
-def _expert(settings: ImproveSettings) -> AbstractExpert | None:
-    return None if settings.expert is None else PolicyExpert(load_policy(settings.expert))
+def _expert(asked: DensityPolicy | None) -> AbstractExpert | None:
+    return None if asked is None else PolicyExpert(asked)
 
 
 def plan_of(settings: ImproveSettings) -> Plan:
@@ -122,15 +116,15 @@ def _start(settings: ImproveSettings, made: AbstractWorld | None) -> DensityPoli
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
     """The data of DAgger, which must be what the clone was cloned from."""
-    if settings.algorithm != "dagger" or settings.data is None:
+    path, clone = settings.data, settings.policy
+    if settings.algorithm != "dagger" or path is None:
         return None
     found: list[str] = []
-    data = attempt(found, lambda: read(settings.data, world=made))
-    clone = settings.policy
+    data = attempt(found, lambda: read(path, world=made))
     cloned_from = None if clone is None else attempt([], lambda: inspect(policy_folder(clone))["links"].get("file"))
     if data is not None and cloned_from not in (None, data.fingerprint):
         found.append(
-            f"The clone in '{settings.policy}' was made from data {cloned_from}, but '{settings.data}' is"
+            f"The clone in '{clone}' was made from data {cloned_from}, but '{path}' is"
             f" {data.fingerprint}; pass the file it was cloned from, or clone from this one first."
         )
     refuse(found)
@@ -164,7 +158,11 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         policies=ends,
         curves=improve_curves("improved", rows, command, [reference]),
         films=[film(n, p, made, seed=0) for n, p in ((name, before), ("improved", after))],
-        citations=citations(settings.learner(_expert(settings)), made),
+        citations=citations(settings.learner(_asked(settings)), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _asked(settings: ImproveSettings) -> AbstractExpert | None:
+    return None if settings.expert is None else _expert(load_policy(settings.expert))

@@ -64,15 +64,15 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
     improved = stage.improve(cloned.policy)
     policies = {"clone": cloned, "corrected": corrected, "improved": improved}
     found = {name: stage.judge(name, one.policy) for name, one in policies.items()}
-    found["expert"] = stage.judge("expert", stage.expert.policy)
+    found["expert"] = stage.judge("expert", stage.master)
     errors = compounding(cloned.policy, stage.expert, stage.world, demonstrations=data, episodes=20)
-    steps = sum(row["clock"]["steps_per_second"] for row in improved.rows[-20:]) / 20
+    speeds = [row["clock"]["steps_per_second"] for row in improved.rows if "clock" in row][-20:]
     page = stage.page(data, policies, found, errors)
     summary = {
         "demonstrations": {"episodes": settings.demonstrations, "mean": float(stage.shown.mean())},
         **{name: summary_entry(found[name]) for name in ("clone", "corrected", "improved", "expert")},
         "seconds": time.perf_counter() - began,
-        "steps_per_second": steps,
+        "steps_per_second": float(np.mean(speeds)),
     }
     (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     say(f"{page} ({summary['seconds']:.0f} s)")
@@ -95,7 +95,8 @@ class _Stage:
     def __init__(self, settings: QuickstartSettings, say: Say, quiet: bool) -> None:
         self.settings, self.say, self.quiet = settings, say, quiet
         self.world: AbstractWorld = world(_NAME, num_envs=32, seed=settings.seed)
-        self.expert = PolicyExpert(shipped(_NAME))
+        self.master = shipped(_NAME)
+        self.expert = PolicyExpert(self.master)
         self.shown = np.zeros(0)
         self.command = f"journeyman quickstart --seed {settings.seed}"
 
@@ -105,7 +106,7 @@ class _Stage:
 
     def demonstrate(self) -> Episodes:
         s = self.settings
-        whole = play(self.world, Mean(self.expert.policy), episodes=s.demonstrations, seed=10_000 + s.seed)
+        whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=10_000 + s.seed)
         self.shown = whole.episode_returns()
         data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
         s.out.mkdir(parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ class _Stage:
         shown = PolicyRow("demonstrations", report_interval(interval(self.shown)), len(self.shown), command=self.command)
         references = [Reference(n, found[n].score().mean) for n in ("expert", "clone")]
         curves = improve_curves("improved", trained["improved"].rows, self.command, references)
-        shots = {name: one.policy for name, one in trained.items()} | {"expert": self.expert.policy}
+        shots = {name: one.policy for name, one in trained.items()} | {"expert": self.master}
         page = Report(
             title=f"From {len(self.shown)} demonstrations to a better policy: {_NAME}",
             summary=_summary(found, s),

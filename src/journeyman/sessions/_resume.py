@@ -18,8 +18,8 @@ _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}
 def resume(folder: Path, *, say: Say = print, quiet: bool = False) -> Path:
     """Continue the run in `folder` from its newest complete checkpoint, with the settings it was begun with.
 
-    Raises `JourneymanError` for a folder without a run or without a complete checkpoint, for data that is no longer what
-    it was, and for a run begun in Python (continue it with `Recorder(folder, resume=True)` and the same parts).
+    Raises `JourneymanError` for a folder without a run or without a complete checkpoint, for data that is no longer
+    what it was, and for a run begun in Python (continue it with `Recorder(folder, resume=True)` and the same parts).
     """
     settings = _settings(folder)
     if isinstance(settings, FitSettings):

@@ -95,9 +95,7 @@ class FitSettings:
 
     def learner(self) -> Learner:
         """Behaviour cloning with these numbers."""
-        return bc(
-            self.learning_rate, epochs=self.epochs, batch_size=self.batch_size, weight_decay=self.weight_decay
-        )
+        return bc(self.learning_rate, epochs=self.epochs, batch_size=self.batch_size, weight_decay=self.weight_decay)
 
 
 @dataclasses.dataclass(frozen=True)

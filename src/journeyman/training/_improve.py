@@ -188,8 +188,8 @@ class _Loop:
             memory,
             tally,
             np.asarray(index + 1),
-            state.steps + self.batch,
-            state.episodes + len(returns),
+            np.asarray(state.steps + self.batch),
+            np.asarray(state.episodes + len(returns)),
         )
         metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
         row = self._row(state, episodes, metrics, returns, lengths)

@@ -130,9 +130,7 @@ def _minibatches(
     static = eqx.filter(step_state, eqx.is_array, inverse=True)
 
     def epoch(index: Array, carry: tuple) -> tuple:
-        # Valid samples sort before invalid ones, so the first `count` of the order are a permutation of them.
-        draw = jax.random.bits(jax.random.fold_in(key, first + index), (capacity,), jnp.uint32) >> 1
-        order = jnp.argsort(jnp.where(samples.valid > 0, draw, jnp.uint32(2**32 - 1)))
+        order = _shuffled(samples.valid, jax.random.fold_in(key, first + index))
         order = jnp.pad(order, (0, -capacity % size))
 
         def batch(number: Array, carry: tuple) -> tuple:
@@ -152,6 +150,22 @@ def _minibatches(
     trained, moments, total = jax.lax.fori_loop(0, learner.epochs, epoch, start)
     metrics = {"loss": total / jnp.maximum(samples.valid.sum(), 1.0)}
     return Descended(eqx.combine(trained, fixed), eqx.combine(moments, static), metrics)
+
+
+def _shuffled(valid: Array, key: Array) -> Array:
+    """The places of the valid samples in random order, then those of the others.
+
+    Sorting bare integers is four times as fast as sorting places by a key, so draw and place share one integer; two
+    rounds, each on the order of the one before, give twice the random bits that are left beside the place.
+    """
+    count = valid.shape[0]
+    bits = max((count - 1).bit_length(), 1)
+    place, last = jnp.arange(count, dtype=jnp.uint32), jnp.uint32(2**31)
+    order = place
+    for part in jax.random.bits(key, (2, count), jnp.uint32):
+        draw = jnp.where(valid[order] > 0, jnp.uint32(0), last) | (part >> (bits + 1) << bits) | place
+        order = order[jnp.sort(draw) & jnp.uint32(2**bits - 1)]
+    return order.astype(jnp.int32)
 
 
 def regress(

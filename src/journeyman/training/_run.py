@@ -113,10 +113,6 @@ class Run:
                 "tensorboard": tensorboard and has_tensorboard(),
             }
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(folder, error) from error
         lock = _acquire(folder)
         try:
             check_folder(folder, overwrite)  # again, now that nobody else can begin a run here
@@ -277,9 +273,10 @@ def _clear(folder: Path) -> None:
 def _acquire(folder: Path) -> int:
     """Hold the run until the returned descriptor is closed or this process is gone, however it goes."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise JourneymanError(f"'{folder}' cannot be written to ({error.strerror}); choose another folder.") from error
     try:
         import fcntl
     except ImportError:  # no such locks on this system
@@ -296,10 +293,6 @@ def _acquire(folder: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
-
-
-def _unwritable(folder: Path, error: OSError) -> JourneymanError:
-    return JourneymanError(f"'{folder}' cannot be written to ({error.strerror}); choose another folder.")
 
 
 def _command() -> str | None:

@@ -82,9 +82,9 @@ class NetworkBaseline(AbstractBaseline):
     gives: ClassVar[frozenset[str]] = frozenset({"value baseline"})
 
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    epochs: int = eqx.field(static=True, default=5)
-    batch_size: int = eqx.field(static=True, default=512)
-    learning_rate: float = eqx.field(static=True, default=1e-3)
+    epochs: int = eqx.field(static=True, default=2)
+    batch_size: int = eqx.field(static=True, default=128)
+    learning_rate: float = eqx.field(static=True, default=2e-3)
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """A network that says 0 everywhere, nearly."""

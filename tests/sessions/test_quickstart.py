@@ -1,0 +1,48 @@
+"""The quickstart at a fraction of its length: everything is there, in the form that is promised."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from journeyman.sessions import QuickstartSettings, quickstart
+from tests.sessions.conftest import Journeyman
+
+
+@pytest.mark.slow
+def test_every_act_leaves_its_mark(tmp_path: Path) -> None:
+    for module, extra in (("envpool", "envpool"), ("jinja2", "report")):
+        pytest.importorskip(module, reason=f"needs the extra '{extra}', which is not installed")
+    said: list[str] = []
+    settings = QuickstartSettings(out=tmp_path / "quick", labels=2000, steps=16384, episodes=5)
+    told = quickstart(settings, say=said.append, quiet=True)
+    kept = json.loads((tmp_path / "quick" / "summary.json").read_text())
+    assert kept == told
+    assert set(kept) == {"demonstrations", "clone", "corrected", "improved", "expert", "seconds", "steps_per_second"}
+    assert set(kept["demonstrations"]) == {"episodes", "mean"}
+    assert kept["demonstrations"]["episodes"] == settings.demonstrations
+    for name in ("clone", "corrected", "improved", "expert"):
+        assert set(kept[name]) == {"mean", "low", "high", "episodes"}
+        assert kept[name]["episodes"] == 5
+        assert kept[name]["low"] <= kept[name]["mean"] <= kept[name]["high"]
+    assert kept["clone"]["mean"] < 0.8 * kept["expert"]["mean"], "cloning must honestly fail"
+    assert kept["seconds"] > 0
+    assert math.isfinite(kept["steps_per_second"])
+    folder = tmp_path / "quick"
+    assert {entry.name for entry in folder.iterdir()} >= {
+        *("clone", "corrected", "improved", "demonstrations.npz", "report.html", "summary.json")
+    }
+    assert any(sentence.startswith("demonstrations: 4 episodes") for sentence in said)
+
+
+def test_an_earlier_quickstart_is_kept(tmp_path: Path, journeyman: Journeyman) -> None:
+    (tmp_path / "quick" / "clone").mkdir(parents=True)
+    (tmp_path / "quick" / "clone" / "config.json").write_text("{}")
+    code, out, err = journeyman("quickstart", "--out", tmp_path / "quick")
+    assert (code, out) == (2, "")
+    assert "holds an earlier quickstart; add --overwrite to replace it, or choose --out." in err
+    (tmp_path / "file").write_text("mine")
+    code, _, err = journeyman("quickstart", "--out", tmp_path / "file")
+    assert code == 2
+    assert (tmp_path / "file").read_text() == "mine"

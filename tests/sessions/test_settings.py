@@ -1,0 +1,78 @@
+"""Settings become JSON and come back; defaults are what the pages say."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from journeyman import JourneymanError, cli
+from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
+from journeyman.sessions._files import from_json, relative, to_json
+from journeyman.sessions._refusals import parse_options
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        FitSettings(Path("/a/d.npz"), "W", ("x=1", "y=b"), Path("/a/out"), shape=PolicyShape((8, 8), "squashed")),
+        ImproveSettings("W", 100, policy=Path("/a/clone"), out=Path("/a/out")),
+        ImproveSettings("W", 100, out=Path("/a/out")),
+    ],
+)
+def test_settings_survive_json(settings: FitSettings | ImproveSettings) -> None:
+    assert from_json(type(settings), json.loads(json.dumps(to_json(settings)))) == settings
+
+
+def test_paths_are_kept_absolute_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    kept = to_json(FitSettings(Path("x/../../y.npz"), "W", out=Path("link/run")))
+    assert kept["data"] == str(tmp_path.parent / "y.npz")
+    assert kept["out"] == str(tmp_path / "link" / "run"), "a link is not followed"
+
+
+def test_a_path_to_type_is_short_and_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative(tmp_path / "runs" / "a") == "runs/a"
+    assert relative(tmp_path / "my run") == "'my run'"
+    assert relative(Path("/elsewhere/run")) == "/elsewhere/run"
+
+
+def test_missing_and_unknown_fields_are_errors() -> None:
+    whole = to_json(ImproveSettings("W", 100))
+    with pytest.raises(JourneymanError, match=r"2 things are wrong(.|\n)*unknown field 'stepz'(.|\n)*lack 'steps'"):
+        from_json(ImproveSettings, {("stepz" if name == "steps" else name): value for name, value in whole.items()})
+
+
+def test_options_of_a_world_are_read_like_json() -> None:
+    words = ["a=1", "b=0.5", "c=true", "d=False", "e=None", "f=text", "g=[1, 2]", "h=a=b", 'i="1"', "j="]
+    values = [1, 0.5, True, False, None, "text", [1, 2], "a=b", "1", ""]
+    assert parse_options(words) == dict(zip("abcdefghij", values, strict=True))
+
+
+def test_every_bad_option_is_told() -> None:
+    with pytest.raises(JourneymanError, match="3 things are wrong"):
+        parse_options(["plain", "seed=1", "a=1", "a=2"])
+
+
+def test_defaults_give_no_problem() -> None:
+    assert FitSettings(Path("d.npz"), "W").problems() == []
+    assert ImproveSettings("W", 1000, batch=1000).problems() == []
+    assert ImproveSettings("W", 1000).learner() == ImproveSettings("W", 1000).learner()
+
+
+def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text()
+    assert "QuickstartSettings()" in page
+    assert "journeyman quickstart --help" in page
+    default = QuickstartSettings()
+    assert (str(default.out), default.seed, default.episodes, default.overwrite) == ("quickstart", 0, 50, False)
+    with pytest.raises(SystemExit):
+        cli.main(["quickstart", "--help"])
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in ("demonstrations", "kept_steps", "labels", "steps", "episodes"):
+        assert re.search(rf"--{name.replace('_', '-')} INT .*?\(default: {getattr(default, name)}\)", told), name

@@ -1,0 +1,131 @@
+"""The command line: verbs, exit codes, silence, and what stays out of a pipe."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from journeyman import JourneymanError, cli
+from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
+from journeyman.worlds import list_worlds
+
+VERBS = "quickstart fit improve evaluate report resume worlds".split()
+
+
+def journeyman(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "journeyman.cli", *words]
+    return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def parse_error(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return out + err
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert [verb for verb in VERBS if verb not in said] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_explains_each_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: journeyman {verb}")
+
+
+def test_what_cannot_be_parsed_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "improove" in parse_error(capsys, "improove")
+    assert "--world" in parse_error(capsys, "improve", "--steps", "10")
+    assert "invalid literal" in parse_error(capsys, "improve", "--world", "W", "--steps", "many")
+    assert "--stepz" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--stepz", "2")
+    assert "trpo" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--algorithm", "trpo")
+    parse_error(capsys)
+
+
+def test_worlds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["worlds"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{name}  ({kind})" for name, kind in list_worlds()]
+    assert cli.main(["worlds", "lInEaR"]) == 0
+    assert capsys.readouterr().out == "LinearQuadratic  (exact)\n"
+    assert cli.main(["worlds", "nothing like it"]) == 2
+    assert capsys.readouterr().err == (
+        "journeyman: No world's name contains 'nothing like it'; `journeyman worlds` lists all of them.\n"
+    )
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(JourneymanError, match="no such thing"):
+        cli.main(["--debug", "worlds", "no such thing"])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_process_itself(tmp_path: Path) -> None:
+    refused = journeyman("resume", "nowhere", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "journeyman: 'nowhere' is not a run: it has no config.json; give the folder of a run.\n"
+    debug = journeyman("resume", "nowhere", "--debug", cwd=tmp_path)
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+    unknown = journeyman("--stepz", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "Traceback" not in unknown.stderr
+    assert not {c for c in unknown.stdout + unknown.stderr if ord(c) < 32} - {"\n"}, "no colours in a pipe"
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    code = "import sys; from journeyman import cli; sys.exit(cli.main(['worlds']))"
+    read, write = os.pipe()
+    os.close(read)
+    line = [sys.executable, "-c", code]
+    with os.fdopen(write, "w") as closed:
+        ran = subprocess.run(line, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_failing_disk_is_a_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(verb: object) -> None:
+        raise OSError(28, "No space left on device", "/runs/a/metrics.jsonl")
+
+    monkeypatch.setattr(cli, "_run", full)
+    assert cli.main(["worlds"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "journeyman: '/runs/a/metrics.jsonl': No space left on device; check the path, its permissions and the disk.\n"
+    )
+
+
+def test_ctrl_c_outside_a_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(verb: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", stop)
+    assert cli.main(["worlds"]) == 130
+    assert "goes on with: journeyman resume RUN" in capsys.readouterr().err
+
+
+def test_every_setting_is_explained() -> None:
+    """What the help shows for an option is the string below its field; a few numbers speak for themselves."""
+    import inspect
+
+    plain = set("seed batch_size learning_rate discount lambda_ num_envs overwrite score algorithm".split())
+    plain |= set("json world episodes shape".split())
+    verbs = (cli.Evaluate, cli.Report, cli.Resume, cli.Worlds, FitSettings, ImproveSettings, QuickstartSettings)
+    for cls in verbs:
+        source = inspect.getsource(cls).splitlines()
+        for field in dataclasses.fields(cls):
+            at = next(i for i, line in enumerate(source) if line.startswith(f"    {field.name}:"))
+            explained = source[at + 1].strip().startswith('"""')
+            assert explained or field.name in plain, f"{cls.__name__}.{field.name}"
