@@ -21,7 +21,7 @@ from benchmarks._measure import machine, middle, parser, seconds, tell
 from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.policies import DensityPolicy, policy
-from journeyman.training import Learner, Plan, Recorder, improve
+from journeyman.training import Learner, Plan, Recorder
 from journeyman.training._improve import named_key
 from journeyman.training._learner import initial, learn, refit, weigh
 from journeyman.worlds import world
@@ -39,7 +39,9 @@ def measure(name: str, *, envs: int, steps: int, rounds: int, threads: int) -> d
     replayed, trained = made.remake(seed=0), _Training(learner, fresh, made, plan)
     replayed.reset()
     for index in range(rounds + 2):
-        taken, (carry, episodes) = seconds(lambda c=carry, i=index: rollout(made, playing, c, named_key(1, "", i), steps))
+        taken, (carry, episodes) = seconds(
+            lambda c=carry, i=index: rollout(made, playing, c, named_key(1, "", i), steps)
+        )
         times = {"collect": taken, "raw": _replay(replayed, episodes), "natural_gradient": trained.iteration()}
         # The first iteration fits the baseline alone, the second compiles the policy's step.
         if index >= 2:

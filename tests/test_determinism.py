@@ -29,19 +29,18 @@ LEARNER = reinforce(baseline=NetworkBaseline(hidden=(4,), epochs=1, batch_size=2
 PLAN = Plan(steps=200, batch=40, checkpoint_every=2)
 
 
-def hashes(folder: Path, seed: int, jobs: list[str]) -> dict[str, str]:
+def hashes(folder: Path, jobs: list[str]) -> dict[str, str]:
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(SCRIPT), str(folder), "bare", str(seed), *jobs]
+    command = [sys.executable, str(SCRIPT), str(folder), "bare", "0", *jobs]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_two_processes_with_one_seed_agree_to_the_bit_and_another_seed_does_not(tmp_path: Path) -> None:
-    jobs = ["fit", "pure", *(["host"] if importlib.util.find_spec("envpool") else [])]
-    first, second, other = hashes(tmp_path, 0, jobs), hashes(tmp_path, 0, jobs), hashes(tmp_path, 1, jobs)
-    assert first == second
-    assert all(first[job] != other[job] for job in jobs)
+def test_two_processes_with_one_seed_agree_to_the_bit(tmp_path: Path) -> None:
+    # A pure world's improvement is compared across processes in training/test_resume.py.
+    jobs = ["fit", *(["host"] if importlib.util.find_spec("envpool") else [])]
+    assert hashes(tmp_path, jobs) == hashes(tmp_path, jobs)
 
 
 @functools.cache

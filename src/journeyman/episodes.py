@@ -10,6 +10,8 @@
     valid        (*batch, time) bool     false on padding and on the reset step that follows an end
     elapsed      (*batch, time) int      step number inside its episode
     source       (*batch, time) int8     POLICY, EXPERT, HUMAN or SYNTHETIC
+
+A row of the batch is a stream; a padded episode, ragged demonstrations and an autoresetting batch are all of this type.
 """
 
 import math

@@ -111,15 +111,15 @@ def test_the_box_clips_what_is_done_and_not_what_was_said() -> None:
         observation_space = Box.unbounded(1)
         action_space = Box.symmetric(0.5, 1)
 
-        def reset(self, key):  # noqa: ANN001, ANN202
+        def reset(self, key):
             return jnp.zeros(1)
 
-        def step(self, state, action, key):  # noqa: ANN001, ANN202
+        def step(self, state, action, key):
             from journeyman.worlds import Outcome
 
             return action, Outcome(jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
 
-        def observe(self, state):  # noqa: ANN001, ANN202
+        def observe(self, state):
             return state
 
     world = _Narrow()

@@ -50,7 +50,7 @@ def chained(parts: list[Episodes]) -> Episodes:
 
 
 @functools.cache
-def compiled(normalizer: str, weigh: bool):  # noqa: ANN201
+def compiled(normalizer: str, weigh: bool):
     """(loss, gradient) of episodes under rewards-to-go, or under w = valid."""
     objective, weight = WeightedLogLikelihood(normalizer), RewardToGo(0.9) if weigh else Uniform()  # type: ignore[arg-type]
 
@@ -62,7 +62,7 @@ def compiled(normalizer: str, weigh: bool):  # noqa: ANN201
 
 
 @functools.cache
-def on_samples(normalizer: str):  # noqa: ANN201
+def on_samples(normalizer: str):
     """(loss, gradient) of samples that are weighed already."""
     return eqx.filter_jit(lambda samples: WeightedLogLikelihood(normalizer).gradient(actor(), samples))  # type: ignore[arg-type]
 

@@ -35,13 +35,12 @@ def run_fit(seed: int, record: Recorder) -> Any:
 
 
 def run_dagger(seed: int, record: Recorder) -> Any:
-    hopper = world("envpool:Hopper-v5", num_envs=2)
-    expert = policy(hopper, jax.random.key(1), hidden=())
-    data = play(hopper, Sample(expert), episodes=2, seed=0)
-    plan = Plan(steps=8 * 32, batch=32, seed=seed, checkpoint_every=2)
+    expert = policy(PURE, jax.random.key(1), hidden=())
+    data = play(PURE, Sample(expert), episodes=6, seed=0)
+    plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2)
     learner = dagger(PolicyExpert(expert), beta=0.5, decay=0.9, epochs=1, batch_size=32)
-    actor = policy(hopper, jax.random.key(0), hidden=(4,))
-    return improve(learner, actor, hopper, plan, demonstrations=data, record=record)
+    actor = policy(PURE, jax.random.key(0), hidden=(4,))
+    return improve(learner, actor, PURE, plan, demonstrations=data, record=record)
 
 
 def run_pure(seed: int, record: Recorder) -> Any:

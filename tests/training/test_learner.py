@@ -69,7 +69,7 @@ def learner(step: AbstractStep, **options: Any) -> Learner:
 
 
 @eqx.filter_jit
-def descended(some: Learner, samples: Samples, key: Array, first: Any = 0):  # noqa: ANN201
+def descended(some: Learner, samples: Samples, key: Array, first: Any = 0):
     one = actor()
     return descend(some, one, some.step.init(partition(one)[0]), samples, key, first)
 
@@ -107,7 +107,7 @@ def test_the_passes_of_two_calls_are_those_of_one() -> None:
     samples, key, one = one_hot(np.ones(ROOM)), jax.random.key(0), actor()
 
     @eqx.filter_jit
-    def run(some: Learner, one: DensityPolicy, state: PyTree, first: Array):  # noqa: ANN202
+    def run(some: Learner, one: DensityPolicy, state: PyTree, first: Array):
         return descend(some, one, state, samples, key, first)
 
     half, whole = (learner(Adam(0.1), epochs=n, batch_size=4) for n in (2, 4))

@@ -22,11 +22,17 @@ from journeyman.worlds import LinearQuadratic
 
 SCRIPT = Path(__file__).with_name("resume_jobs.py")
 HOST = importlib.util.find_spec("envpool") is not None
-NAMES = ["fit", "pure", *(["dagger", "host"] if HOST else [])]
+NAMES = ["fit", "pure", "dagger", *(["host"] if HOST else [])]
 
 
 def process(folder: Path, mode: str, *jobs: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
+    # What one process compiles the next may take: all of them are here for their states, not for compiling.
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "cache"),
+        "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_COMPILATION_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    environment = {**os.environ, **cache, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(SCRIPT), str(folder), mode, "0", *jobs]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

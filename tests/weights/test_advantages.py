@@ -147,7 +147,7 @@ PARTS = {
 
 
 @functools.cache
-def compiled(name: str):  # noqa: ANN201
+def compiled(name: str):
     return jax.jit(lambda e: PARTS[name](jnp.asarray(0.3), e))
 
 

@@ -8,21 +8,19 @@ from journeyman.training import Adam, Learner
 from journeyman.weights import Uniform
 
 
-def bc(
-    learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256, weight_decay: float = 0.0
-) -> Learner:
+def bc(learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256, weight_decay: float = 0.0) -> Learner:
     """Behaviour cloning: make the demonstrated actions likely.
 
         θ* = argmax_θ E_{(o, a*) ~ D} [log π_θ(a* | o)]
 
-    Minimises the forward KL from the demonstrator to the policy on the demonstrator's own states. It averages modes when
-    the distribution is too poor, and its errors compound: where each step errs with probability ε, the cost grows
+    Minimises the forward KL from the demonstrator to the policy on the demonstrator's own states. It averages modes
+    when the distribution is too poor, and its errors compound: where each step errs with probability ε, the cost grows
     like εH² (Ross and Bagnell 2010). `learning_rate` is Adam's; `epochs` passes over the data; `weight_decay` per
     step, decoupled.
 
     Composition: `Uniform` × `WeightedLogLikelihood` × `Euclidean` × `Adam`.
 
-    Deviations: 1. The deviation of the Gaussian is fitted too (most implementations fix it and regress the mean).
+    Deviations: 1. The deviation of the Gaussian is fitted too, not the mean alone.
     2. Inputs and outputs are standardised by statistics of the training episodes alone.
     """
     return Learner(

@@ -11,7 +11,7 @@ def reinforce(
     *,
     discount: float = 0.99,
     lambda_: float = 1.0,
-    baseline: AbstractBaseline = NetworkBaseline(),  # noqa: B008 - parts are frozen
+    baseline: AbstractBaseline = NetworkBaseline(),
 ) -> Learner:
     """REINFORCE with reward-to-go and a baseline: make actions likelier by how well they turned out.
 
@@ -38,7 +38,7 @@ def natural_gradient(
     *,
     discount: float = 0.995,
     lambda_: float = 0.95,
-    baseline: AbstractBaseline = NetworkBaseline(),  # noqa: B008 - parts are frozen
+    baseline: AbstractBaseline = NetworkBaseline(),
     damping: float = 1e-3,
     iterations: int = 10,
 ) -> Learner:

@@ -69,8 +69,8 @@ class Fisher(AbstractGeometry):
     def __check_init__(self) -> None:
         if self.damping < 0 or self.iterations < 1 or (self.subset is not None and self.subset < 1):
             raise JourneymanError(
-                f"Fisher needs damping ≥ 0, at least one iteration and at least one sample, not {self.damping},"
-                f" {self.iterations} and {self.subset}; 1e-3, 10 and 8192 are usual."
+                f"Fisher needs damping ≥ 0, at least one iteration, not {self.damping}, {self.iterations}, and a subset"
+                f" of at least one sample, not {self.subset}; 1e-3, 10 and 8192 are usual."
             )
 
     def __call__(self, policy: AbstractDensityPolicy, samples: Samples, gradient: PyTree) -> Direction:
@@ -109,7 +109,7 @@ class Fisher(AbstractGeometry):
         return samples if every == 1 else samples.take(jnp.arange(0, count, every))
 
 
-def fisher_vector_product(policy: AbstractDensityPolicy, samples: Samples):  # noqa: ANN201
+def fisher_vector_product(policy: AbstractDensityPolicy, samples: Samples):
     """v ↦ F v over the valid samples, where v and the result are like the trained leaves of `policy`.
 
     The network is linearised once; each product then costs one forward and one backward linear pass.

@@ -1,5 +1,8 @@
 """π(action | observation): heads, networks, statistics, and the artefact on disk."""
 
+from journeyman.policies._artefact import inspect as inspect
+from journeyman.policies._artefact import load as load
+from journeyman.policies._artefact import save as save
 from journeyman.policies._base import AbstractDensityPolicy as AbstractDensityPolicy
 from journeyman.policies._base import AbstractPolicy as AbstractPolicy
 from journeyman.policies._base import DensityPolicy as DensityPolicy
@@ -21,6 +24,3 @@ from journeyman.policies._network import MLP as MLP
 from journeyman.policies._observation import AbstractStatistics as AbstractStatistics
 from journeyman.policies._observation import Encoder as Encoder
 from journeyman.policies._observation import Normalizer as Normalizer
-from journeyman.policies._artefact import inspect as inspect
-from journeyman.policies._artefact import load as load
-from journeyman.policies._artefact import save as save

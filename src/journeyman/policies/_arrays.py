@@ -17,9 +17,7 @@ _ARRAY_SCHEMA: dict[str, tuple[type, ...]] = {"dtype": (str,), "shape": (list,),
 _TENSOR_SCHEMA: dict[str, tuple[type, ...]] = {"dtype": (str,), "shape": (list,), "data_offsets": (list,)}
 _DTYPES = {
     **{
-        f"{kind}{bits}": f"{letter}{bits}"
-        for kind, letter in (("int", "I"), ("uint", "U"))
-        for bits in (8, 16, 32, 64)
+        f"{kind}{bits}": f"{letter}{bits}" for kind, letter in (("int", "I"), ("uint", "U")) for bits in (8, 16, 32, 64)
     },
     "bool": "BOOL",
     "float16": "F16",
@@ -61,9 +59,7 @@ def read_arrays(path: Path, declared: Mapping[str, Any]) -> dict[str, np.ndarray
         _check_entry(entry, _ARRAY_SCHEMA, f"The declaration of '{name}' beside '{path}'")
         size += _num_bytes(entry["dtype"], entry["shape"], name, path)
     if size > MAX_ARRAY_BYTES:
-        raise JourneymanError(
-            f"'{path}' should hold {size} bytes and {MAX_ARRAY_BYTES} is the limit; write it again."
-        )
+        raise JourneymanError(f"'{path}' should hold {size} bytes and {MAX_ARRAY_BYTES} is the limit; write it again.")
     data = read_file(path, 8 + MAX_HEADER_BYTES + size)
     arrays = {}
     for name, begin in _locate(data, declared, size, path).items():
@@ -90,9 +86,7 @@ def _check_entry(entry: Any, schema: Mapping[str, tuple[type, ...]], where: str)
     check_keys(entry, schema, where)
     for key in ("shape", "data_offsets"):
         if any(type(n) is not int or n < 0 for n in entry.get(key, [])):
-            raise JourneymanError(
-                f"{where}: '{key}' must list integers from 0 up; it is damaged, so write it again."
-            )
+            raise JourneymanError(f"{where}: '{key}' must list integers from 0 up; it is damaged, so write it again.")
 
 
 def _num_bytes(dtype: str, shape: Sequence[int], name: str, path: Path) -> int:
@@ -119,9 +113,7 @@ def _locate(data: bytes, declared: Mapping[str, Any], size: int, path: Path) -> 
     header = parse_json(data[8 : 8 + length], f"The header of '{path}'")
     if not isinstance(header, dict) or set(header) != set(declared):
         odd = min(set(header) ^ set(declared)) if isinstance(header, dict) else "header"
-        raise JourneymanError(
-            f"'{path}' and the JSON beside it do not agree about the array '{odd}'; write it again."
-        )
+        raise JourneymanError(f"'{path}' and the JSON beside it do not agree about the array '{odd}'; write it again.")
     for name, entry in header.items():
         where, want = f"'{path}', array '{name}'", declared[name]
         _check_entry(entry, _TENSOR_SCHEMA, where)

@@ -83,9 +83,7 @@ def load(folder: str | Path) -> Any:
     `JourneymanError` with the first stage that fails. No class is imported for it.
     """
     document, arrays = _read(Path(folder))
-    wide = sorted(
-        name for name, array in arrays.items() if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype
-    )
+    wide = sorted(name for name, array in arrays.items() if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype)
     if wide:
         raise JourneymanError(
             f"'{folder}' holds 64-bit arrays ('{wide[0]}' is {arrays[wide[0]].dtype}) and JAX runs in 32"
@@ -134,9 +132,7 @@ def _read_once(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     check_version(document, FORMAT, FORMAT_VERSION, where)
     check_keys(document, _SCHEMA, where)
     _check_text(document["links"], f"{where}, 'links'")
-    _check_text(
-        {name: v for name, v in document["versions"].items() if v is not None}, f"{where}, 'versions'"
-    )
+    _check_text({name: v for name, v in document["versions"].items() if v is not None}, f"{where}, 'versions'")
     arrays = read_arrays(folder / ARRAYS_NAME, document["arrays"])
     _check_structure(document["structure"], set(arrays), where)
     _check_finite(arrays, document["structure"], f"'{folder}'")
@@ -147,9 +143,7 @@ def _read_once(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f" ({document['fingerprint']} is written, {found} is found); write it again."
         )
     if _checksum(document) != document["checksum"]:
-        raise JourneymanError(
-            f"{where} was changed after it was written: links or versions differ; write it again."
-        )
+        raise JourneymanError(f"{where} was changed after it was written: links or versions differ; write it again.")
     return document, arrays
 
 
@@ -167,8 +161,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
         )
     if foreign:
         raise JourneymanError(
-            f"'{folder}' holds '{foreign[0]}', which no policy wrote, so it is not overwritten; choose"
-            " another folder."
+            f"'{folder}' holds '{foreign[0]}', which no policy wrote, so it is not overwritten; choose another folder."
         )
 
 
@@ -203,18 +196,14 @@ def _check_structure(structure: Any, names: set[str], where: str) -> None:
         kind = next((kind for kind in ("array", "map", "float", "part") if kind in item), None)
         expected = dict if kind == "map" else str
         if kind is None or not isinstance(item[kind], expected) or (kind != "part" and len(item) > 1):
-            raise JourneymanError(
-                f"{where} has a structure with the node {str(item)[:60]}; write the file again."
-            )
+            raise JourneymanError(f"{where} has a structure with the node {str(item)[:60]}; write the file again.")
         if kind == "float" and item["float"] not in ("nan", "inf", "-inf"):
             raise JourneymanError(f"{where} has the number {item['float'][:40]!r}; write the file again.")
         seen += [item["array"]] if kind == "array" else []
         waiting += [value for key, value in (item["map"] if kind == "map" else item).items() if key != kind]
     if len(seen) != len(set(seen)) or set(seen) != names:
         odd = sorted((set(seen) ^ names) or {name for name in seen if seen.count(name) > 1})
-        raise JourneymanError(
-            f"{where}: structure and arrays do not agree about '{odd[0]}'; write the file again."
-        )
+        raise JourneymanError(f"{where}: structure and arrays do not agree about '{odd[0]}'; write the file again.")
 
 
 def _check_finite(arrays: Mapping[str, np.ndarray], structure: Any, where: str) -> None:
@@ -224,9 +213,7 @@ def _check_finite(arrays: Mapping[str, np.ndarray], structure: Any, where: str) 
         item = waiting.pop()
         values = list(item.values()) if isinstance(item, dict) else item if isinstance(item, list) else []
         if isinstance(item, dict) and item.get("part") == "Box":
-            unbounded |= {
-                v["array"] for v in values if isinstance(v, dict) and isinstance(v.get("array"), str)
-            }
+            unbounded |= {v["array"] for v in values if isinstance(v, dict) and isinstance(v.get("array"), str)}
         waiting += values
     found = []
     for name, array in arrays.items():

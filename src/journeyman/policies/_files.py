@@ -116,13 +116,10 @@ def read_file(path: Path, limit: int) -> bytes:
             data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise JourneymanError(
-            f"'{path}' does not exist; check the path, or write the folder again if only this file is"
-            " missing."
+            f"'{path}' does not exist; check the path, or write the folder again if only this file is missing."
         ) from error
     except OSError as error:
-        raise JourneymanError(
-            f"'{path}' cannot be read ({error.strerror}); check what it is and whose."
-        ) from error
+        raise JourneymanError(f"'{path}' cannot be read ({error.strerror}); check what it is and whose.") from error
     if len(data) > limit:
         raise JourneymanError(
             f"'{path}' is larger than the {limit} bytes it may have; it is damaged, so write it again."
@@ -159,18 +156,12 @@ def parse_json(data: bytes, where: str) -> Any:
         return float(text)
 
     try:
-        value = json.loads(
-            data.decode(), object_pairs_hook=unique, parse_constant=constant, parse_float=number
-        )
+        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
     except (ValueError, RecursionError) as error:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise JourneymanError(
-            f"{where} is not valid JSON: {what}; it is damaged, so write it again."
-        ) from error
+        raise JourneymanError(f"{where} is not valid JSON: {what}; it is damaged, so write it again.") from error
     if _depth(value) > MAX_JSON_DEPTH:
-        raise JourneymanError(
-            f"{where} is nested deeper than {MAX_JSON_DEPTH}; it is damaged, so write it again."
-        )
+        raise JourneymanError(f"{where} is nested deeper than {MAX_JSON_DEPTH}; it is damaged, so write it again.")
     return value
 
 
@@ -187,10 +178,7 @@ def check_keys(document: Any, schema: Mapping[str, tuple[type, ...]], where: str
     """Refuse a document with a missing key, an unknown key or a value of another type, all at once."""
     if not isinstance(document, dict):
         raise JourneymanError(f"{where} must hold an object; it is damaged, so write it again.")
-    found = [
-        f"{where} lacks '{key}'; it is damaged, so write it again."
-        for key in sorted(set(schema) - set(document))
-    ]
+    found = [f"{where} lacks '{key}'; it is damaged, so write it again." for key in sorted(set(schema) - set(document))]
     found += [
         f"{where} has the unknown key '{key}'.{did_you_mean(key, schema)} Remove it, or write the file again."
         for key in sorted(set(document) - set(schema))
@@ -208,9 +196,7 @@ def check_version(document: Any, name: str, version: int, where: str) -> None:
     " at)."""
     found = document.get("format") if isinstance(document, dict) else None
     if found != name:
-        raise JourneymanError(
-            f"{where} is not a '{name}': its format is {str(found)[:40]!r}; give the path of one."
-        )
+        raise JourneymanError(f"{where} is not a '{name}': its format is {str(found)[:40]!r}; give the path of one.")
     number = document.get("format_version")
     if type(number) is not int or number != version:
         raise JourneymanError(

@@ -32,12 +32,12 @@ class MLP(AbstractPart):
             )
 
     @classmethod
-    def make(
-        cls, sizes: Sequence[int], key: Array, *, last: float = 0.01, activation: str = "tanh"
-    ) -> "MLP":
+    def make(cls, sizes: Sequence[int], key: Array, *, last: float = 0.01, activation: str = "tanh") -> "MLP":
         """Layers of the given `sizes`, inputs first; `sizes` of two numbers is a linear map."""
         if len(sizes) < 2 or min(sizes) < 1:
-            raise JourneymanError(f"A network needs at least two positive sizes, not {tuple(sizes)}; give inputs first.")
+            raise JourneymanError(
+                f"A network needs at least two positive sizes, not {tuple(sizes)}; give inputs first."
+            )
         # Drawn by numpy, once: as JAX programs, a normal and a QR of each shape took three seconds to compile.
         draw = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         gains = [2**0.5] * (len(sizes) - 2) + [last]

@@ -95,7 +95,11 @@ class Normalizer(AbstractStatistics):
         shift = centred.sum(0) / jnp.maximum(n, 1)
         spread = (jnp.square(centred - shift[None, :] * mask)).sum(0)
         mean = self.mean + shift * n / jnp.maximum(total, 1)
-        square = jnp.square(self.deviation) * self.count + spread + jnp.square(shift) * self.count * n / jnp.maximum(total, 1)
+        square = (
+            jnp.square(self.deviation) * self.count
+            + spread
+            + jnp.square(shift) * self.count * n / jnp.maximum(total, 1)
+        )
         # Before anything is seen the deviation stays as it is; a vanishing one is kept as the truth (see `scale`).
         deviation = jnp.where(total > 0, jnp.sqrt(square / jnp.maximum(total, 1)), self.deviation)
         return Normalizer(mean, deviation, total)

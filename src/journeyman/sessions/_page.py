@@ -62,7 +62,7 @@ def fit_curves(rows: Sequence[dict[str, Any]], command: str) -> list[Curve]:
         "y_label": "negative log-likelihood",
         "y_unit": "nats a step",
         "command": command,
-        "caption": "Lower is better. Where the held-out curve turns up while the other goes on falling, the clone learns"
+        "caption": "Lower is better. Where the held-out curve turns up while the other falls on, the clone learns"
         " the training episodes by heart.",
     }
     curves = [Curve(name="training", y=Band([row["loss"] for row in rows]), **shared)]
@@ -81,7 +81,7 @@ def improve_curves(
         "references": tuple(references),
         "command": command,
         "interval": "mean ± 1.96 standard errors over episodes",
-        "caption": "The mean return of the episodes that ended in each batch (sampled actions), and of the mean action on"
+        "caption": "The return of the episodes that ended in each batch (sampled actions), and of the mean action on"
         " fixed start states.",
     }
     curves = []
@@ -95,7 +95,12 @@ def improve_curves(
             n = np.asarray([row[count] if count else row.get("evaluation_episodes", 20) for row in told])
             error = 1.96 * np.asarray([row[spread] for row in told]) / np.sqrt(n)
             curves.append(
-                Curve(name=label, x=[row["step"] for row in told], y=Band(middle, middle - error, middle + error), **shared)
+                Curve(
+                    name=label,
+                    x=[row["step"] for row in told],
+                    y=Band(middle, middle - error, middle + error),
+                    **shared,
+                )
             )
     return curves
 

@@ -18,8 +18,16 @@ from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
 from journeyman.parts import JourneymanError, citations
 from journeyman.policies import DensityPolicy, policy
-from journeyman.report import PolicyRow, Reference, Report, compounding_figure, compounding_findings, policy_row
-from journeyman.report import report_interval, write
+from journeyman.report import (
+    PolicyRow,
+    Reference,
+    Report,
+    compounding_figure,
+    compounding_findings,
+    policy_row,
+    report_interval,
+    write,
+)
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
@@ -81,6 +89,8 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
 
 def _check_folder(settings: QuickstartSettings) -> None:
     out = settings.out
+    if out.exists() and not out.is_dir():
+        raise JourneymanError(f"'{out}' is a file, and a quickstart is a folder; choose another name with --out.")
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / "clone" / "config.json").exists():
@@ -111,19 +121,24 @@ class _Stage:
         data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
         s.out.mkdir(parents=True, exist_ok=True)
         write_data(data, s.out / "demonstrations.npz", overwrite=s.overwrite)
-        self.say(f"demonstrations: {s.demonstrations} episodes, mean return {self.shown.mean():.0f},"
-                 f" {data.num_steps} steps kept.")
+        self.say(
+            f"demonstrations: {s.demonstrations} episodes, mean return {self.shown.mean():.0f},"
+            f" {data.num_steps} steps kept."
+        )
         return data
 
     def clone(self, data: Episodes) -> Trained:
         fresh = policy(self.world, jax.random.key(self.settings.seed))
-        return fit(self.learners()["clone"], fresh, data, seed=self.settings.seed, record=self.record("clone"))
+        learner = self.learners()["clone"]
+        found = fit(learner, fresh, data, seed=self.settings.seed, record=self.record("clone"))
+        return _whole(found, "epoch", learner.epochs)
 
     def correct(self, clone: DensityPolicy, data: Episodes) -> Trained:
         small = self.world.remake(seed=self.settings.seed, num_envs=10)
         plan = Plan(steps=self.settings.labels, batch=1000, seed=self.settings.seed, checkpoint_every=5)
         learner = self.learners()["corrected"]
-        return improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
+        found = improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
+        return _whole(found, "step", plan.steps)
 
     def improve(self, clone: DensityPolicy) -> Trained:
         plan = Plan(
@@ -134,7 +149,8 @@ class _Stage:
             evaluation_episodes=20,
             evaluate_every=20,
         )
-        return improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
+        found = improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
+        return _whole(found, "step", plan.steps)
 
     def learners(self) -> dict[str, Learner]:
         """The three recipes of the quickstart."""
@@ -161,7 +177,9 @@ class _Stage:
             "expert": "",
         }
         rows = [policy_row(n, e, data=told[n], command=self.command) for n, e in found.items()]
-        shown = PolicyRow("demonstrations", report_interval(interval(self.shown)), len(self.shown), command=self.command)
+        shown = PolicyRow(
+            "demonstrations", report_interval(interval(self.shown)), len(self.shown), command=self.command
+        )
         references = [Reference(n, found[n].score().mean) for n in ("expert", "clone")]
         curves = improve_curves("improved", trained["improved"].rows, self.command, references)
         shots = {name: one.policy for name, one in trained.items()} | {"expert": self.master}
@@ -177,6 +195,13 @@ class _Stage:
             citations=citations(*self.learners().values(), self.world),
         )
         return write(page, s.out / "report.html", overwrite=s.overwrite)
+
+
+def _whole(found: Trained, counter: str, total: int) -> Trained:
+    """The result of one act, unless Ctrl-C ended it early: the acts after it would tell of half a policy."""
+    if found.rows[-1][counter] < total:
+        raise KeyboardInterrupt("stopped; begin again with: journeyman quickstart --overwrite")
+    return found
 
 
 def _summary(found: dict[str, Evaluation], settings: QuickstartSettings) -> list[str]:

@@ -7,8 +7,8 @@ from journeyman.training._improve import Plan as Plan
 from journeyman.training._improve import improve as improve
 from journeyman.training._improve import world_problems as world_problems
 from journeyman.training._learner import Learner as Learner
-from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._metrics import read_metrics as read_metrics
+from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._run import Run as Run
 from journeyman.training._run import check_folder as check_folder
 from journeyman.training._run import check_links as check_links

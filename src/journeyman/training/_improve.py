@@ -201,7 +201,9 @@ class _Loop:
             "steps_per_second": self.batch / (learned - began),
         }
         self.rows.append(self.record.log(row))
-        check_finite(int(metrics["bad_leaf"]), metrics["loss"], after.policy, self.record, index + 1, state)
+        check_finite(
+            int(metrics["bad_leaf"]), metrics.get("loss", float("nan")), after.policy, self.record, index + 1, state
+        )
         return self._checkpoint(state)
 
     def _collect(self, policy: DensityPolicy, index: int) -> Episodes:
@@ -215,7 +217,7 @@ class _Loop:
     ) -> tuple[LearnerState, PyTree, dict[str, Array]]:
         episodes = jax.tree.map(jnp.asarray, episodes)
         weighed, samples = weigh(self.learner, state.learner, episodes)
-        memory, after, metrics = state.memory, state.learner, {"bad_leaf": jnp.asarray(-1), "loss": jnp.asarray(0.0)}
+        memory, after, metrics = state.memory, state.learner, {"bad_leaf": jnp.asarray(-1)}
         key = named_key(self.plan.seed, "learn", index)
         if self.learner.collect.keeps:
             memory = memory.add(samples)
@@ -283,8 +285,8 @@ def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
     found, reads = [], Encoder.of(world.observation_space)
     if (policy.encoder.shapes, policy.encoder.classes) != (reads.shapes, reads.classes):
         found.append(
-            f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes}; make"
-            " the policy for this world."
+            f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes};"
+            " make the policy for this world."
         )
     action = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
     discrete = isinstance(world.action_space, Discrete)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from journeyman.collect import AbstractCollection, OnPolicy
-from journeyman.episodes import Episodes
+from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, check
-from journeyman.policies import DensityPolicy, Encoder, partition, renormalized
+from journeyman.policies import DensityPolicy, partition, renormalized
 from journeyman.training._steps import AbstractStep, Adam
 from journeyman.weights import AbstractWeight, Uniform, Weighed
 
@@ -76,7 +76,8 @@ def descend(
 ) -> Descended:
     """`learner.epochs` passes of gradient → direction → step over the samples, the first of them numbered `first`.
 
-    Epoch i shuffles by `fold_in(key, i)`, so passes in two calls are the passes of one. Minibatches are drawn without replacement; a last short one is divided by its own number of valid samples.
+    Epoch i shuffles by `fold_in(key, i)`, so passes in two calls are the passes of one. Minibatches are drawn without
+    replacement; a last short one is divided by its own number of valid samples.
     When any new leaf is not finite the old policy and state are kept and `bad_leaf` counts it from 0 (−1: all good).
     """
     if learner.batch_size is None:
@@ -152,7 +153,7 @@ def _minibatches(
     return Descended(eqx.combine(trained, fixed), eqx.combine(moments, static), metrics)
 
 
-def _shuffled(valid: Array, key: Array) -> Array:
+def _shuffled(valid: HostOrDevice, key: Array) -> Array:
     """The places of the valid samples in random order, then those of the others.
 
     Sorting bare integers is four times as fast as sorting places by a key, so draw and place share one integer; two

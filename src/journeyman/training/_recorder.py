@@ -53,9 +53,7 @@ class Recorder:
         described, arrays = describe(dict(parts), opaque=True)
         config = {"verb": verb, "parts": described, "context": self._context}
         if not self._resume:
-            self._run = Run.create(
-                self._folder, config, arrays, seed=seed, links=links, overwrite=self._overwrite
-            )
+            self._run = Run.create(self._folder, config, arrays, seed=seed, links=links, overwrite=self._overwrite)
             return
         found = read_record(self._folder)
         check_links(found["links"], dict(links))
@@ -97,9 +95,7 @@ class Recorder:
             self._run = None
 
 
-def check_finite(
-    bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any
-) -> None:
+def check_finite(bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any) -> None:
     """Stop a run whose update was not finite; the state given is the last finite one and is saved first."""
     if bad_leaf < 0:
         return
@@ -120,7 +116,9 @@ def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
             found += _differences(then.get(name), now.get(name), folder, f"{path}.{name}" if path else name)
         return found
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return [d for i, (a, b) in enumerate(zip(then, now, strict=True)) for d in _differences(a, b, folder, f"{path}.{i}")]
+        return [
+            d for i, (a, b) in enumerate(zip(then, now, strict=True)) for d in _differences(a, b, folder, f"{path}.{i}")
+        ]
     if then == now:
         return []
     return [

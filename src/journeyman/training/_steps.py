@@ -21,9 +21,7 @@ class AbstractStep(AbstractPart):
         """The state before the first step."""
 
     @abc.abstractmethod
-    def __call__(
-        self, direction: Direction, state: PyTree, trained: PyTree
-    ) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """What to add to the trained leaves."""
 
 
@@ -53,9 +51,7 @@ class Adam(AbstractStep):
         """The moments, zero."""
         return self._transformation().init(trained)
 
-    def __call__(
-        self, direction: Direction, state: PyTree, trained: PyTree
-    ) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """One step of Adam along the direction."""
         update, state = self._transformation().update(direction.value, state, trained)
         return update, state, {}
@@ -70,9 +66,7 @@ class Optax(AbstractStep):
         """The transformation's own state."""
         return self.transformation.init(trained)
 
-    def __call__(
-        self, direction: Direction, state: PyTree, trained: PyTree
-    ) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """What the transformation makes of the direction."""
         update, state = self.transformation.update(direction.value, state, trained)
         return update, state, {}
@@ -102,9 +96,7 @@ class KLRadius(AbstractStep):
         """Nothing."""
         return ()
 
-    def __call__(
-        self, direction: Direction, state: PyTree, trained: PyTree
-    ) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """Go to the edge of the ball."""
         usable = direction.curvature > 1e-20
         length = jnp.where(usable, jnp.sqrt(2 * self.kl / jnp.where(usable, direction.curvature, 1.0)), 0.0)

@@ -7,7 +7,7 @@ from journeyman.episodes import Episodes
 
 
 class Tally(eqx.Module):
-    """What the unfinished episode of each environment has gathered so far: return `(num_envs,)`, length `(num_envs,)`."""
+    """What the unfinished episode of each environment has gathered: its return and its length, `(num_envs,)` each."""
 
     total: np.ndarray
     length: np.ndarray

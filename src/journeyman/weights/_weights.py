@@ -148,9 +148,7 @@ class Advantage(AbstractWeight):
         if self.standardize:
             # A batch of equal advantages has nothing to say: its weights are 0, not 0/0.
             advantage = (advantage - mean) * valid / jnp.maximum(deviation, 1e-8)
-        return Weighed(
-            _discount_states(advantage, episodes, self.discount, self.discounted_states), target, metrics
-        )
+        return Weighed(_discount_states(advantage, episodes, self.discount, self.discounted_states), target, metrics)
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
         """Fit the baseline to V + A, computed with the baseline as it was while weighing."""
