@@ -38,7 +38,7 @@ def mark(name, result=None):
     return result
 
 import jax, jax.numpy as jnp
-import journeyman, journeyman.algorithms, journeyman.collect, journeyman.policies, journeyman.training, journeyman.worlds
+import journeyman.algorithms, journeyman.collect, journeyman.policies, journeyman.training, journeyman.worlds
 from journeyman.training._learner import initial, learn, refit, weigh
 mark("import")
 world = journeyman.worlds.world("Hopper-v5", num_envs=int(sys.argv[1]), seed=0)

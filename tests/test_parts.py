@@ -62,7 +62,9 @@ def test_this_pair_is_not_wired_yet() -> None:
 
 
 def test_every_reason_at_once() -> None:
-    with pytest.raises(JourneymanError, match=r"2 things are wrong:\n  1\. PartsRadius needs 'metric'.*\n  2\. PartsRad"):
+    with pytest.raises(
+        JourneymanError, match=r"2 things are wrong:\n  1\. PartsRadius needs 'metric'.*\n  2\. PartsRad"
+    ):
         check(PartsRadius())
     check(PartsRadius(), PartsMetric(), PartsRewards())
 
@@ -76,7 +78,9 @@ def test_citations_are_told_once() -> None:
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text("ab", min_size=1), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text("ab", min_size=1), inner, max_size=2)
+    ),
     max_leaves=6,
 )
 
@@ -101,7 +105,7 @@ def test_arrays_and_parts_survive_under_the_path_of_their_fields() -> None:
 
 
 def test_what_has_no_form_on_disk() -> None:
-    with pytest.raises(JourneymanError, match="'many.0' is a function, which has no form on disk"):
+    with pytest.raises(JourneymanError, match=r"'many.0' is a function, which has no form on disk"):
         describe(PartsNest(1, (len.__class__, lambda: 0)[1:]))
     tree, arrays = describe(PartsNest(object()), opaque=True)
     with pytest.raises(JourneymanError, match="A object was part of this and has no form on disk"):

@@ -62,5 +62,5 @@ def test_beta_falls_with_the_rounds() -> None:
 
 
 def test_shares_are_probabilities() -> None:
-    with pytest.raises(JourneymanError, match="probabilities, not 1.5 and 0.0"):
+    with pytest.raises(JourneymanError, match=r"probabilities, not 1.5 and 0.0"):
         Aggregate(TEACHER, beta=1.5)

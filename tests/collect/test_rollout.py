@@ -124,7 +124,9 @@ def test_the_box_clips_what_is_done_and_not_what_was_said() -> None:
 
     world = _Narrow()
     one = actor(world)
-    loud = DensityPolicy(one.encoder, one.normalizer, type(one.network)((jnp.zeros((1, 1)),), (jnp.full(1, 9.0),)), one.head)
+    loud = DensityPolicy(
+        one.encoder, one.normalizer, type(one.network)((jnp.zeros((1, 1)),), (jnp.full(1, 9.0),)), one.head
+    )
     _, episodes = rollout(world, Sample(loud), start(world), jax.random.key(0), 5)
     assert (np.asarray(episodes.action) > 1).all()
     np.testing.assert_array_equal(episodes.next, np.full((2, 5, 1), 0.5))

@@ -83,8 +83,12 @@ def test_cloning_finds_the_map_and_its_deviation() -> None:
 
 def test_the_statistics_are_those_of_the_training_data_and_are_not_trained() -> None:
     padded = data().pad(25)
-    padded = dataclasses.replace(padded, observation=np.where(np.arange(26)[None, :, None] > 21, np.nan, padded.observation))
-    found = fit(bc(epochs=2, batch_size=50), actor(), padded, held_out=data(1, 4), log_every=1, checkpoint_every=1).policy
+    padded = dataclasses.replace(
+        padded, observation=np.where(np.arange(26)[None, :, None] > 21, np.nan, padded.observation)
+    )
+    found = fit(
+        bc(epochs=2, batch_size=50), actor(), padded, held_out=data(1, 4), log_every=1, checkpoint_every=1
+    ).policy
     seen = np.asarray(data().now).reshape(-1, 2)
     np.testing.assert_allclose(found.normalizer.mean, seen.mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.normalizer.deviation, seen.std(0), rtol=1e-4)
@@ -116,9 +120,7 @@ def test_a_burst_keeps_the_last_finite_state_and_names_the_first_bad_leaf(tmp_pa
     assert float(done.policy.network.biases[0][0]) == pytest.approx(0.04)
     # The run is let go: it can be continued, and the same thing happens again.
     with pytest.raises(JourneymanError, match="not finite"):
-        fit(
-            learner, actor(), data(), log_every=2, checkpoint_every=2, record=Recorder(tmp_path / "run", resume=True)
-        )
+        fit(learner, actor(), data(), log_every=2, checkpoint_every=2, record=Recorder(tmp_path / "run", resume=True))
 
 
 # -- refusals -------------------------------------------------------------------------------------------
@@ -154,7 +156,12 @@ def test_rewards_that_are_not_there() -> None:
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     nothing = dataclasses.replace(data(), valid=np.zeros((10, 20), bool), truncated=np.zeros((10, 20), bool))
     message = refused(
-        bc(), policy(LinearQuadratic(), jax.random.key(0), hidden=()), nothing, log_every=3, checkpoint_every=10, held_out=data()
+        bc(),
+        policy(LinearQuadratic(), jax.random.key(0), hidden=()),
+        nothing,
+        log_every=3,
+        checkpoint_every=10,
+        held_out=data(),
     )
     assert message.startswith("4 things are wrong")
     assert "checkpoint_every = 10 must be a positive multiple of log_every = 3" in message

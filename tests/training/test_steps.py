@@ -1,5 +1,6 @@
 """How far to go: the KL that was asked for is the KL that happens, to first order and at any scale."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,13 +36,27 @@ def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-2, iterations: i
 @pytest.mark.usefixtures("x64")
 def test_the_realised_divergence_approaches_the_radius_linearly() -> None:
     one = policy(PLANE, jax.random.key(0), hidden=(4,))
-    radii = np.array([1e-4, 1e-5, 1e-6])
-    found = [taken(one, float(radius)) for radius in radii]
-    for radius, step in zip(radii, found, strict=True):
-        assert step["predicted_kl"] == pytest.approx(radius, rel=1e-9)
-        assert step["kl"] == pytest.approx(radius, rel=0.05)
+    trained, fixed = partition(one)
+    keys = jax.random.split(jax.random.key(0), 2)
+    observation = jax.random.normal(keys[0], (200, 3))
+    ones = jnp.ones(200)
+    samples = Samples(observation, jnp.ones((200, 2)), jax.random.normal(keys[1], (200,)), ones, jnp.ones(()))
+    gradient = jax.jit(lambda s: WeightedLogLikelihood().gradient(one, s)[1])(samples)
+    direction = jax.jit(lambda s, g: Fisher(1e-2, 40)(one, s, g))(samples, gradient)
+
+    @jax.jit
+    def realised(update: DensityPolicy) -> jax.Array:
+        moved = eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
+        return one.kl(one.parameters(observation), moved.parameters(observation)).mean()
+
+    radii, found = np.array([1e-4, 1e-5, 1e-6]), []
+    for radius in radii:
+        update, _, metrics = KLRadius(float(radius))(direction, (), trained)
+        assert float(metrics["predicted_kl"]) == pytest.approx(radius, rel=1e-9)
+        found.append(float(realised(update)))
+    np.testing.assert_allclose(found, radii, rtol=0.05)
     # KL = kl + O(‖Δ‖³) and ‖Δ‖ ~ √kl: the relative error falls as √kl or faster.
-    errors = np.abs([step["kl"] / radius - 1 for step, radius in zip(found, radii, strict=True)])
+    errors = np.abs(np.asarray(found) / radii - 1)
     assert np.polyfit(np.log(radii), np.log(errors), 1)[0] > 0.4
 
 
@@ -53,7 +68,7 @@ def test_damping_turns_the_step_and_leaves_its_length(damping: float) -> None:
     assert step["kl"] == pytest.approx(1e-3, rel=0.1)
 
 
-@pytest.mark.parametrize("iterations", [1, 10, 60])
+@pytest.mark.parametrize("iterations", [1, 60])
 def test_after_a_clone_that_is_nearly_deterministic_the_step_is_finite_and_inside_the_ball(iterations: int) -> None:
     one = policy(PLANE, jax.random.key(0), hidden=(4,))
     sharp = one.head.bounds.inverse(jnp.full(2, jnp.log(1e-3)))  # type: ignore[attr-defined]
@@ -87,13 +102,13 @@ def test_adam_and_optax_are_what_they_say() -> None:
         # The first step of Adam is the learning rate against the sign of each gradient.
         np.testing.assert_allclose(update["a"], [-0.1, -0.1], rtol=1e-4)
     decayed, _, _ = Adam(0.1, weight_decay=0.5)(direction, Adam(0.1, weight_decay=0.5).init(leaves), leaves)
-    np.testing.assert_allclose(decayed["a"], [-0.1 - 0.05, -0.1 + 0.1], rtol=1e-4)
+    np.testing.assert_allclose(decayed["a"], [-0.1 - 0.05, -0.1 + 0.1], atol=1e-5)
     bounded = Adam(0.1, clip_norm=1e-9)
     assert np.abs(bounded(direction, bounded.init(leaves), leaves)[0]["a"]).max() < 0.1
 
 
 def test_lengths_that_make_no_sense() -> None:
-    with pytest.raises(JourneymanError, match="a positive number of nats, not 0.0"):
+    with pytest.raises(JourneymanError, match=r"a positive number of nats, not 0.0"):
         KLRadius(0.0)
-    with pytest.raises(JourneymanError, match="a positive learning rate and no negative decay, not -1.0 and 0.0"):
+    with pytest.raises(JourneymanError, match=r"a positive learning rate and no negative decay, not -1.0 and 0.0"):
         Adam(-1.0)

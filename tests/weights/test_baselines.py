@@ -1,5 +1,6 @@
 """Baselines: the fixed point under a time limit, a regression that finds its target, and no bias from any of them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ def endless(limit: int, *, handled: bool) -> Episodes:
     return concatenate([one] * 4)
 
 
+@functools.cache
 def fitting(weight: Advantage) -> Any:
     """One fit of the baseline to V + A, compiled."""
     return jax.jit(lambda state, data, key: weight.fit(state, data, weight(state, data).target, key, regress))
@@ -75,9 +77,7 @@ def test_a_network_learns_the_value_of_each_place() -> None:
 
 
 def test_no_step_sees_what_padding_holds() -> None:
-    one = Episodes.episode(
-        np.ones((4, 1), np.float32), np.zeros((3, 1), np.float32), np.arange(3), terminated=True
-    )
+    one = Episodes.episode(np.ones((4, 1), np.float32), np.zeros((3, 1), np.float32), np.arange(3), terminated=True)
     clean = concatenate([one]).pad(6)
     dirty = jax.tree.map(np.array, clean)
     dirty.observation[0, 4:] = np.nan

@@ -1,11 +1,13 @@
 """Networks from a feature vector to a head's raw numbers."""
 
+import itertools
 from collections.abc import Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
@@ -38,13 +40,22 @@ class MLP(AbstractPart):
             raise JourneymanError(
                 f"A network needs at least two positive sizes, not {tuple(sizes)}; give inputs first."
             )
-        # Drawn by numpy, once: as JAX programs, a normal and a QR of each shape took three seconds to compile.
-        draw = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        gains = [2**0.5] * (len(sizes) - 2) + [last]
-        weights = tuple(
-            jnp.asarray(gain * _orthogonal(draw, a, b), jnp.result_type(float))
-            for gain, a, b in zip(gains, sizes[:-1], sizes[1:], strict=True)
-        )
+        shapes = list(itertools.pairwise(sizes))
+        gains = [2**0.5] * (len(shapes) - 1) + [last]
+        dtype = jnp.result_type(float)
+
+        def draw(seed: Array | np.ndarray) -> tuple[np.ndarray, ...]:
+            source = np.random.default_rng(np.asarray(seed))
+            drawn = (gain * _orthogonal(source, *shape) for gain, shape in zip(gains, shapes, strict=True))
+            return tuple(weight.astype(dtype) for weight in drawn)
+
+        # By numpy: as JAX programs, a normal and a QR of each shape would take three seconds to compile.
+        seed = jax.random.key_data(key)
+        if isinstance(seed, Tracer):
+            wanted = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
+            weights = jax.pure_callback(draw, wanted, seed, vmap_method="sequential")
+        else:
+            weights = tuple(jnp.asarray(weight) for weight in draw(seed))
         return cls(weights, tuple(jnp.zeros(b) for b in sizes[1:]), activation)
 
     def __call__(self, features: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:

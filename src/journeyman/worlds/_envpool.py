@@ -1,6 +1,8 @@
 """EnvPool: many simulators in C++ threads, stepped together."""
 
+import ctypes
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -98,6 +100,7 @@ class EnvPoolWorld(AbstractHostWorld):
 
     def remake(self, *, seed: int, num_envs: int | None = None) -> "EnvPoolWorld":
         """The same task afresh."""
+        _return_freed()
         width = self.num_envs if num_envs is None else num_envs
         return EnvPoolWorld(self.id, num_envs=width, seed=seed, **self.options)
 
@@ -114,6 +117,17 @@ class EnvPoolWorld(AbstractHostWorld):
 def envpool_ids() -> list[str]:
     """Every id EnvPool knows. Raises `JourneymanError` with the install line where EnvPool is missing."""
     return list(require("envpool", extra="envpool").list_all_envs())
+
+
+def _return_freed() -> None:
+    """Give freed memory back to the system.
+
+    The C library keeps what simulators leave behind in pieces that the next ones do not fit into, so a run that makes
+    its world afresh at every checkpoint would grow with their number. Only glibc can, and only glibc needs to.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
