@@ -1,5 +1,7 @@
 """One way of rolling out, for worlds that are programs and worlds that are simulators."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +41,9 @@ class _OnHost(AbstractHostWorld):
         self.place[:], self.taken[:] = 1, 0
         return self.place.copy()
 
-    def step(self, action: np.ndarray) -> HostStep:
+    def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
+        if meanwhile is not None:
+            meanwhile()
         over = self.taken >= 4
         reward = np.where(over, 0, -(self.place[:, 0] ** 2 + action[:, 0] ** 2)).astype(np.float32)
         self.place[:] = np.where(over[:, None], 1, np.float32(0.9) * self.place + action)

@@ -21,7 +21,8 @@ def bc(learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256,
     Composition: `Uniform` × `WeightedLogLikelihood` × `Euclidean` × `Adam`.
 
     Deviations: 1. The deviation of the Gaussian is fitted too, not the mean alone.
-    2. Inputs and outputs are standardised by statistics of the training episodes alone.
+    2. Inputs are standardised by statistics of the training episodes alone; outputs are
+    in half widths of the action box.
     """
     return Learner(
         weight=Uniform(),

@@ -112,8 +112,9 @@ def _host(
         decision = decide(observation, key_data, np.uint32(t))
         if record is None:
             record = _Record(num_steps, observation, decision)
-        record.decided(t, observation, decision, ended, elapsed)
-        observation, reward, terminated, truncated = world.step(record.action[t])
+        # Only the action is waited for; the rest is read and written down while the simulators run.
+        write = functools.partial(record.decided, t, observation, decision, ended, elapsed)
+        observation, reward, terminated, truncated = world.step(np.asarray(decision.action), write)
         record.answered(t, reward, terminated, truncated)
         elapsed = np.where(ended, 0, elapsed + 1).astype(np.int32)
         ended = terminated | truncated
@@ -169,9 +170,7 @@ def _decider(behaviour: AbstractBehaviour) -> Callable[[PyTree, Any, np.uint32],
 
     def decide(observation: PyTree, key_data: Any, t: np.uint32) -> Decision:
         action, target, log_prob, source = compiled(leaves, observation, key_data, t)
-        action = np.asarray(action)
-        target = action if target is None else np.asarray(target)
-        return Decision(action, target, np.asarray(log_prob), np.asarray(source))
+        return Decision(action, action if target is None else target, log_prob, source)
 
     return decide
 

@@ -115,8 +115,11 @@ class AbstractHostWorld(AbstractWorld):
         """The first observations, `(num_envs, ...)` float32 (integers stay integers). Call it once."""
 
     @abc.abstractmethod
-    def step(self, action: np.ndarray) -> HostStep:
-        """Act in every environment at once; `action` is clipped to the box here."""
+    def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
+        """Act in every environment at once; `action` is clipped to the box here.
+
+        `meanwhile` is called once, before this returns: while the simulators run, where they have threads of their own.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:

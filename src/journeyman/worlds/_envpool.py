@@ -85,9 +85,12 @@ class EnvPoolWorld(AbstractHostWorld):
         return self.read(observation)
 
     @direct
-    def step(self, action: np.ndarray) -> HostStep:
+    def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
         """One step of every environment."""
-        observation, reward, terminated, truncated, _ = self.simulator.step(self.clip(action))
+        self.simulator.send(self.clip(action))
+        if meanwhile is not None:
+            meanwhile()
+        observation, reward, terminated, truncated, _ = self.simulator.recv()
         if self.ended.any():  # DeepMind Control and Meta-World pay on the reset step
             reward = np.where(self.ended, reward.dtype.type(0), reward)
             terminated, truncated = terminated & ~self.ended, truncated & ~self.ended

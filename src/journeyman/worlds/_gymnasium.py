@@ -129,8 +129,10 @@ class GymnasiumWorld(AbstractHostWorld):
         return self.read(observation)
 
     @direct
-    def step(self, action: np.ndarray) -> HostStep:
+    def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
         """One step of every environment."""
+        if meanwhile is not None:
+            meanwhile()
         action = self.clip(action)
         fresh = self.ended.copy()
         again = self.by_hand and fresh.any()
