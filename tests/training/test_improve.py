@@ -211,6 +211,12 @@ def test_aggregation_without_demonstrations() -> None:
     assert "Aggregate adds to demonstrations, and there are none" in refused(learner, linear(0.0), WORLD, PLAN)
 
 
+def test_demonstrations_that_nothing_would_read() -> None:
+    taught = play(WORLD, Mean(linear(-0.6)), episodes=1, seed=0)
+    with pytest.raises(JourneymanError, match="OnPolicy uses each batch once and has no place for demonstrations"):
+        improve(LEARNER, linear(0.0), WORLD, PLAN, demonstrations=taught)
+
+
 def test_a_world_without_rewards() -> None:
     class _Silent(GeometricChain):
         gives = frozenset({"world"})

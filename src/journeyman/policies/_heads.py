@@ -158,8 +158,7 @@ class SquashedGaussian(AbstractHead):
     """a = centre + half width · tanh(u), u ~ N(mean, σ²): all mass inside a bounded box.
 
     Rule for actions on the bound, where tanh⁻¹ is infinite: an action is read as at most 1 − 1e-6 half widths
-    from the centre. The entropy has no closed form and is estimated by −log p at one sample per call elsewhere;
-    `entropy` here gives the entropy of u plus E[log|da/du|] by Gauss–Hermite quadrature.
+    from the centre. The entropy has no closed form: it is that of u plus E[log|da/du|] by Gauss–Hermite quadrature.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})

@@ -95,6 +95,9 @@ def improve(
     found = plan.problems(world) + world_problems(policy, world)
     if demonstrations is not None:
         found += fitting_problems(policy, demonstrations)
+        if not learner.collect.keeps:
+            name = type(learner.collect).__name__
+            found.append(f"{name} uses each batch once and has no place for demonstrations; leave them out.")
     elif learner.collect.keeps:
         found.append(f"{type(learner.collect).__name__} adds to demonstrations, and there are none; pass them.")
     refuse(found)
