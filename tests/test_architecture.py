@@ -19,11 +19,11 @@ PACKAGE = "journeyman"
 # The way of the data: a station imports from itself and from those above it.
 STATIONS = (
     "parts episodes worlds policies experts collect corrections weights objectives geometry training"
-    " algorithms diagnose report datasets label cluster sessions cli __main__"
+    " algorithms diagnose verify report datasets figures label cluster sessions cli __main__"
 ).split()
 LAZY = (
     "envpool gymnasium mujoco imageio plotly jinja2 tensorboardX orbax tyro rich safetensors gym_pusht h5py"
-    " minari pyarrow ray starlette fastapi uvicorn gymnax mujoco_playground"
+    " minari pyarrow ray starlette fastapi uvicorn gymnax mujoco_playground brax matplotlib"
 ).split()
 EAGER_IN_CLI = {"tyro", "rich"}
 CRACKS = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
