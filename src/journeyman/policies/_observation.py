@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart
-from journeyman.worlds import AbstractSpace, Discrete
+from journeyman.worlds import AbstractSpace, Discrete, Time
 
 
 class AbstractStatistics(AbstractPart):
@@ -19,8 +19,8 @@ class AbstractStatistics(AbstractPart):
 class Encoder(AbstractPart):
     """Any observation as one float vector: leaves in tree order, raveled and joined.
 
-    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot) and 0
-    for reals. `angles` are columns of the joined vector, in radians, that wrap: each becomes its cosine, and its
+    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), 0 for
+    reals, and −H for the step number t of a world whose horizon is H (it becomes the one feature t/H). `angles` are columns of the joined vector, in radians, that wrap: each becomes its cosine, and its
     sine is appended, so that 0 and 2π are one place.
     """
 
@@ -32,20 +32,44 @@ class Encoder(AbstractPart):
     def of(cls, space: Any, angles: tuple[int, ...] = ()) -> "Encoder":
         """The encoder of a (nested) observation space."""
         leaves = jax.tree.leaves(space, is_leaf=lambda item: isinstance(item, AbstractSpace))
-        classes = tuple(leaf.n if isinstance(leaf, Discrete) else 0 for leaf in leaves)
+        classes = tuple(_classes(leaf) for leaf in leaves)
         return cls(tuple(tuple(leaf.shape) for leaf in leaves), classes, tuple(angles))
 
     @property
     def size(self) -> int:
         """How many features come out."""
-        return sum(n or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True)) + len(self.angles)
+        return sum(self._widths) + len(self.angles)
+
+    @property
+    def horizon(self) -> int | None:
+        """How many steps there are to know apart; `None` where the observation does not tell the time."""
+        return max((-n for n in self.classes if n < 0), default=None)
+
+    @property
+    def time_column(self) -> int | None:
+        """Which feature the time is; `None` where the observation does not tell it."""
+        return None if self.horizon is None else sum(self._widths[: self._time_leaf])
+
+    def time(self, observation: PyTree) -> Array | None:
+        """The step number inside the episode, `(*batch,)` integers; `None` where the observation does not tell it."""
+        return None if self.horizon is None else jnp.asarray(jax.tree.leaves(observation)[self._time_leaf])
+
+    @property
+    def _time_leaf(self) -> int:
+        return next(place for place, n in enumerate(self.classes) if n < 0)
+
+    @property
+    def _widths(self) -> list[int]:
+        return [max(n, 0) or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True)]
 
     def __call__(self, observation: PyTree) -> Float[Array, "*batch features"]:
         """`(*batch, features)` float32 from leaves of shape `(*batch, *shape)`."""
         columns = []
         for leaf, shape, classes in zip(jax.tree.leaves(observation), self.shapes, self.classes, strict=True):
             leaf = jnp.asarray(leaf)
-            if classes:
+            if classes < 0:
+                columns.append(leaf[..., None].astype(jnp.result_type(float)) / -classes)
+            elif classes:
                 columns.append(jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float)))
             else:
                 lead = leaf.shape[: leaf.ndim - len(shape)]
@@ -56,6 +80,12 @@ class Encoder(AbstractPart):
         chosen = np.asarray(self.angles)
         turning = joined[..., chosen]
         return jnp.concatenate([joined.at[..., chosen].set(jnp.cos(turning)), jnp.sin(turning)], axis=-1)
+
+
+def _classes(leaf: AbstractSpace) -> int:
+    if isinstance(leaf, Time):
+        return -leaf.horizon
+    return leaf.n if isinstance(leaf, Discrete) else 0
 
 
 class Normalizer(AbstractStatistics):

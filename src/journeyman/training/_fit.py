@@ -13,7 +13,7 @@ from jaxtyping import Array
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
 from journeyman.parts import AbstractPart, check, fingerprint, refuse
-from journeyman.policies import Categorical, DensityPolicy
+from journeyman.policies import Categorical, DensityPolicy, Encoder
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.weights import Uniform
@@ -146,6 +146,7 @@ def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
             " for the world the data comes from."
         )
         return found
+    found += horizon_problems(policy.encoder, _longest(policy.encoder, episodes), "the data goes on")
     target = jax.ShapeDtypeStruct(episodes.target.shape[axes:], episodes.target.dtype)
     one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[axes:], leaf.dtype), episodes.observation)
     action = jax.eval_shape(policy.mode, one)
@@ -157,6 +158,23 @@ def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
     elif isinstance(policy.head, Categorical):
         found += _class_problems(policy.head.classes, np.asarray(episodes.target)[np.asarray(episodes.valid)])
     return found
+
+
+def horizon_problems(encoder: Encoder, steps: int | None, who: str) -> list[str]:
+    """Whether a time-dependent policy would have to act beyond its horizon."""
+    if encoder.horizon is None or steps is None or steps <= encoder.horizon:
+        return []
+    return [
+        f"The policy depends on the time and was made for {encoder.horizon} steps, but {who} for {steps}, and for those"
+        " beyond its horizon it knows nothing; make the policy for the longer horizon, or shorten the other."
+    ]
+
+
+def _longest(encoder: Encoder, episodes: Episodes) -> int | None:
+    """How many steps the longest episode has, by the time that its observations tell."""
+    time = encoder.time(episodes.now)
+    valid = np.asarray(episodes.valid)
+    return int(np.asarray(time)[valid].max()) + 1 if time is not None and valid.any() else None
 
 
 def _class_problems(classes: int, target: np.ndarray) -> list[str]:

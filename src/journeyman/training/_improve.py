@@ -14,7 +14,7 @@ from journeyman.collect import Mean, play, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import AbstractPart, check, fingerprint, refuse
 from journeyman.policies import DensityPolicy, Encoder, floored, is_fresh
-from journeyman.training._fit import Trained, fitting_problems
+from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, refit, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
@@ -285,12 +285,7 @@ def named_key(seed: int, name: str, index: int) -> Array:
 
 def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
     """Where a policy and a world disagree about observations or actions, in sentences."""
-    found, reads = [], Encoder.of(world.observation_space)
-    if (policy.encoder.shapes, policy.encoder.classes) != (reads.shapes, reads.classes):
-        found.append(
-            f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes};"
-            " make the policy for this world."
-        )
+    found = _observation_problems(policy.encoder, world)
     action = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
     discrete = isinstance(world.action_space, Discrete)
     if action.shape != world.action_space.shape or discrete != ("discrete actions" in policy.head.gives):
@@ -300,6 +295,23 @@ def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
             " for this world."
         )
     return found
+
+
+def _observation_problems(encoder: Encoder, world: AbstractWorld) -> list[str]:
+    shown = Encoder.of(world.observation_space)
+    if encoder.horizon is not None and shown.horizon is None:
+        return [
+            f"The policy depends on the time of {encoder.horizon} steps, and '{world.name}' does not show it; use"
+            f" 'timed:{world.name}' (journeyman.worlds.timed)."
+        ]
+    # A shorter world is one that the policy knows how to begin.
+    kinds = [tuple(n if n >= 0 else -1 for n in one.classes) for one in (encoder, shown)]
+    if encoder.shapes != shown.shapes or kinds[0] != kinds[1]:
+        return [
+            f"'{world.name}' shows observations of shapes {shown.shapes}, the policy reads {encoder.shapes};"
+            " make the policy for this world."
+        ]
+    return horizon_problems(encoder, shown.horizon, f"'{world.name}' goes on")
 
 
 def _clipped_share(space: Box, episodes: Episodes) -> float:

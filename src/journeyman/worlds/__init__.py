@@ -14,10 +14,15 @@ from journeyman.worlds._frames import Frames as Frames
 from journeyman.worlds._frames import frames as frames
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
+from journeyman.worlds._harvest import Harvest as Harvest
 from journeyman.worlds._linear_quadratic import LinearQuadratic as LinearQuadratic
 from journeyman.worlds._seeds import environment_seeds as environment_seeds
 from journeyman.worlds._spaces import AbstractSpace as AbstractSpace
 from journeyman.worlds._spaces import Box as Box
 from journeyman.worlds._spaces import Discrete as Discrete
+from journeyman.worlds._spaces import Time as Time
 from journeyman.worlds._states import Replay as Replay
 from journeyman.worlds._states import replay as replay
+from journeyman.worlds._timed import Timed as Timed
+from journeyman.worlds._timed import TimedHost as TimedHost
+from journeyman.worlds._timed import timed as timed

@@ -11,11 +11,13 @@ from journeyman.worlds._base import AbstractWorld
 from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
+from journeyman.worlds._harvest import Harvest
 from journeyman.worlds._linear_quadratic import LinearQuadratic
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import gymnasium_ids, registered
+from journeyman.worlds._timed import timed
 
-_PURE: dict[str, type] = {"LinearQuadratic": LinearQuadratic, "GeometricChain": GeometricChain}
+_PURE: dict[str, type] = {"LinearQuadratic": LinearQuadratic, "GeometricChain": GeometricChain, "Harvest": Harvest}
 _ADAPTORS: dict[str, Callable[..., AbstractWorld]] = {
     "envpool": EnvPoolWorld,
     "gymnasium": GymnasiumWorld.make,
@@ -26,8 +28,10 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     """The world called `name`, `num_envs` times side by side; `seed` decides everything random in it.
 
     `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
-    Gymnasium's. `LinearQuadratic` and `GeometricChain` are exact worlds of our own. `gymnasium:package/ID` imports
-    the package first, so that it can register. `options` are the simulator's or the world's own.
+    Gymnasium's. `LinearQuadratic`, `GeometricChain` and `Harvest` are exact worlds of our own.
+    `gymnasium:package/ID` imports the package first, so that it can register. `timed:NAME` is the world NAME whose
+    time limit belongs to the task (`timed`; its option `shown` says whether the step number is seen). `options` are
+    the simulator's or the world's own.
 
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
     installs it) and an option that the world does not take.
@@ -36,6 +40,9 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     if name in _PURE:
         return _pure(name, num_envs, seed, options)
     prefix, _, id = name.partition(":")
+    if id and prefix == "timed":
+        shown = options.pop("shown", True)
+        return timed(world(id, num_envs=num_envs, seed=seed, **options), shown=shown)
     if id and prefix in _ADAPTORS:
         return _ADAPTORS[prefix](id, num_envs=num_envs, seed=seed, **options)
     if _has("envpool") and name in envpool_ids():

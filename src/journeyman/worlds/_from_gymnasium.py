@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds._spaces import AbstractSpace, Box, Discrete
+from journeyman.worlds._spaces import AbstractSpace, Box, Discrete, Time
 
 
 def space_from_gymnasium(space: Any, what: str) -> Any:
@@ -34,12 +34,12 @@ def _bound(values: np.ndarray) -> np.ndarray:
 
 
 def observation_reader(space: Any, *, copy: bool) -> Callable[[Any], PyTree]:
-    """A function from the simulator's observations to ours: float32, or int32 where `space` is `Discrete`.
+    """A function from the simulator's observations to ours: float32, or int32 where `space` is `Discrete` or `Time`.
 
     `copy` is for simulators that write into the arrays they have handed out.
     """
     if isinstance(space, AbstractSpace):
-        dtype = np.int32 if isinstance(space, Discrete) else np.float32
+        dtype = np.int32 if isinstance(space, (Discrete, Time)) else np.float32
         return lambda leaf: np.asarray(leaf).astype(dtype, copy=copy)
     readers = {key: observation_reader(inner, copy=copy) for key, inner in space.items()}
     return lambda tree: {key: read(tree[key]) for key, read in readers.items()}

@@ -1,4 +1,4 @@
-"""What an observation or an action may be: a box of reals or one of finitely many integers."""
+"""What an observation or an action may be: a box of reals, one of finitely many integers, or the step number."""
 
 import abc
 
@@ -56,6 +56,17 @@ class Discrete(AbstractSpace):
     """The integers 0 … n−1."""
 
     n: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """A scalar."""
+        return ()
+
+
+class Time(AbstractSpace):
+    """The number of steps taken in this episode: 0 … `horizon`, the last one seen only when the episode has ended."""
+
+    horizon: int
 
     @property
     def shape(self) -> tuple[int, ...]:
