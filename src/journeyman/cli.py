@@ -143,11 +143,16 @@ def _evaluate(verb: Evaluate) -> None:
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
     if verb.json:
         numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
+        share = found.success
+        numbers["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
         _say(json.dumps({"world": verb.world, "score": verb.score, "seed": found.seed, **numbers}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
         _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
+    if found.success is not None:
+        share = found.success
+        _say(f"success: {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}] of the episodes by the mean action")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Exactly n whole episodes, each environment with its quota: what evaluation and demonstrations are made of."""
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -11,6 +13,13 @@ from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
 _CHUNK = 128
+
+
+class PlayedOut(NamedTuple):
+    """Whole episodes, and whether each succeeded `(episodes,)`, row by row; `None` where the world does not say."""
+
+    episodes: Episodes
+    success: np.ndarray | None
 
 
 def play(
@@ -28,6 +37,19 @@ def play(
     would favour short ones. Steps beyond a quota are invalid. Raises `JourneymanError` when an episode does not end
     within `longest` steps (a world without time limit).
     """
+    return play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=width, longest=longest).episodes
+
+
+def play_to_the_end(
+    world: AbstractWorld,
+    behaviour: AbstractBehaviour,
+    *,
+    episodes: int,
+    seed: int,
+    width: int = 64,
+    longest: int = 100_000,
+) -> PlayedOut:
+    """`play`, and what the world says about each episode's success."""
     if episodes < 1:
         raise JourneymanError(f"At least one episode has to be played, not {episodes}; ask for one or more.")
     width = min(width, episodes)
@@ -35,10 +57,12 @@ def play(
     own = world.remake(seed=seed, num_envs=width)
     try:
         parts = _until_done(own, behaviour, quota, jax.random.key(seed), longest)
+        said = own.successes() if isinstance(own, AbstractHostWorld) else None
     finally:
         if isinstance(own, AbstractHostWorld):
             own.close()
-    return _joined(parts, quota)
+    success = None if said is None else np.concatenate([one[:n] for one, n in zip(said, quota, strict=True)])
+    return PlayedOut(_joined(parts, quota), success)
 
 
 def _until_done(

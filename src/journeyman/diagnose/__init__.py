@@ -9,3 +9,4 @@ from journeyman.diagnose._evaluate import Score as Score
 from journeyman.diagnose._evaluate import evaluate as evaluate
 from journeyman.diagnose._interval import Interval as Interval
 from journeyman.diagnose._interval import interval as interval
+from journeyman.diagnose._interval import share_interval as share_interval

@@ -111,7 +111,8 @@ def _start(settings: ImproveSettings, made: AbstractWorld | None) -> DensityPoli
     assert made is not None
     shape = settings.shape
     key = jax.random.key(settings.seed)
-    return policy(made, key, hidden=shape.hidden, head=shape.make_head(made), activation=shape.activation)
+    head = shape.make_head(made)
+    return policy(made, key, hidden=shape.hidden, head=head, activation=shape.activation, per_step=shape.per_step)
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:

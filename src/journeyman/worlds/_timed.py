@@ -145,6 +145,10 @@ class TimedHost(AbstractHostWorld):
     def _seen(self, observation: PyTree) -> PyTree:
         return {"observation": observation, "time": self.time.copy()} if self.shown else observation
 
+    def successes(self) -> list[list[bool]] | None:
+        """The inner world's."""
+        return self.inner.successes()
+
     def close(self) -> None:
         """Let the simulators go."""
         self.inner.close()
