@@ -181,7 +181,13 @@ def measure(*, seeds: int = 3, horizon: int = 5, updates: int = 150) -> dict[str
         "discounts": DISCOUNTS,
         "control": curves(control_loss),
         "harvest": curves(harvest_loss) | {"growth": Harvest().growth},
-        "learned": {"horizon": horizon, "updates": updates, "steps": steps, "best_stationary_loss": exact, "loss": points},
+        "learned": {
+            "horizon": horizon,
+            "updates": updates,
+            "steps": steps,
+            "best_stationary_loss": exact,
+            "loss": points,
+        },
         "machine": machine(),
     }
 

@@ -209,5 +209,3 @@ def test_what_cannot_have_parameters_of_its_own_at_each_step_is_refused() -> Non
         policy(TIMED, jax.random.key(0), head=_Warm(jnp.zeros(2)), per_step=True)
     with pytest.raises(JourneymanError, match=r"needs the step number, and the observation does not tell it"):
         by_step(stationary(), TIMED).network(jnp.zeros((2, 4)))
-
-

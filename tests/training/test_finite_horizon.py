@@ -87,7 +87,9 @@ SHORT = LinearQuadratic(noise=1.0, start=1.0, horizon=4, num_envs=BLOCKS * EACH)
 def estimates() -> dict[bool, np.ndarray]:
     """∂J/∂K of 64 blocks of 400 episodes, with and without γᵗ on the states."""
     acting = linear(SHORT, -0.3)
-    episodes = jax.tree.map(jnp.asarray, play(SHORT, Sample(acting), episodes=SHORT.num_envs, seed=1, width=SHORT.num_envs))
+    episodes = jax.tree.map(
+        jnp.asarray, play(SHORT, Sample(acting), episodes=SHORT.num_envs, seed=1, width=SHORT.num_envs)
+    )
 
     @jax.jit
     def blocks(weight: jax.Array) -> jax.Array:

@@ -48,7 +48,7 @@ class AbstractWeight(AbstractPart):
 
 
 class Uniform(AbstractWeight):
-    """w = 1 on every valid step: cloning, forward KL to the demonstrations."""
+    """w = 1 on every valid step: cloning, forward KL to the demonstrations. No γ, so γᵗ does not weigh the states."""
 
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """One for each valid step."""
@@ -57,7 +57,10 @@ class Uniform(AbstractWeight):
 
 
 class Return(AbstractWeight):
-    """w_t = Σ_k γ^k r_k of the whole episode: REINFORCE in its first form (Williams 1992)."""
+    """w_t = Σ_k γ^k r_k of the whole episode: REINFORCE in its first form (Williams 1992).
+
+    k counts from the episode's first step, so γᵗ weighs the states: this is the exact discounted gradient's weight.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
     citation: ClassVar[str] = _WILLIAMS
@@ -76,8 +79,8 @@ class Return(AbstractWeight):
 class RewardToGo(AbstractWeight):
     """w_t = γ^{m t} Σ_{k≥t} γ^{k−t} r_k: what an action cannot have caused is left out.
 
-    m = 1 with `discounted_states`, the exact gradient of the discounted objective; m = 0 (usual in practice) weighs
-    the states of all times alike.
+    m = 1 with `discounted_states`: γᵗ weighs the states, the exact gradient of the discounted objective. m = 0 (the
+    default, and usual in practice): γᵗ does not weigh them, states of all times count alike.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
@@ -100,7 +103,7 @@ class Advantage(AbstractWeight):
 
     `lambda_` = 1 recovers the reward-to-go minus b (Monte Carlo), smaller values trade variance for the bias of b.
     `standardize` subtracts the batch's mean and divides by its deviation (not its variance). `discounted_states`
-    as in `RewardToGo`. Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
+    (m = 1) lets γᵗ weigh the states, as in `RewardToGo`; by default (m = 0) it does not. Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})

@@ -138,9 +138,7 @@ class TimedHost(AbstractHostWorld):
         last = answer.truncated & (self.time >= self.horizon)
         terminated, truncated = answer.terminated | last, answer.truncated & ~last
         np.logical_or(terminated, truncated, out=self.ended)
-        return answer._replace(
-            observation=self._seen(answer.observation), terminated=terminated, truncated=truncated
-        )
+        return answer._replace(observation=self._seen(answer.observation), terminated=terminated, truncated=truncated)
 
     def _seen(self, observation: PyTree) -> PyTree:
         return {"observation": observation, "time": self.time.copy()} if self.shown else observation
