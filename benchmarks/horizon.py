@@ -2,9 +2,9 @@
 
     python -m benchmarks.horizon --json
 
-Exact curves on two worlds. Scalar linear-quadratic control with noise (`LinearQuadratic`): the time-dependent optimum is
-the Riccati recursion, the best stationary gain a one-dimensional minimum. `Harvest`: both are closed forms. The loss is
-(J* − J) / |J*| with J the best stationary policy's return, both discounted by γ.
+Exact curves on two worlds. Scalar linear-quadratic control with noise (`LinearQuadratic`): the time-dependent optimum
+is the Riccati recursion, the best stationary gain a one-dimensional maximum. `Harvest`: both are closed forms. The loss
+is (J* − J) / |J*| with J the best stationary policy's return, both discounted by γ.
 
 Beside them what natural gradients reach in the control world without a discount, three seeds each: a network for each
 step, one network that reads t/H, and one that does not know the time.

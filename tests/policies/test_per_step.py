@@ -203,7 +203,7 @@ def test_what_cannot_have_parameters_of_its_own_at_each_step_is_refused() -> Non
     class _Warm(FixedGaussian.__bases__[0]):
         warmth: jax.Array
         outputs = lambda self: 2  # noqa: E731
-        parameters = distribution = mode = lambda self, raw: raw  # noqa: E731
+        parameters = distribution = mode = lambda self, raw: raw
 
     with pytest.raises(JourneymanError, match=r"A _Warm with parameters of its own"):
         policy(TIMED, jax.random.key(0), head=_Warm(jnp.zeros(2)), per_step=True)

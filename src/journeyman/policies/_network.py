@@ -103,7 +103,7 @@ class PerStep(AbstractNetwork):
 
     Every leaf of `networks` leads with the steps `(steps, …)`. `constants` `(steps, k)` are outputs that depend on the
     step alone: a head's deviation, where it does not depend on the state. The feature `time_column` is left out, for
-    at one step it never changes. An observation after the last step (nobody acts on it) is answered by the last network.
+    at one step it never changes. An observation after the last step (nobody acts on it) gets the last network.
 
     The Fisher matrix is block-diagonal over steps. Each sample gathers the parameters of its step, so memory grows
     with samples × parameters of one step: for small networks.

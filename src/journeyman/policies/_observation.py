@@ -20,8 +20,9 @@ class Encoder(AbstractPart):
     """Any observation as one float vector: leaves in tree order, raveled and joined.
 
     `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), 0 for
-    reals, and −H for the step number t of a world whose horizon is H (it becomes the one feature t/H). `angles` are columns of the joined vector, in radians, that wrap: each becomes its cosine, and its
-    sine is appended, so that 0 and 2π are one place.
+    reals, and −H for the step number t of a world whose horizon is H (it becomes the one feature t/H). `angles` are
+    columns of the joined vector, in radians, that wrap: each becomes its cosine, and its sine is appended, so that 0
+    and 2π are one place.
     """
 
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)

@@ -103,7 +103,8 @@ class Advantage(AbstractWeight):
 
     `lambda_` = 1 recovers the reward-to-go minus b (Monte Carlo), smaller values trade variance for the bias of b.
     `standardize` subtracts the batch's mean and divides by its deviation (not its variance). `discounted_states`
-    (m = 1) lets γᵗ weigh the states, as in `RewardToGo`; by default (m = 0) it does not. Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
+    (m = 1) lets γᵗ weigh the states, as in `RewardToGo`; by default (m = 0) it does not. Raises for a discount outside
+    (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})

@@ -12,7 +12,7 @@ from journeyman.worlds._spaces import Box, Discrete
 
 
 class Harvest(AbstractPureWorld):
-    """Action 1 harvests: it pays gᵗ at step t and terminates. Action 0 waits. What stands after `horizon` steps is lost.
+    """Action 1 harvests: it pays gᵗ at step t and terminates. Action 0 waits. After `horizon` steps all is lost.
 
     g = `growth`. There is nothing to see but a 1, so a stationary policy harvests with one probability p at every step:
 

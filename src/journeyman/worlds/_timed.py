@@ -1,4 +1,4 @@
-"""Worlds whose time limit is part of the task: the step number is seen, and what comes after the last step is worth 0."""
+"""Worlds whose time limit is part of the task: the step number is seen, and after the last step nothing follows."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
