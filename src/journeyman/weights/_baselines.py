@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart
+from journeyman.parts import AbstractPart, Number
 from journeyman.policies import MLP, DensityPolicy, Encoder, FixedGaussian, Normalizer, Scale, renormalized, rescaled
 
 Regress = Callable[..., Any]
@@ -84,7 +84,7 @@ class NetworkBaseline(AbstractBaseline):
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     epochs: int = eqx.field(static=True, default=2)
     batch_size: int = eqx.field(static=True, default=128)
-    learning_rate: float = eqx.field(static=True, default=2e-3)
+    learning_rate: Number = 2e-3
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """A network that says 0 everywhere, nearly."""
