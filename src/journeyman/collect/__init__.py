@@ -1,7 +1,7 @@
 """World × policy (× expert) → Episodes."""
 
 from journeyman.collect._behaviour import AbstractBehaviour as AbstractBehaviour
-from journeyman.collect._behaviour import Decision as Decision
+from journeyman.collect._behaviour import Told as Told
 from journeyman.collect._behaviour import Mean as Mean
 from journeyman.collect._behaviour import Mixture as Mixture
 from journeyman.collect._behaviour import Sample as Sample

@@ -80,6 +80,18 @@ class AbstractHead(AbstractPart):
     def mode(self, parameters: PyTree) -> Array:
         """The likeliest action (for a squashed Gaussian: the squashed mean)."""
 
+    def noise(self, key: Array, count: int) -> PyTree:
+        """What `sample` needs for `count` draws, each leaf leading with `(count,)`; unless said otherwise, random bits."""
+        return jax.random.key_data(jax.random.split(key, count))
+
+    def sample(self, parameters: PyTree, noise: PyTree) -> Array:
+        """One draw for each of `(count,)` parameters."""
+
+        def one(parameters: PyTree, bits: Array) -> Array:
+            return jnp.asarray(self.distribution(parameters).sample(jax.random.wrap_key_data(bits)))
+
+        return jax.vmap(one)(parameters, noise)
+
     def log_prob(self, parameters: PyTree, action: Array) -> Array:
         """log p(action), nats."""
         return jnp.asarray(self.distribution(parameters).log_prob(action))
@@ -138,6 +150,15 @@ class Gaussian(AbstractHead):
         mean, log_std = parameters
         location, scale = (jnp.broadcast_to(x, mean.shape) for x in _frozen(self.scale))
         return dist.Independent(dist.Normal(location + scale * mean, scale * jnp.exp(log_std)), 1)
+
+    def noise(self, key: Array, count: int) -> PyTree:
+        """Standard normals `(count, actions)`."""
+        return jax.random.normal(key, (count, self.scale.scale.shape[0]))
+
+    def sample(self, parameters: PyTree, noise: PyTree) -> Array:
+        """location + scale · (mean + σ · noise)."""
+        mean, log_std = parameters
+        return self.mode((mean + jnp.exp(log_std) * noise, log_std))
 
     def mode(self, parameters: PyTree) -> Array:
         """The mean, in action units."""
@@ -199,6 +220,15 @@ class SquashedGaussian(AbstractHead):
         inside = jnp.clip((action - location) / scale, -1 + 1e-6, 1 - 1e-6)
         density = dist.Normal(mean, jnp.exp(log_std)).log_prob(jnp.arctanh(inside))
         return (density - jnp.log(scale) - jnp.log((1 - inside) * (1 + inside))).sum(-1)
+
+    def noise(self, key: Array, count: int) -> PyTree:
+        """That of the Gaussian inside."""
+        return self.inner.noise(key, count)
+
+    def sample(self, parameters: PyTree, noise: PyTree) -> Array:
+        """The squashed draw of u."""
+        mean, log_std = parameters
+        return self.mode((mean + jnp.exp(log_std) * noise, log_std))
 
     def mode(self, parameters: PyTree) -> Array:
         """The squashed mean."""
@@ -272,6 +302,14 @@ class Categorical(AbstractHead):
     def distribution(self, parameters: PyTree) -> dist.Distribution:
         """Over 0 … classes − 1."""
         return dist.CategoricalLogits(logits=parameters)
+
+    def noise(self, key: Array, count: int) -> PyTree:
+        """Standard Gumbel variables `(count, classes)`."""
+        return jax.random.gumbel(key, (count, self.classes))
+
+    def sample(self, parameters: PyTree, noise: PyTree) -> Array:
+        """argmax of logits + noise (the Gumbel-max draw)."""
+        return jnp.argmax(parameters + noise, axis=-1).astype(jnp.int32)
 
     def kl(self, first: PyTree, second: PyTree) -> Array:
         """Σ p (log p − log q); NumPyro has no rule for this pair."""
