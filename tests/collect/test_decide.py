@@ -10,7 +10,7 @@ import pytest
 from journeyman.collect import AbstractBehaviour, Mean, Mixture, Sample
 from journeyman.collect import _decide as decide
 from journeyman.experts import PolicyExpert
-from journeyman.policies import AbstractHead, Categorical, Gaussian, SquashedGaussian, policy
+from journeyman.policies import AbstractHead, Categorical, FixedGaussian, Gaussian, Scale, SquashedGaussian, policy
 from journeyman.worlds import Box, Discrete, world
 
 COUNT = 8
@@ -40,7 +40,7 @@ def both(behaviour: AbstractBehaviour) -> tuple[tuple, tuple, bool]:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_numpy_decides_as_the_compiled_program(name: str) -> None:
-    one = policy(MADE, jax.random.key(0), hidden=(16, 16), head=HEADS[name](), activation="silu")
+    one = policy(MADE, jax.random.key(0), hidden=(16, 16), head=HEADS[name](), angles=(1,), activation="silu")
     for behaviour in (Sample(one), Mean(one), Mixture(one, PolicyExpert(one), jnp.asarray(0.5))):
         (action, kept), (wanted, wanted_kept), played = both(behaviour)
         assert played, "nothing in these decisions is unknown to NumPy"
@@ -52,9 +52,10 @@ def test_numpy_decides_as_the_compiled_program(name: str) -> None:
 
 
 def test_what_numpy_does_not_know_or_is_large_stays_compiled() -> None:
-    turning = policy(MADE, jax.random.key(0), hidden=(8,), angles=(1,))
+    plain = FixedGaussian(Scale(jnp.zeros(2), jnp.ones(2)))  # its noise is random bits, which NumPy cannot read
+    bitwise = policy(MADE, jax.random.key(0), hidden=(8,), head=plain)
     wide = policy(MADE, jax.random.key(0), hidden=(1024, 1024))
-    for behaviour in (Sample(turning), Sample(wide)):
+    for behaviour in (Sample(bitwise), Sample(wide)):
         (action, _), (wanted, _), played = both(behaviour)
         assert not played
         np.testing.assert_allclose(action, wanted, rtol=1e-5, atol=1e-6)

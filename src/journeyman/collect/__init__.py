@@ -1,10 +1,10 @@
 """World × policy (× expert) → Episodes."""
 
 from journeyman.collect._behaviour import AbstractBehaviour as AbstractBehaviour
-from journeyman.collect._behaviour import Told as Told
 from journeyman.collect._behaviour import Mean as Mean
 from journeyman.collect._behaviour import Mixture as Mixture
 from journeyman.collect._behaviour import Sample as Sample
+from journeyman.collect._behaviour import Told as Told
 from journeyman.collect._collection import AbstractCollection as AbstractCollection
 from journeyman.collect._collection import Aggregate as Aggregate
 from journeyman.collect._collection import OnPolicy as OnPolicy

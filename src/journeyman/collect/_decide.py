@@ -1,8 +1,8 @@
 """Decisions for host worlds: NumPy calls where a decision is small, a compiled program where it is not.
 
 A simulator's threads fall asleep while the policy decides, and a compiled program takes longer to start than a small
-network takes to run. So the behaviour is traced once, and its trace is played by NumPy if NumPy knows every operation in
-it and there is little to compute. What depends on the policy alone is computed once a rollout.
+network takes to run. So the behaviour is traced once, and its trace is played by NumPy if NumPy knows every operation
+in it and there is little to compute. What depends on the policy alone is computed once a rollout.
 """
 
 import functools
@@ -192,13 +192,18 @@ class _Reader:
         inner = values.get("jaxpr", values.get("call_jaxpr"))
         if name in _NESTED and inner is not None:
             return self.read(inner, reads)
+        if name == "split":
+            return tuple(self._call(piece, reads) for piece in _pieces(**values))
         if name not in _OPERATIONS or len(equation.outvars) != 1:
             raise _NotKnown(name)
         if name == "dot_general":
             self.work += _multiplications(equation)
+        return (self._call(_OPERATIONS[name](**values), reads),)
+
+    def _call(self, function: Callable[..., Any], reads: tuple[int, ...]) -> int:
         writes = self.place()
-        self.calls.append(_Call(_OPERATIONS[name](**values), reads, writes))
-        return (writes,)
+        self.calls.append(_Call(function, reads, writes))
+        return writes
 
     def _constant(self, value: np.ndarray) -> int:
         place = self.place()
@@ -253,6 +258,12 @@ def _slice(start_indices: Any, limit_indices: Any, strides: Any, **_: Any) -> Ca
     steps = strides or (None,) * len(start_indices)
     chosen = tuple(slice(*one) for one in zip(start_indices, limit_indices, steps, strict=True))
     return lambda x: x[chosen]
+
+
+def _pieces(sizes: Any, axis: int, **_: Any) -> list[Callable[..., Any]]:
+    ends = np.cumsum(sizes)
+    spans = [(slice(None),) * axis + (slice(end - size, end),) for size, end in zip(sizes, ends, strict=True)]
+    return [lambda x, span=span: x[span] for span in spans]
 
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:

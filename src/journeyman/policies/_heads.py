@@ -81,7 +81,7 @@ class AbstractHead(AbstractPart):
         """The likeliest action (for a squashed Gaussian: the squashed mean)."""
 
     def noise(self, key: Array, count: int) -> PyTree:
-        """What `sample` needs for `count` draws, each leaf leading with `(count,)`; unless said otherwise, random bits."""
+        """What `sample` needs for `count` draws, each leaf leading with `(count,)`; else random bits."""
         return jax.random.key_data(jax.random.split(key, count))
 
     def sample(self, parameters: PyTree, noise: PyTree) -> Array:
