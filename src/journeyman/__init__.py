@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from journeyman.training import Recorder as Recorder
     from journeyman.training import fit as fit
     from journeyman.training import improve as improve
+    from journeyman.training import sweep as sweep
     from journeyman.worlds import world as world
 
 _NAMESPACES = (
@@ -57,6 +58,7 @@ _VERBS = {
     "Recorder": "training",
     "fit": "training",
     "improve": "training",
+    "sweep": "training",
     "world": "worlds",
 }
 __all__ = [*_NAMESPACES, *_VERBS]  # pyright: ignore[reportUnsupportedDunderAll]

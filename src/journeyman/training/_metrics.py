@@ -156,6 +156,8 @@ def _numbers(value: Any) -> Any:
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found = []
     for key, value in row.items():
+        if isinstance(value, list) and value and all(isinstance(item, (int, float)) for item in value):
+            value = sum(value) / len(value)  # of a sweep the event files show the mean; the rows have all members
         if isinstance(value, Mapping):
             found += _scalars(value, f"{prefix}{key}/")
         elif (
