@@ -95,7 +95,10 @@ def test_a_number_that_members_do_not_share_is_what_makes_them_differ() -> None:
     same = actors(1) * 2
     plan = dataclasses.replace(PLAN, steps=3 * 40, evaluation_episodes=0)
     one, other = sweep([recipe(rate) for rate in RATES], same, WORLD, plan).policies
-    first, again = improve(recipe(RATES[1]), same[0], WORLD, dataclasses.replace(plan, seed=PLAN.seed + 1)).policy, other
+    first, again = (
+        improve(recipe(RATES[1]), same[0], WORLD, dataclasses.replace(plan, seed=PLAN.seed + 1)).policy,
+        other,
+    )
     np.testing.assert_allclose(leaves(again), leaves(first), rtol=2e-4, atol=2e-5)
     assert np.abs(leaves(one) - leaves(other)).max() > 1e-2
 
@@ -142,7 +145,9 @@ def test_how_a_run_is_cut_into_pieces_changes_no_bit_and_compiles_nothing() -> N
     TRACES.clear()
     for first, until in ((0, 1), (1, 2), (2, 7), (7, 9)):
         running, piece, _ = run(first, until, running)
-        np.testing.assert_array_equal(piece["counted"]["return"][: until - first], rows["counted"]["return"][first:until])
+        np.testing.assert_array_equal(
+            piece["counted"]["return"][: until - first], rows["counted"]["return"][first:until]
+        )
     assert fingerprint(running) == fingerprint(whole)
     assert TRACES == []
     # The control: it is no still picture that is compared.

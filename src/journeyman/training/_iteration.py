@@ -73,7 +73,9 @@ def digest(
     weighed, samples = weigh(learner, running.learner, episodes)
     stepped, learned = learn(learner, running.learner, samples, named_key(root, "learn", index))
     taken = (index > 0) | ~warm
-    after = jax.tree.map(lambda new, old: jnp.where(taken, new, old) if eqx.is_array(new) else new, stepped, running.learner)
+    after = jax.tree.map(
+        lambda new, old: jnp.where(taken, new, old) if eqx.is_array(new) else new, stepped, running.learner
+    )
     learned["bad_leaf"] = jnp.where(taken, learned["bad_leaf"], -1)
     after = refit(learner, after, episodes, weighed.target, named_key(root, "refit", index))
     running = Running(after, running.carry, running.tally, running.episodes)
@@ -85,7 +87,9 @@ digested = eqx.filter_jit(digest)
 
 
 @eqx.filter_jit
-def count(running: Running, space: AbstractSpace, episodes: Episodes, broken: Array) -> tuple[Running, dict[str, Array]]:
+def count(
+    running: Running, space: AbstractSpace, episodes: Episodes, broken: Array
+) -> tuple[Running, dict[str, Array]]:
     """The episodes that ended, the actions that the box clipped, and the steps that broke."""
     tally, finished = running.tally.count(episodes)
     found = finished.summary()

@@ -173,7 +173,7 @@ class Loop:
             if number == len(rows):
                 told |= self._evaluation(state)
             told["clock"] = {**clock, **row.get("clock", {})}
-            self.rows.append(self.record.log(told))
+            self._tell(told)
         self._check(rows[-1], state)
         return self._checkpoint(state)
 
@@ -187,7 +187,7 @@ class Loop:
         )
         rows, until = jax.device_get(rows), int(reached)
         seconds = time.perf_counter() - began
-        if len(self.rows) > 1:  # the first piece is the compiler's work
+        if self._piece > 1 or self._pace:  # the first piece is the compiler's work
             self._pace = seconds / (until - index)
         self._piece = int(max(1, min(ROOM, 2 * self._piece, _PIECE / max(self._pace, 1e-9))))
         found = [jax.tree.map(lambda leaf, i=i: leaf[i], rows) for i in range(until - index)]
@@ -296,4 +296,14 @@ class Loop:
         found = self._evaluate(state.running.learner.policy)
         if found:
             none = 0 if self.members is None else [0] * self.members
-            self.rows.append(self.record.log({"step": 0, "iteration": 0, "episodes": none, **found}))
+            self._tell({"step": 0, "iteration": 0, "episodes": none, **found})
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        """Log a row; where the folder has it, only the newest is held, so that memory does not grow with steps."""
+        if self.record.keeps_rows:
+            self.rows.clear()
+        self.rows.append(self.record.log(row))
+
+    def told(self) -> Sequence[dict[str, Any]]:
+        """All rows of this process."""
+        return self.record.rows() if self.record.keeps_rows else self.rows

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,27 @@ class Metrics:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+
+class Rows(Sequence[dict[str, Any]]):
+    """The rows from `first` to `last` of a run's `metrics.jsonl`, read when first asked for: a long run holds none."""
+
+    def __init__(self, folder: Path, first: int, last: int) -> None:
+        self._folder, self._first, self._last = folder, first, last
+        self._read: list[dict[str, Any]] | None = None
+
+    def __len__(self) -> int:
+        return self._last - self._first
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._read is None:
+            self._read = read_metrics(self._folder)[self._first : self._last]
+        return self._read[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def read_metrics(folder: str | Path, *, clock: bool = True) -> list[dict[str, Any]]:

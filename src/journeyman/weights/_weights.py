@@ -117,7 +117,7 @@ class Advantage(AbstractWeight):
 
     def __check_init__(self) -> None:
         _check_discount(self.discount)
-        if not holds(0 <= self.lambda_, self.lambda_ <= 1):
+        if not holds(self.lambda_ >= 0, self.lambda_ <= 1):
             raise JourneymanError(f"λ must lie in [0, 1], not {self.lambda_}: it weighs temporal differences.")
 
     def requires(self) -> frozenset[str]:
@@ -161,7 +161,7 @@ class Advantage(AbstractWeight):
 
 
 def _check_discount(discount: Any) -> None:
-    if not holds(0 < discount, discount <= 1):
+    if not holds(discount > 0, discount <= 1):
         raise JourneymanError(f"The discount must lie in (0, 1], not {discount}; 0.99 looks about 100 steps ahead.")
 
 
