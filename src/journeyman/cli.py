@@ -68,8 +68,9 @@ Verb = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; 130: stopped by Ctrl-C.
 
-    `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE keeps
-    compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on.
+    `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE
+    keeps compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how
+    to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.

@@ -143,7 +143,8 @@ def mended(
 
     Where the reward or the new observation is not finite the episode terminates there, with reward 0 and the last
     observation that was finite, and the environment is reset by the next step. `resets` marks the steps that only
-    reset: they have no reward and no flags, and one that gives an observation that is not finite is followed by another.
+    reset: they have no reward and no flags, and one that gives an observation that is not finite is followed by
+    another.
     """
     acted = ~resets
     reward = xp.where(acted, reward, xp.zeros_like(reward))

@@ -81,8 +81,8 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     if settings.seeds > 1 and isinstance(made, AbstractHostWorld):
         found.append(
             f"'{made.name}' is a simulator on the host and cannot be mapped over {settings.seeds} seeds; run the"
-            f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ... --seed $s --out"
-            " runs/seed-$s; done"
+            f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ..."
+            " --seed $s --out runs/seed-$s; done"
         )
     if made is not None and asked is not None:
         found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]

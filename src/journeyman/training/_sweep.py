@@ -102,8 +102,8 @@ def _differences(learners: Sequence[Learner]) -> list[str]:
     for number, one in enumerate(learners[1:], 1):
         if jax.tree.structure(one) != jax.tree.structure(learners[0]):
             found.append(
-                f"Learner {number} differs from learner 0 in its parts, or in a number that decides shapes or the course"
-                " of the program; a sweep is over numbers that only enter arithmetic."
+                f"Learner {number} differs from learner 0 in its parts, or in a number that decides shapes or the"
+                " course of the program; a sweep is over numbers that only enter arithmetic."
             )
             continue
         found += [
