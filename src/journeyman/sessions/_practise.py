@@ -58,7 +58,8 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
     )
     plan = plan_of(settings)
     if settings.seeds == 1:
-        improve(ready.learner, *ready.starts, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
+        start = ready.starts[0]
+        improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
     else:
         sweep(ready.learner, ready.starts, ready.world, plan, record=recorder)
     stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
