@@ -108,7 +108,7 @@ def _pure(
     return last, Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (observation, *steps[1:])))
 
 
-def _renewed(world: AbstractPureWorld, ended: Array, moved: PyTree, key: Array) -> PyTree:
+def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) -> PyTree:
     """`moved`, with a fresh state wherever an episode has ended.
 
     A loop that runs once if anybody needs it: most steps pay for no reset. Under a `vmap` over seeds a condition would

@@ -30,7 +30,7 @@ from journeyman.training._learner import Learner, LearnerState, initial, learn, 
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._tally import Tally
-from journeyman.worlds import AbstractHostWorld, AbstractWorld
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 EVALUATION_SEED = 1_000_003
 """Start seeds of evaluations: fixed, and apart from any seed training derives."""
@@ -286,6 +286,7 @@ class Loop:
         if self.members is None:
             played = [play(self.world, Mean(policy), **options)]
         else:
+            assert isinstance(self.world, AbstractPureWorld)  # `sweep` refuses others
             played = play_each(self.world, Mean(policy), members=self.members, **options)
         returns = [one.episode_returns().astype(np.float64) for one in played]
         means, deviations = ([float(measure(one)) for one in returns] for measure in (np.mean, np.std))
