@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from journeyman.training import Learner as Learner
     from journeyman.training import Plan as Plan
     from journeyman.training import Recorder as Recorder
+    from journeyman.training import compile_cache as compile_cache
     from journeyman.training import fit as fit
     from journeyman.training import improve as improve
+    from journeyman.training import sweep as sweep
     from journeyman.worlds import world as world
 
 _NAMESPACES = (
@@ -55,8 +57,10 @@ _VERBS = {
     "Learner": "training",
     "Plan": "training",
     "Recorder": "training",
+    "compile_cache": "training",
     "fit": "training",
     "improve": "training",
+    "sweep": "training",
     "world": "worlds",
 }
 __all__ = [*_NAMESPACES, *_VERBS]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -68,17 +68,21 @@ Verb = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; 130: stopped by Ctrl-C.
 
-    `--debug` adds the traceback. A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on.
+    `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE
+    keeps compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how
+    to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     debug = "--debug" in given
-    given = [word for word in given if word != "--debug"]
+    cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
+    given = [word for word in given if word != "--debug" and word not in cache]
     description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."
     verb: Any = tyro.cli(Verb, args=given, prog="journeyman", description=description)  # type: ignore[call-overload]
     try:
+        _keep_compiled(cache)
         _run(verb)
     except JourneymanError as error:
         if debug:
@@ -118,6 +122,17 @@ def _run(verb: Any) -> None:
         _worlds(verb)
     else:
         _evaluate(verb)
+
+
+def _keep_compiled(words: Sequence[str]) -> None:
+    """Turn the compile cache on where it is asked for."""
+    named = os.environ.get("JOURNEYMAN_COMPILE_CACHE", "")
+    if not words and not named:
+        return
+    from journeyman.training import compile_cache
+
+    folder = words[-1].partition("=")[2] if words else named
+    compile_cache(folder or None)
 
 
 def _say(sentence: str) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import cloning, memory, startup, throughput
+from benchmarks import cloning, memory, seeds, startup, throughput
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -36,6 +36,15 @@ def test_cloning_prints_samples_a_second(capsys: pytest.CaptureFixture[str]) -> 
     assert found["journeyman"] > 0
     assert found["first_call_seconds"] > 0
     assert "ratio" not in found
+
+
+@pytest.mark.slow
+def test_seeds_prints_the_time_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    seeds.main(["--json", "--seeds", "1,2", "--envs", "2", "--steps", "8", "--seconds", "0.1"])
+    found = _told(capsys)["seeds"]
+    assert list(found) == ["1", "2"]
+    assert found["1"]["relative"] == 1
+    assert all(found[n][key] > 0 for n in found for key in ("per_seed", "steps", "first"))
 
 
 @pytest.mark.slow

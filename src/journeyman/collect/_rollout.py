@@ -116,7 +116,7 @@ def _pure(
     return last, Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
 
 
-def _renewed(world: AbstractPureWorld, ended: Array, moved: PyTree, key: Array) -> PyTree:
+def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) -> PyTree:
     """`moved`, with a fresh state wherever an episode has ended.
 
     A loop that runs once if anybody needs it: most steps pay for no reset. Under a `vmap` over seeds a condition would
@@ -151,7 +151,8 @@ def mended(
 
     Where the reward or the new observation is not finite the episode terminates there, with reward 0 and the last
     observation that was finite, and the environment is reset by the next step. `resets` marks the steps that only
-    reset: they have no reward and no flags, and one that gives an observation that is not finite is followed by another.
+    reset: they have no reward and no flags, and one that gives an observation that is not finite is followed by
+    another.
     """
     acted = ~resets
     reward = xp.where(acted, reward, xp.zeros_like(reward))

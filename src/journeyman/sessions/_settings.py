@@ -140,6 +140,8 @@ class ImproveSettings:
     checkpoint_every: int = 25
     """Iterations between checkpoints; a simulator that cannot be stored is made afresh at each."""
     seed: int = 0
+    seeds: int = 1
+    """How many runs, with seeds from --seed on, are one program (worlds that are JAX programs only)."""
     overwrite: bool = False
 
     def learner(self, expert: AbstractExpert | None = None) -> Learner:
@@ -163,7 +165,10 @@ class ImproveSettings:
             episodes=self.episodes,
             evaluate_every=self.evaluate_every,
             checkpoint_every=self.checkpoint_every,
+            seeds=self.seeds,
         )
+        if self.seeds > 1 and self.algorithm == "dagger":
+            found.append("DAgger keeps its data on the host and runs one seed at a time; leave --seeds out.")
         if 0 < self.batch < self.num_envs:
             found.append(
                 f"--batch {self.batch} is less than one step for each of --num-envs {self.num_envs}; raise the first or"

@@ -1,5 +1,6 @@
 """Learner, fit, improve; the run folder, its checkpoints and its progress."""
 
+from journeyman.training._compiled import compile_cache as compile_cache
 from journeyman.training._fit import Trained as Trained
 from journeyman.training._fit import fit as fit
 from journeyman.training._improve import improve as improve
@@ -17,3 +18,5 @@ from journeyman.training._steps import AbstractStep as AbstractStep
 from journeyman.training._steps import Adam as Adam
 from journeyman.training._steps import KLRadius as KLRadius
 from journeyman.training._steps import Optax as Optax
+from journeyman.training._sweep import Swept as Swept
+from journeyman.training._sweep import sweep as sweep

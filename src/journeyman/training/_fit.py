@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,7 +24,7 @@ class Trained(NamedTuple):
     """The policy, and one row of metrics for every logged moment of this process."""
 
     policy: DensityPolicy
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
 
 
 class Demonstrations(AbstractPart):

@@ -54,7 +54,7 @@ def improve(
     loop = Loop(learner, world, plan, record)
     try:
         state = loop.run(loop.begin([policy], demonstrations))
-        return Trained(state.running.learner.policy, loop.rows)
+        return Trained(state.running.learner.policy, loop.told())
     finally:
         record.close()
 

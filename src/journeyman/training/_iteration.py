@@ -1,6 +1,5 @@
 """One iteration as a program, and many of them as one: what `improve` and `sweep` run."""
 
-import functools
 import zlib
 from typing import Any
 
@@ -108,7 +107,7 @@ def _clipped_share(space: Box, episodes: Episodes) -> Array:
     return (share * outside.astype(share.dtype)).sum() / jnp.maximum(share.sum(), 1)
 
 
-@functools.partial(eqx.filter_jit, donate="none")
+@eqx.filter_jit
 def several(
     learner: Learner,
     world: AbstractPureWorld,

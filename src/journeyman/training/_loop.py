@@ -30,7 +30,7 @@ from journeyman.training._learner import Learner, LearnerState, initial, learn, 
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._tally import Tally
-from journeyman.worlds import AbstractHostWorld, AbstractWorld
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 EVALUATION_SEED = 1_000_003
 """Start seeds of evaluations: fixed, and apart from any seed training derives."""
@@ -173,7 +173,7 @@ class Loop:
             if number == len(rows):
                 told |= self._evaluation(state)
             told["clock"] = {**clock, **row.get("clock", {})}
-            self.rows.append(self.record.log(told))
+            self._tell(told)
         self._check(rows[-1], state)
         return self._checkpoint(state)
 
@@ -187,7 +187,7 @@ class Loop:
         )
         rows, until = jax.device_get(rows), int(reached)
         seconds = time.perf_counter() - began
-        if len(self.rows) > 1:  # the first piece is the compiler's work
+        if self._piece > 1 or self._pace:  # the first piece is the compiler's work
             self._pace = seconds / (until - index)
         self._piece = int(max(1, min(ROOM, 2 * self._piece, _PIECE / max(self._pace, 1e-9))))
         found = [jax.tree.map(lambda leaf, i=i: leaf[i], rows) for i in range(until - index)]
@@ -286,6 +286,7 @@ class Loop:
         if self.members is None:
             played = [play(self.world, Mean(policy), **options)]
         else:
+            assert isinstance(self.world, AbstractPureWorld)  # `sweep` refuses others
             played = play_each(self.world, Mean(policy), members=self.members, **options)
         returns = [one.episode_returns().astype(np.float64) for one in played]
         means, deviations = ([float(measure(one)) for one in returns] for measure in (np.mean, np.std))
@@ -296,4 +297,14 @@ class Loop:
         found = self._evaluate(state.running.learner.policy)
         if found:
             none = 0 if self.members is None else [0] * self.members
-            self.rows.append(self.record.log({"step": 0, "iteration": 0, "episodes": none, **found}))
+            self._tell({"step": 0, "iteration": 0, "episodes": none, **found})
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        """Log a row; where the folder has it, only the newest is held, so that memory does not grow with steps."""
+        if self.record.keeps_rows:
+            self.rows.clear()
+        self.rows.append(self.record.log(row))
+
+    def told(self) -> Sequence[dict[str, Any]]:
+        """All rows of this process."""
+        return self.record.rows() if self.record.keeps_rows else self.rows

@@ -8,6 +8,7 @@ import jax
 
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
+from journeyman.training._metrics import Rows
 from journeyman.training._progress import Progress
 from journeyman.training._run import Run, check_links, read_record
 
@@ -44,6 +45,7 @@ class Recorder:
         self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
         self._context, self._links = dict(context or {}), dict(links or {})
         self._run: Run | None = None
+        self._first = 0
 
     def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
         """Create the run folder, or open it and refuse parts, settings or data other than those that began it."""
@@ -62,7 +64,21 @@ class Recorder:
 
     def restore(self, state: State) -> State:
         """The newest checkpoint when resuming (metrics are cut back to it), else `state` itself."""
-        return self._run.restore(state)[1] if self._run is not None and self._resume else state
+        if self._run is None:
+            return state
+        found = self._run.restore(state)[1] if self._resume else state
+        self._first = self._run.metrics.rows
+        return found
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows are on disk, so that nobody else need hold them."""
+        return self._run is not None
+
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The rows that this process has written to the run folder."""
+        assert self._run is not None
+        return Rows(self._run.folder, self._first, self._run.metrics.rows)
 
     def log(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write one row and hand it on."""

@@ -45,7 +45,8 @@ class Adam(AbstractStep):
 
     def _transformation(self) -> optax.GradientTransformation:
         first = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
-        return optax.chain(*first, optax.adamw(self.learning_rate, weight_decay=self.weight_decay))
+        adam = optax.adamw(self.learning_rate, weight_decay=self.weight_decay)  # type: ignore[arg-type]
+        return optax.chain(*first, adam)
 
     def init(self, trained: PyTree) -> PyTree:
         """The moments, zero."""

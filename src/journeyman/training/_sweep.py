@@ -22,7 +22,7 @@ class Swept(NamedTuple):
     """The members' policies, in order, and the rows; what differs between members is a list with one number each."""
 
     policies: list[DensityPolicy]
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
 
 
 def sweep(
@@ -56,7 +56,7 @@ def sweep(
     loop = Loop(pooled, world, plan, record, members=len(policies))
     try:
         state = loop.run(loop.begin(policies))
-        return Swept(loop.apart(state.running.learner.policy), loop.rows)
+        return Swept(loop.apart(state.running.learner.policy), loop.told())
     finally:
         record.close()
 
@@ -102,8 +102,8 @@ def _differences(learners: Sequence[Learner]) -> list[str]:
     for number, one in enumerate(learners[1:], 1):
         if jax.tree.structure(one) != jax.tree.structure(learners[0]):
             found.append(
-                f"Learner {number} differs from learner 0 in its parts, or in a number that decides shapes or the course"
-                " of the program; a sweep is over numbers that only enter arithmetic."
+                f"Learner {number} differs from learner 0 in its parts, or in a number that decides shapes or the"
+                " course of the program; a sweep is over numbers that only enter arithmetic."
             )
             continue
         found += [
