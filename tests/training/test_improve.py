@@ -242,13 +242,13 @@ def test_a_burst_stops_with_the_leaf_named() -> None:
 @pytest.mark.parametrize("baseline", [TimeVaryingBaseline(20), LeaveOneOutBaseline()])
 def test_infinite_advantages_stop_the_run_before_anything_is_learned(baseline: Any) -> None:
     # Each reward is finite, and twenty of them are more than single precision holds.
-    huge = LinearQuadratic(0.5, state_cost=1e38, noise=0.3, horizon=20, num_envs=16)
+    huge = LinearQuadratic(state_cost=1e38, start=0.8, horizon=20, num_envs=16)
     learner, plan = reinforce(0.01, discount=1.0, baseline=baseline), Plan(steps=672, batch=336)
     rows: list[dict[str, Any]] = []
     said = r"The weights of \d+ steps in iteration 1 are not finite, so nothing was learned from that data"
     with pytest.raises(JourneymanError, match=said):
-        improve(learner, linear(0.0, 0.7), huge, plan, record=Recorder(listen=rows.append))
+        improve(learner, linear(0.0), huge, plan, record=Recorder(listen=rows.append))
     assert len(rows) == 1
     assert "bad_weights" not in rows[0]
-    usual = LinearQuadratic(0.5, state_cost=1.0, noise=0.3, horizon=20, num_envs=16)
-    assert len(improve(learner, linear(0.0, 0.7), usual, plan).rows) == 2
+    usual = LinearQuadratic(state_cost=1.0, start=0.8, horizon=20, num_envs=16)
+    assert len(improve(learner, linear(0.0), usual, plan).rows) == 2
