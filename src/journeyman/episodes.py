@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError, fingerprint, refuse
+from journeyman.parts import JourneymanError, Number, fingerprint, refuse
 
 HostOrDevice = Array | np.ndarray
 """An array in JAX's hands or in numpy's; data is kept on the host until a program takes it in."""
@@ -211,7 +211,7 @@ class Episodes(eqx.Module):
             for start, stop in _segments(stream):
                 yield stream.cut(start, stop)
 
-    def discounted_returns(self, discount: float = 1.0) -> Array:
+    def discounted_returns(self, discount: Number = 1.0) -> Array:
         """Σ_{k≥t} γ^{k−t} r_k inside each episode: the reward-to-go, shape `(*batch, time)`, 0 on invalid steps.
 
         What follows a truncation or the end of a stream is not known here and counts as 0; the bootstrapped

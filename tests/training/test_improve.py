@@ -175,9 +175,10 @@ def test_returns_are_counted_across_the_borders_of_batches() -> None:
     whole = rollout(world, Draw(linear(-0.3)), start(world), jax.random.key(0), 24)[1]
     tally, returns, lengths = Tally.fresh(3), [], []
     for begin, end in ((0, 4), (4, 5), (5, 6), (6, 17), (17, 24)):
-        tally, some, long = tally.count(whole.cut(begin, end))
-        returns += some.tolist()
-        lengths += long.tolist()
+        tally, found = tally.count(whole.cut(begin, end))
+        ended = np.asarray(found.ended)
+        returns += np.asarray(found.returns)[ended].tolist()
+        lengths += np.asarray(found.lengths)[ended].tolist()
     np.testing.assert_allclose(sorted(returns), np.sort(whole.episode_returns()), rtol=1e-5)
     assert lengths == [5] * 12
 

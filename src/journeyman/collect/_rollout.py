@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,22 +17,49 @@ from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorl
 
 
 class Carry(eqx.Module):
-    """Where the environments stand between two rollouts. A host world keeps its own simulator; `simulator` is `()`."""
+    """Where the environments stand between two rollouts. A host world keeps its own simulator; `simulator` is `()`.
+
+    `broken` counts, for each environment since its start, the steps that gave a reward or an observation that is not
+    finite; see `mended`.
+    """
 
     simulator: PyTree
     observation: PyTree
     ended: HostOrDevice
     elapsed: HostOrDevice
+    broken: HostOrDevice
 
 
 def start(world: AbstractWorld) -> Carry:
-    """The first states of all environments, a function of the world's seed alone."""
+    """The first states of all environments, a function of the world's seed alone.
+
+    Raises `JourneymanError` when a first observation is not finite: there is no earlier one to fall back on.
+    """
     flags, counts = np.zeros(world.num_envs, bool), np.zeros(world.num_envs, np.int32)
     if isinstance(world, AbstractHostWorld):
-        return Carry((), world.reset(), flags, counts)
-    keys = jax.random.split(jax.random.key(world.seed), world.num_envs)
-    simulator = jax.vmap(world.reset)(keys)  # type: ignore[attr-defined]
-    return Carry(simulator, jax.vmap(world.observe)(simulator), jnp.asarray(flags), jnp.asarray(counts))  # type: ignore[attr-defined]
+        carry = Carry((), world.reset(), flags, counts, counts.copy())
+    else:
+        assert isinstance(world, AbstractPureWorld)
+        simulator, observation = _started(_seedless(world), jax.random.key(world.seed))
+        carry = Carry(simulator, observation, *(jnp.asarray(x) for x in (flags, counts, counts)))
+    wrong = int((~np.asarray(_finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
+    if wrong:
+        raise JourneymanError(
+            f"{wrong} of {world.num_envs} environments of '{world.name}' begin with an observation that is not finite,"
+            " so there is nothing to act on; mend the world's reset."
+        )
+    return carry
+
+
+@eqx.filter_jit
+def _started(world: AbstractPureWorld, key: Array) -> tuple[PyTree, PyTree]:
+    simulator = jax.vmap(world.reset)(jax.random.split(key, world.num_envs))
+    return simulator, jax.vmap(world.observe)(simulator)
+
+
+def _seedless(world: AbstractPureWorld) -> AbstractPureWorld:
+    """The same dynamics for every seed, so that they are compiled once: randomness comes in by keys."""
+    return world.remake(seed=0)
 
 
 def rollout(
@@ -46,7 +73,7 @@ def rollout(
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):
-        return _pure(world, behaviour, carry, key, num_steps)
+        return _pure(_seedless(world), behaviour, carry, key, num_steps)
     assert isinstance(world, AbstractHostWorld)
     return _host(world, behaviour, carry, key, num_steps)
 
@@ -61,33 +88,87 @@ def _pure(
     def advance(carry: Carry, t: Array) -> tuple[Carry, tuple]:
         decide, move, reset = jax.random.split(jax.random.fold_in(key, t), 3)
         decision = behaviour(carry.observation, decide)
-        count = carry.ended.shape[0]
         action = _clipped(world, decision.action)
-        moved, outcome = jax.vmap(world.step)(carry.simulator, action, jax.random.split(move, count))
-        fresh = jax.vmap(world.reset)(jax.random.split(reset, count))
-        simulator = jax.tree.map(functools.partial(_where, carry.ended), fresh, moved)
-        valid = ~carry.ended
-        terminated, truncated = outcome.terminated & valid, outcome.truncated & valid
-        reward = jnp.where(valid, outcome.reward, 0.0)
+        moved, outcome = jax.vmap(world.step)(carry.simulator, action, jax.random.split(move, carry.ended.shape[0]))
+        simulator = _renewed(world, carry.ended, moved, reset)
+        seen = jax.vmap(world.observe)(simulator)
+        found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
         after = Carry(
             simulator,
-            jax.vmap(world.observe)(simulator),
-            terminated | truncated,
+            found.observation,
+            found.terminated | found.truncated | found.broken,
             jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32),
+            carry.broken + found.broken.astype(jnp.int32),
         )
-        return after, (carry.observation, decision, reward, terminated, truncated, valid, carry.elapsed)
+        told = (found.reward, decision.log_prob, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
+        return after, (carry.observation, *decision[:2], *told, decision.source)
 
     last, steps = jax.lax.scan(advance, carry, jnp.arange(num_steps))
-    observation, decision, reward, terminated, truncated, valid, elapsed = steps
-    stack = lambda many, one: jnp.concatenate([many, one[None]])  # noqa: E731
-    observation = jax.tree.map(stack, observation, last.observation)
-    fields = (observation, *decision[:2], reward, decision.log_prob, terminated, truncated, valid, elapsed)
-    fields = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (*fields, decision.source))
-    return last, Episodes(*fields)
+    observation = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), steps[0], last.observation)
+    return last, Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (observation, *steps[1:])))
 
 
-def _where(mask: HostOrDevice, yes: Array, no: Array) -> Array:
-    return jnp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
+def _renewed(world: AbstractPureWorld, ended: Array, moved: PyTree, key: Array) -> PyTree:
+    """`moved`, with a fresh state wherever an episode has ended.
+
+    A loop that runs once if anybody needs it: most steps pay for no reset. Under a `vmap` over seeds a condition would
+    become a choice between two results, both computed; a loop runs as long as any seed needs it.
+    """
+
+    def renew(state: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
+        needed, simulator = state
+        fresh = jax.vmap(world.reset)(jax.random.split(key, needed.shape[0]))
+        return jnp.zeros_like(needed), jax.tree.map(functools.partial(_where, jnp, needed), fresh, simulator)
+
+    return jax.lax.while_loop(lambda state: state[0].any(), renew, (ended, moved))[1]
+
+
+# -- what is not finite ---------------------------------------------------------------------------------
+
+
+class Mended(NamedTuple):
+    """One step of all environments with nothing in it that is not finite; `broken` says where there was."""
+
+    observation: PyTree
+    reward: HostOrDevice
+    terminated: HostOrDevice
+    truncated: HostOrDevice
+    broken: HostOrDevice
+
+
+def mended(
+    xp: Any, resets: Any, before: PyTree, observation: PyTree, reward: Any, terminated: Any, truncated: Any
+) -> Mended:
+    """What a step is recorded as, for both kinds of world; `xp` is `numpy` or `jax.numpy`.
+
+    Where the reward or the new observation is not finite the episode terminates there, with reward 0 and the last
+    observation that was finite, and the environment is reset by the next step. `resets` marks the steps that only reset:
+    they have no reward and no flags, and one that gives an observation that is not finite is followed by another.
+    """
+    acted = ~resets
+    reward = xp.where(acted, reward, xp.zeros_like(reward))
+    broken = ~(xp.isfinite(reward) & _finite(xp, observation, len(resets)))
+    return Mended(
+        jax.tree.map(functools.partial(_where, xp, broken), before, observation),
+        xp.where(broken, xp.zeros_like(reward), reward),
+        acted & (terminated | broken),
+        acted & truncated & ~broken,
+        broken,
+    )
+
+
+def _finite(xp: Any, observation: PyTree, count: int) -> Any:
+    """Which environments show nothing but finite numbers, `(count,)`."""
+    found = xp.ones(count, bool)
+    for leaf in jax.tree.leaves(observation):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            found = found & xp.isfinite(leaf).reshape(count, -1).all(axis=1)
+    return found
+
+
+def _where(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
+    """`yes` where `mask`, along the leading axis; random keys are chosen like numbers."""
+    return xp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
 
 
 def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
@@ -119,7 +200,7 @@ def _host(
         elapsed = np.where(ended, 0, elapsed + 1).astype(np.int32)
         ended = terminated | truncated
     assert record is not None
-    return Carry((), observation, ended, elapsed), record.episodes(observation)
+    return Carry((), observation, ended, elapsed, carry.broken), record.episodes(observation)
 
 
 class _Record:

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.objectives import Samples
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, Number, holds
 from journeyman.policies import AbstractDensityPolicy, partition
 
 
@@ -62,12 +62,12 @@ class Fisher(AbstractGeometry):
   title={Natural gradient works efficiently in learning}, author={Amari, Shun-ichi},
   journal={Neural Computation}, volume={10}, number={2}, pages={251--276}, year={1998}}"""
 
-    damping: float = eqx.field(static=True, default=1e-3)
+    damping: Number = 1e-3
     iterations: int = eqx.field(static=True, default=10)
     subset: int | None = eqx.field(static=True, default=8192)
 
     def __check_init__(self) -> None:
-        if self.damping < 0 or self.iterations < 1 or (self.subset is not None and self.subset < 1):
+        if not holds(self.damping >= 0) or self.iterations < 1 or (self.subset is not None and self.subset < 1):
             raise JourneymanError(
                 f"Fisher needs damping ≥ 0, at least one iteration, not {self.damping}, {self.iterations}, and a subset"
                 f" of at least one sample, not {self.subset}; 1e-3, 10 and 8192 are usual."
@@ -86,7 +86,7 @@ class Fisher(AbstractGeometry):
 
         # Lineax gives nan for a curvature below 100 · eps · size of its vector, an absolute threshold that the small
         # eigenvalues of a Fisher matrix pass. Both sides are scaled so that the smallest one, the damping, is 1.
-        scale = 1 / self.damping if self.damping > 0 else 1e6
+        scale = jnp.where(self.damping > 0, 1 / jnp.where(self.damping > 0, self.damping, 1.0), 1e6)
 
         def damped(vector: Array) -> Array:
             return scale * product(vector) + scale * self.damping * vector
@@ -98,9 +98,9 @@ class Fisher(AbstractGeometry):
         # divide 0 by 0. The gradient has length 1 in the system, so that its squares neither overflow nor vanish.
         length = jnp.linalg.norm(flat)
         unit = flat / jnp.where(length > 0, length, 1.0)
-        least = float(jnp.finfo(flat.dtype).eps) * scale
+        least = float(jnp.finfo(flat.dtype).eps)
         solver = lineax.CG(rtol=0.0, atol=least, max_steps=self.iterations, stabilise_every=None)
-        value = length * lineax.linear_solve(operator, scale * unit, solver, throw=False).value
+        value = length * scale * lineax.linear_solve(operator, unit, solver, throw=False).value
         bent = product(value)
         residual = jnp.linalg.norm(bent + self.damping * value - flat)
         metrics = {"cg_residual": residual / jnp.maximum(jnp.linalg.norm(flat), 1e-30)}

@@ -2,8 +2,8 @@
 
 from journeyman.training._fit import Trained as Trained
 from journeyman.training._fit import fit as fit
-from journeyman.training._improve import EVALUATION_SEED as EVALUATION_SEED
-from journeyman.training._improve import Plan as Plan
+from journeyman.training._loop import EVALUATION_SEED as EVALUATION_SEED
+from journeyman.training._loop import Plan as Plan
 from journeyman.training._improve import improve as improve
 from journeyman.training._improve import world_problems as world_problems
 from journeyman.training._learner import Learner as Learner

@@ -97,7 +97,7 @@ def _passes(
             check_finite(row.pop("bad_leaf"), row["loss"], state.learner.policy, record, int(state.epoch), state)
             if int(state.epoch) % checkpoint_every == 0:
                 record.save(int(state.epoch), state)
-    record.finish(int(state.epoch), state, state.learner.policy)
+    record.finish(int(state.epoch), state, [state.learner.policy], seed)
     return Trained(state.learner.policy, rows)
 
 

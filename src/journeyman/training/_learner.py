@@ -11,7 +11,7 @@ from journeyman.collect import AbstractCollection, OnPolicy
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, check
+from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, Number, check
 from journeyman.policies import DensityPolicy, partition, renormalized
 from journeyman.training._steps import AbstractStep, Adam
 from journeyman.weights import AbstractWeight, Uniform, Weighed
@@ -184,7 +184,7 @@ def regress(
     *,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: Number,
 ) -> DensityPolicy:
     """Least squares as a likelihood: fit `model` (a `FixedGaussian`) to `target` on the valid samples."""
     weight = valid.astype(target.dtype)

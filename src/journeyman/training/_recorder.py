@@ -1,6 +1,6 @@
 """What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,11 +78,14 @@ class Recorder:
         if self._run is not None:
             self._run.checkpoint(step, state)
 
-    def finish(self, step: int, state: Any, policy: DensityPolicy) -> None:
-        """The last checkpoint and the policy artefact."""
-        if self._run is not None:
-            self.save(step, state)
-            save(policy, self._run.policy_folder, links=self._run.links, overwrite=True)
+    def finish(self, step: int, state: Any, policies: Sequence[DensityPolicy], seed: int) -> None:
+        """The last checkpoint and the policy artefact; where there are several, one for each seed from `seed` on."""
+        if self._run is None:
+            return
+        self.save(step, state)
+        for number, policy in enumerate(policies, seed):
+            folder = self._run.policy_folder if len(policies) == 1 else self._run.policies_folder / str(number)
+            save(policy, folder, links=self._run.links, overwrite=True)
 
     def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
         """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""
@@ -96,18 +99,25 @@ class Recorder:
 
 
 def check_finite(
-    bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any, bad_weights: int = 0
+    bad_leaf: int,
+    loss: float,
+    policy: DensityPolicy,
+    record: Recorder,
+    step: int,
+    state: Any,
+    whose: str = "",
+    bad_weights: int = 0,
 ) -> None:
     """Stop a run whose weights or update were not finite; the state given is the last finite one and is saved first."""
     if bad_leaf < 0 and not bad_weights:
         return
     record.save(step, state)
     if bad_weights:
-        raise JourneymanError(unweighable(bad_weights, f"in iteration {step}"))
+        raise JourneymanError(unweighable(bad_weights, f"in iteration {step}{whose}"))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policy)[0])]
     raise JourneymanError(
-        f"The update at {step} made 'policy{paths[bad_leaf]}' not finite (loss {loss:.4g}), so it was not taken and the"
-        " last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
+        f"The update at {step} made 'policy{paths[bad_leaf]}'{whose} not finite (loss {loss:.4g}), so it was not taken"
+        " and the last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
         " observations in the data."
     )
 

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, PyTree
 
 from journeyman.geometry import Direction
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, Number, holds
 
 
 class AbstractStep(AbstractPart):
@@ -32,12 +32,12 @@ class Adam(AbstractStep):
   title={Adam: A method for stochastic optimization}, author={Kingma, Diederik P. and Ba, Jimmy},
   booktitle={International Conference on Learning Representations}, year={2015}}"""
 
-    learning_rate: float = eqx.field(static=True, default=1e-3)
-    weight_decay: float = eqx.field(static=True, default=0.0)
-    clip_norm: float | None = eqx.field(static=True, default=None)
+    learning_rate: Number = 1e-3
+    weight_decay: Number = 0.0
+    clip_norm: Number | None = None
 
     def __check_init__(self) -> None:
-        if not self.learning_rate > 0 or self.weight_decay < 0:
+        if not holds(self.learning_rate > 0, self.weight_decay >= 0):
             raise JourneymanError(
                 f"Adam needs a positive learning rate and no negative decay, not {self.learning_rate} and"
                 f" {self.weight_decay}; 1e-3 and 0 are usual."
@@ -86,10 +86,10 @@ class KLRadius(AbstractStep):
   author={Rajeswaran, Aravind and Lowrey, Kendall and Todorov, Emanuel and Kakade, Sham},
   booktitle={Advances in Neural Information Processing Systems}, volume={30}, year={2017}}"""
 
-    kl: float = eqx.field(static=True, default=0.01)
+    kl: Number = 0.01
 
     def __check_init__(self) -> None:
-        if not self.kl > 0:
+        if not holds(self.kl > 0):
             raise JourneymanError(f"The radius of a step is a positive number of nats, not {self.kl}; 0.01 is usual.")
 
     def init(self, trained: PyTree) -> PyTree:

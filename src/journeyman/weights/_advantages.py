@@ -5,11 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from journeyman.episodes import Episodes
+from journeyman.parts import Number
 from journeyman.weights._pieces import episode_starts
 
 
 def advantages(
-    episodes: Episodes, value: Float[Array, "*batch observations"], *, discount: float, lambda_: float
+    episodes: Episodes, value: Float[Array, "*batch observations"], *, discount: Number, lambda_: Number
 ) -> Float[Array, "*batch time"]:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16).
 
@@ -36,7 +37,7 @@ def advantages(
     return jnp.moveaxis(result, 0, -1)
 
 
-def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch time"]:
+def full_returns(episodes: Episodes, *, discount: Number) -> Float[Array, "*batch time"]:
     """The discounted return of the whole episode, Σ_k γ^k r_k from its first step, at each of its steps.
 
     Of an episode that began before the stream or goes on after it, only the recorded rewards are counted.

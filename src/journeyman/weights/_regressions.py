@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, Number, holds
 from journeyman.policies import MLP, DensityPolicy, Encoder, FixedGaussian, Normalizer, Scale, renormalized, rescaled
 from journeyman.weights._baselines import AbstractBaseline, Regress
 from journeyman.weights._pieces import observation_times
@@ -54,10 +54,10 @@ class LinearBaseline(AbstractBaseline):
   author={Duan, Yan and Chen, Xi and Houthooft, Rein and Schulman, John and Abbeel, Pieter},
   booktitle={International Conference on Machine Learning}, pages={1329--1338}, year={2016}}"""
 
-    ridge: float = 1e-5
+    ridge: Number = 1e-5
 
     def __check_init__(self) -> None:
-        if not self.ridge > 0:
+        if not holds(self.ridge > 0):
             raise JourneymanError(
                 f"The ridge of a linear baseline is positive, not {self.ridge}: without one a column that never moves"
                 " has no coefficient; 1e-5 is usual."
@@ -141,7 +141,7 @@ class NetworkBaseline(AbstractBaseline):
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     epochs: int = eqx.field(static=True, default=2)
     batch_size: int = eqx.field(static=True, default=128)
-    learning_rate: float = eqx.field(static=True, default=2e-3)
+    learning_rate: Number = 2e-3
     target: Literal["bootstrapped", "monte carlo"] = eqx.field(static=True, default="bootstrapped")
 
     def __check_init__(self) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, Number, holds
 from journeyman.policies import Encoder
 from journeyman.weights._advantages import advantages, full_returns
 from journeyman.weights._baselines import AbstractBaseline, NoBaseline, Regress
@@ -68,7 +68,7 @@ class Return(AbstractWeight):
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
     citation: ClassVar[str] = _WILLIAMS
 
-    discount: float = eqx.field(static=True, default=1.0)
+    discount: Number = 1.0
     baseline: AbstractBaseline = NoBaseline()
     scaling: AbstractScaling = Unscaled()
 
@@ -108,7 +108,7 @@ class RewardToGo(AbstractWeight):
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
     citation: ClassVar[str] = _WILLIAMS
 
-    discount: float = eqx.field(static=True, default=1.0)
+    discount: Number = 1.0
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
@@ -135,20 +135,20 @@ class Advantage(AbstractWeight):
   author={Schulman, John and Moritz, Philipp and Levine, Sergey and Jordan, Michael and Abbeel, Pieter},
   booktitle={International Conference on Learning Representations}, year={2016}}"""
 
-    discount: float = eqx.field(static=True, default=0.99)
-    lambda_: float = eqx.field(static=True, default=1.0)
+    discount: Number = 0.99
+    lambda_: Number = 1.0
     baseline: AbstractBaseline = NetworkBaseline()
     scaling: AbstractScaling = Standardized()
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         _check_discount(self.discount)
-        if not 0 <= self.lambda_ <= 1:
+        if not holds(self.lambda_ >= 0, self.lambda_ <= 1):
             raise JourneymanError(f"λ must lie in [0, 1], not {self.lambda_}: it weighs temporal differences.")
 
     def requires(self) -> frozenset[str]:
         """λ < 1 bootstraps from a value."""
-        return self.needs | (frozenset({"value baseline"}) if self.lambda_ < 1 else frozenset())
+        return self.needs | (frozenset({"value baseline"}) if not holds(self.lambda_ >= 1) else frozenset())
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """The baseline's state."""
@@ -161,7 +161,9 @@ class Advantage(AbstractWeight):
         advantage = advantages(episodes, value, discount=self.discount, lambda_=self.lambda_)
         valid = jnp.asarray(episodes.valid, value.dtype)
         error = advantage
-        if self.lambda_ < 1 and self.baseline.regresses_on() == "monte carlo":
+        # A λ that is swept is not known here; where it is 1 the two are the same.
+        plain = isinstance(self.lambda_, (int, float)) and self.lambda_ == 1
+        if not plain and self.baseline.regresses_on() == "monte carlo":
             error = advantages(episodes, value, discount=self.discount, lambda_=1.0)
         target = jnp.where(valid > 0, error + value[..., :-1], 0.0)
         weight = self.scaling(advantage, valid, returns)
@@ -190,11 +192,11 @@ def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[s
 
 
 def _check_discount(discount: Any) -> None:
-    if not 0 < discount <= 1:
+    if not holds(discount > 0, discount <= 1):
         raise JourneymanError(f"The discount must lie in (0, 1], not {discount}; 0.99 looks about 100 steps ahead.")
 
 
-def _discount_states(weight: Array, episodes: Episodes, discount: float, apply: bool) -> Array:
+def _discount_states(weight: Array, episodes: Episodes, discount: Number, apply: bool) -> Array:
     if not apply:
         return weight
     return weight * jnp.power(jnp.asarray(discount, weight.dtype), jnp.asarray(episodes.elapsed, weight.dtype))
