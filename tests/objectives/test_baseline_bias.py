@@ -145,7 +145,9 @@ def test_every_baseline_and_scaling_is_here() -> None:
 
 
 @pytest.mark.parametrize("world", PROBLEMS)
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "network, Monte Carlo" else n for n in BASELINES]
+)
 def test_a_baseline_is_as_unbiased_on_its_batch_as_it_says(name: str, world: str) -> None:
     problem, baseline = PROBLEMS[world](), BASELINES[name]
     own, before = shifts(problem, baseline)
@@ -185,7 +187,7 @@ def test_a_scaling_is_as_unbiased_as_it_says() -> None:
             assert abs(values.mean() + problem.truth / EACH) < SIGMAS * error(values)
 
 
-@pytest.mark.parametrize("per_parameter", [True, False])
+@pytest.mark.parametrize("per_parameter", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("world", "times"), [("one Gaussian step", 1), ("geometric chain", 1), ("geometric chain", 2)])
 def test_an_optimal_baseline_is_unbiased_across_folds_and_not_on_its_own_batch(
     world: str, times: int, per_parameter: bool

@@ -43,7 +43,7 @@ from tests.objectives.test_gradient_variance import (
 
 EPISODES = WeightedLogLikelihood("episodes")
 FITTED_TO = 5_000
-FAST = ("linear", "leave one out, by step", "optimal of time")
+FAST = ("linear", "optimal of time")
 
 
 @functools.cache
