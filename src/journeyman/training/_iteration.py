@@ -123,9 +123,9 @@ def several(
     """Iterations `first … until − 1`, at most `ROOM`, as one program: `(running, rows, until)`.
 
     Both ends are traced, so a run needs one program whatever its length, and how it is cut into pieces changes no
-    number. Rows lead with `(ROOM,)`. The loop ends early, with `until` the iteration after, where an update was not
-    finite. `swept` maps over the leading axis of `running`, of `root` and of every array among the learner's numbers;
-    the counters stay single, so that what depends on them is decided once for all members.
+    number. Rows lead with `(ROOM,)`. The loop ends early, with `until` the iteration after, where weights or an
+    update were not finite. `swept` maps over the leading axis of `running`, of `root` and of every array among the
+    learner's numbers; the counters stay single, so that what depends on them is decided once for all members.
     """
 
     def one(learner: Learner, running: Running, root: Array, index: Array) -> tuple[Running, Row]:
@@ -146,7 +146,8 @@ def several(
         index, moving, rows, _ = state
         moving, row = turned(numbers, moving, root, index)
         rows = jax.tree.map(lambda room, new: room.at[index - first].set(new), rows, row)
-        return index + 1, moving, rows, (row["learned"]["bad_leaf"] >= 0).any()
+        bad = (row["learned"]["bad_leaf"] >= 0) | (row["weighed"]["bad_weights"] > 0)
+        return index + 1, moving, rows, bad.any()
 
     moving = strict(moving)
     shapes = jax.eval_shape(turned, numbers, moving, root, first)[1]

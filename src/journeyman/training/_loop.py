@@ -238,13 +238,14 @@ class Loop:
         return running, memory, {"counted": counted, "weighed": weighed.metrics, "learned": learned}
 
     def _check(self, row: dict[str, Any], state: ImproveState) -> None:
-        """Stop where an update was not finite; the state is the last finite one."""
-        learned, policy = row["learned"], state.running.learner.policy
-        bad, loss = (np.atleast_1d(np.asarray(learned.get(n, np.nan))) for n in ("bad_leaf", "loss"))
-        for which in np.flatnonzero(bad >= 0)[:1].tolist():
+        """Stop where weights or an update were not finite; the state is the last finite one."""
+        learned, policy = {**row["weighed"], **row["learned"]}, state.running.learner.policy
+        names = ("bad_leaf", "loss", "bad_weights")
+        bad, loss, weights = (np.atleast_1d(np.asarray(learned.get(n, np.nan))) for n in names)
+        for which in np.flatnonzero((bad >= 0) | (weights > 0))[:1].tolist():
             whose = "" if self.members is None else f" of seed {self.plan.seed + which}"
             found = (int(bad[which]), float(loss[which]), policy)
-            check_finite(*found, self.record, int(state.iteration), state, whose)
+            check_finite(*found, self.record, int(state.iteration), state, whose, int(weights[which]))
 
     def _checkpoint(self, state: ImproveState) -> ImproveState:
         index = int(state.iteration)
@@ -272,7 +273,7 @@ class Loop:
             counted = {n: v for n, v in counted.items() if n in ("episodes", "broken_steps", "clipped_share")}
         learned = row["learned"] if iteration > 1 or not self.warm else {}
         numbers = {**counted, **row["weighed"], **learned}
-        return told | {name: value.tolist() for name, value in numbers.items() if name != "bad_leaf"}
+        return told | {name: value.tolist() for name, value in numbers.items() if not name.startswith("bad_")}
 
     def _evaluation(self, state: ImproveState) -> dict[str, Any]:
         index = int(state.iteration)
