@@ -54,7 +54,7 @@ def test_numpy_decides_as_the_compiled_program(name: str) -> None:
 def test_what_numpy_does_not_know_or_is_large_stays_compiled() -> None:
     plain = FixedGaussian(Scale(jnp.zeros(2), jnp.ones(2)))  # its noise is random bits, which NumPy cannot read
     bitwise = policy(MADE, jax.random.key(0), hidden=(8,), head=plain)
-    wide = policy(MADE, jax.random.key(0), hidden=(1024, 1024))
+    wide = policy(MADE, jax.random.key(0), hidden=(2048, 2048))
     for behaviour in (Sample(bitwise), Sample(wide)):
         (action, _), (wanted, _), played = both(behaviour)
         assert not played

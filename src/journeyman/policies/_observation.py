@@ -53,9 +53,9 @@ class Encoder(AbstractPart):
         joined = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=-1)
         if not self.angles:
             return joined
-        chosen = np.asarray(self.angles)
-        turning = joined[..., chosen]
-        return jnp.concatenate([joined.at[..., chosen].set(jnp.cos(turning)), jnp.sin(turning)], axis=-1)
+        turns = np.isin(np.arange(joined.shape[-1]), self.angles)
+        cosines = jnp.where(jnp.broadcast_to(turns, joined.shape), jnp.cos(joined), joined)
+        return jnp.concatenate([cosines, *(jnp.sin(joined[..., angle : angle + 1]) for angle in self.angles)], axis=-1)
 
 
 class Normalizer(AbstractStatistics):
