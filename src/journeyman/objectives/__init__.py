@@ -3,3 +3,5 @@
 from journeyman.objectives._likelihood import AbstractObjective as AbstractObjective
 from journeyman.objectives._likelihood import Samples as Samples
 from journeyman.objectives._likelihood import WeightedLogLikelihood as WeightedLogLikelihood
+from journeyman.objectives._surrogate import ClippedSurrogate as ClippedSurrogate
+from journeyman.objectives._surrogate import Surrogate as Surrogate

@@ -17,3 +17,5 @@ from journeyman.training._steps import AbstractStep as AbstractStep
 from journeyman.training._steps import Adam as Adam
 from journeyman.training._steps import KLRadius as KLRadius
 from journeyman.training._steps import Optax as Optax
+from journeyman.training._steps import LineSearch as LineSearch
+from journeyman.training._steps import Trial as Trial

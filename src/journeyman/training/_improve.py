@@ -18,6 +18,7 @@ from journeyman.training._fit import Trained, fitting_problems
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, refit, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
+from journeyman.training._steps import refusal
 from journeyman.training._tally import Tally
 from journeyman.worlds import AbstractHostWorld, AbstractWorld, Box, Discrete
 
@@ -254,7 +255,9 @@ class _Loop:
         if len(returns):
             row |= {"finished": len(returns), "return": float(returns.mean()), "length": float(lengths.mean())}
             row["return_deviation"] = float(returns.std())
-        row |= {name: value for name, value in metrics.items() if name != "bad_leaf"}
+        row |= {name: value for name, value in metrics.items() if name not in ("bad_leaf", "refused")}
+        refused = refusal(metrics)
+        row |= {} if refused is None else {"refused": refused}
         if isinstance(self.world.action_space, Box):
             row["clipped_share"] = _clipped_share(self.world.action_space, episodes)
         return row
