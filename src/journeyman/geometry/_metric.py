@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -180,7 +180,7 @@ def _thinned(samples: Samples, subset: int | None) -> Samples:
     return samples if every == 1 else samples.take(jnp.arange(0, count, every))
 
 
-def _check(metric: AbstractMetric) -> None:
+def _check(metric: Any) -> None:
     name = type(metric).__name__
     if not metric.damping >= 0 or metric.iterations < 1 or (metric.subset is not None and metric.subset < 1):
         raise JourneymanError(

@@ -64,7 +64,7 @@ def fit(
     update is not finite (the last finite state is kept, and the first bad leaf named).
     """
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
-    _check_arguments(policy, episodes, held_out, log_every, checkpoint_every)
+    _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
     record = Recorder() if record is None else record
     links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
     links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
@@ -120,7 +120,12 @@ def _pass(
 
 
 def _check_arguments(
-    policy: DensityPolicy, episodes: Episodes, held_out: Episodes | None, log_every: int, checkpoint_every: int
+    learner: Learner,
+    policy: DensityPolicy,
+    episodes: Episodes,
+    held_out: Episodes | None,
+    log_every: int,
+    checkpoint_every: int,
 ) -> None:
     found = []
     if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
@@ -130,6 +135,13 @@ def _check_arguments(
         )
     if not episodes.num_steps:
         found.append("The episodes hold no valid step, so there is nothing to fit; pass at least one.")
+    valid = np.asarray(episodes.valid)
+    unknown = int(np.isnan(np.asarray(episodes.log_prob)[valid]).sum())
+    if learner.objective.compares and unknown:
+        found.append(
+            f"{type(learner.objective).__name__} compares with the behaviour, and {unknown} of {int(valid.sum())} steps do"
+            " not say how likely their action was; record log_prob, or use WeightedLogLikelihood."
+        )
     found += fitting_problems(policy, episodes)
     found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]
     refuse(found)

@@ -123,10 +123,14 @@ def _one(
         return eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
 
     update, step_state, metrics = learner.step(direction, step_state, trained, lambda u: realised(moved(u)))
-    squares = [jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient)]
-    norm = jnp.sqrt(sum(squares, start=jnp.zeros(())))
-    metrics = {"loss": loss, **measured, "gradient_norm": norm, **direction.metrics, **metrics}
+    norm, promised = jnp.sqrt(_dot(gradient, gradient)), -_dot(gradient, update)
+    known = {"loss": loss, **measured, "gradient_norm": norm, "predicted_gain": promised}
+    metrics = {**known, **direction.metrics, **metrics}
     return moved(update), step_state, metrics
+
+
+def _dot(first: PyTree, second: PyTree) -> Array:
+    return sum(jax.tree.leaves(jax.tree.map(lambda a, b: (a * b).sum(), first, second)), start=jnp.zeros(()))
 
 
 def _realised(
@@ -189,7 +193,7 @@ def _minibatches(
             after = jax.tree.map(lambda new, old: jnp.where(over, old, new), after, (now.trained, now.step))
         weight = some.valid.sum()
         sums = {name: now.sums[name] + weight * metrics[name] for name in logged}
-        return _Passing(*after, now.taken + ~over, over, now.seen + weight, sums)
+        return _Passing(*after, now.taken + (~over).astype(jnp.int32), over, now.seen + weight, sums)
 
     def epoch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
         index, now = carry
@@ -219,9 +223,9 @@ def _minibatches(
         zero,
         dict.fromkeys(logged, zero),
     )
-    done = jax.lax.while_loop(
-        lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (jnp.zeros((), jnp.int32), start)
-    )[1]
+    done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (jnp.zeros((), jnp.int32), start))[
+        1
+    ]
     new = eqx.combine(done.trained, fixed)
     metrics = {name: total / jnp.maximum(done.seen, 1.0) for name, total in done.sums.items()}
     if learner.objective.compares:

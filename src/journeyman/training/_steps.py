@@ -181,7 +181,7 @@ class LineSearch(AbstractStep):
 
         def attempt(carry: tuple) -> tuple:
             count, _, _, _ = carry
-            length = edge * jnp.power(jnp.asarray(self.shrink, edge.dtype), count)
+            length = edge * jnp.power(jnp.asarray(self.shrink, edge.dtype), count.astype(edge.dtype))
             found = trial(_against(direction, length))
             return count + 1, (found.kl <= self.kl) & (found.gain > 0), length, found
 
