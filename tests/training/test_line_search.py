@@ -203,5 +203,5 @@ def test_a_row_says_why_a_step_was_refused_and_nothing_where_it_was_taken() -> N
 def test_searches_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(JourneymanError, match="shortens its step by a factor between 0 and 1 and tries at least once"):
         LineSearch(0.01, **options)
-    with pytest.raises(JourneymanError, match="a positive number of nats, not 0.0"):
+    with pytest.raises(JourneymanError, match=r"a positive number of nats, not 0\.0"):
         LineSearch(0.0)

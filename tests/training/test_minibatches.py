@@ -113,7 +113,7 @@ def test_where_a_target_or_a_ratio_has_no_meaning() -> None:
             JourneymanError, match="A target KL ends the passes over minibatches of a clipped surrogate"
         ):
             Learner(*parts, **options)
-    with pytest.raises(JourneymanError, match="not 0.1 with WeightedLogLikelihood and batch_size = 4"):
+    with pytest.raises(JourneymanError, match=r"not 0\.1 with WeightedLogLikelihood and batch_size = 4"):
         Learner(Uniform(), WeightedLogLikelihood(), Euclidean(), Adam(), batch_size=4, target_kl=0.1)
     with pytest.raises(
         JourneymanError, match="Surrogate compares with the behaviour's likelihood, which the data that"

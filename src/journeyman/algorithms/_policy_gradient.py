@@ -77,9 +77,9 @@ def trpo(
 
         maximise_θ' E [ρ A],  ρ = π_θ'(a | o) / π_θ(a | o),   subject to   E_o[KL(π_θ(· | o) ‖ π_θ'(· | o))] ≤ kl
 
-    The direction solves (F + damping · I) d = ∇J; of the lengths √(2 kl / dᵀFd) · shrinkʲ, j < `tries`, the first is taken
-    whose measured KL is at most `kl` and whose surrogate E[ρA] rises (Schulman et al. 2015). The defaults are those of
-    sb3-contrib; `natural_gradient` takes the first length unseen.
+    The direction solves (F + damping · I) d = ∇J; of the lengths √(2 kl / dᵀFd) · shrinkʲ, j < `tries`, the first is
+    taken whose measured KL is at most `kl` and whose surrogate E[ρA] rises (Schulman et al. 2015). The defaults are
+    those of sb3-contrib; `natural_gradient` takes the first length unseen.
 
     Composition: `Advantage` × `Surrogate` × `Fisher` × `LineSearch`, one step a batch.
 
@@ -111,21 +111,21 @@ def ppo(
 ) -> Learner:
     """Proximal policy optimisation: many small steps on one batch, and nothing gained by leaving the neighbourhood.
 
-        maximise_θ E [min(ρ A, clip(ρ, 1 − ε, 1 + ε) A)] + entropy · E_o[H(π_θ(· | o))],   ρ = π_θ(a | o) / π_old(a | o)
+        maximise_θ E [min(ρ A, clip(ρ, 1 − ε, 1 + ε) A)] + entropy · E_o[H(π_θ(· | o))],   ρ = π_θ(a | o) / π(a | o)
 
-    (Schulman et al. 2017, equation 7.) `epochs` passes over minibatches of `batch_size`, ε = `clip`, `clip_norm` bounds the
-    gradient's norm; with `target_kl` the passes end once the approximate KL of a minibatch is above 1.5 times it. The
-    defaults are those of Stable-Baselines3. `baseline` = `None` is a network of 64 × 64 that is fitted with the same
-    `epochs`, `batch_size` and `learning_rate`.
+    with π the policy that collected the batch (Schulman et al. 2017, equation 7). `epochs` passes over minibatches of
+    `batch_size`, ε = `clip`, `clip_norm` bounds the gradient's norm; with `target_kl` the passes end once the
+    approximate KL of a minibatch is above 1.5 times it. The defaults are those of Stable-Baselines3. `baseline` =
+    `None` is a network of 64 × 64 that is fitted with the same `epochs`, `batch_size` and `learning_rate`.
 
     Composition: `Advantage` × `ClippedSurrogate` × `Euclidean` × `Adam`, in minibatches.
 
-    Deviations from Stable-Baselines3's PPO: 1. The policy and the baseline have an Adam of their own each, and the bound
-    on the norm is the policy's alone: there they share both. 2. The baseline is fitted after the policy has stepped;
+    Deviations from Stable-Baselines3's PPO: 1. The policy and the baseline have an Adam of their own each, and the
+    bound on the norm is the policy's alone: there they share both. 2. The baseline is fitted after the policy has stepped;
     its targets and inputs are standardised. 3. Observations are standardised by running statistics that never change
     the policy's function. 4. A reset step of the simulators takes a place of the batch and is in no minibatch.
-    5. The standard deviation is in half widths of the action box and softly bounded. 6. A minibatch over the target KL
-    ends the passes there as here; `approximate_kl` is logged as the mean of the last pass.
+    5. The standard deviation is in half widths of the action box, softly bounded, and starts at e^(−1/2), not at 1;
+    the network's last layer starts with gain 0.01 for policy and baseline (there 0.01 and 1).
     """
     if baseline is None:
         baseline = NetworkBaseline(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)

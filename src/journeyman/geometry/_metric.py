@@ -18,7 +18,7 @@ from journeyman.policies import AbstractDensityPolicy, partition
 
 
 class Factor(NamedTuple):
-    """F = JᵀMJ: `forward` is v ↦ Jv from the trained leaves, `metric` is u ↦ Mu, symmetric."""
+    """F = JᵀMJ: `forward` is v ↦ Jv from the trained leaves, `metric` is u ↦ Mu with M symmetric."""
 
     forward: Callable[[PyTree], PyTree]
     metric: Callable[[PyTree], PyTree]
@@ -27,15 +27,15 @@ class Factor(NamedTuple):
 class AbstractMetric(AbstractGeometry):
     """d solves (F + damping · I) d = g for a matrix F of which only products are needed.
 
-    `method` "conjugate gradients" makes `iterations` steps from zero and never builds F; "explicit" builds it and solves
-    by Cholesky, for policies of up to a few thousand parameters. Of a batch with more than `subset` samples the solver
-    sees an evenly spaced part of about that many (Schulman et al. 2015, appendix C, take a tenth; `None` takes all).
-    The curvature dᵀFd, without the damping, is always that of all samples, so that a step's length in nats does not
-    suffer. Where the solution is not finite or dᵀFd or gᵀd is not positive, the damping grows tenfold, up to five
+    `method` "conjugate gradients" makes `iterations` steps from zero and never builds F; "explicit" builds it and
+    solves by Cholesky, for policies of up to a few thousand parameters. Of a batch with more than `subset` samples the
+    solver sees an evenly spaced part of about that many (Schulman et al. 2015, appendix C, take a tenth; `None` takes
+    all). The curvature dᵀFd, without the damping, is always that of all samples, so that a step's length in nats does
+    not suffer. Where the solution is not finite or dᵀFd or gᵀd is not positive, the damping grows tenfold, up to five
     times (from 0 to 1e-3 at first); what is not better then is for the step to refuse.
 
-    Logged: `curvature` dᵀFd; `cg_residual` ‖(F + λ)d − g‖ / ‖g‖ of the system that was solved; `damping` λ, as it was in
-    the end.
+    Logged: `curvature` dᵀFd; `cg_residual` ‖(F + λ)d − g‖ / ‖g‖ of the system that was solved; `damping` λ, as it was
+    in the end.
     """
 
     damping: eqx.AbstractVar[float]
@@ -123,10 +123,10 @@ class Fisher(AbstractMetric):
 class EmpiricalFisher(AbstractMetric):
     """F = (1/N) Σ_i s_i s_iᵀ with the scores s_i = ∇ log π_θ(target_i | o_i) at the actions that were taken.
 
-    The expectation over actions is replaced by the one action of each state: `Fisher` in the mean, where the targets are
-    the policy's own draws, with an error of order 1/√N and a rank of at most N. It needs no KL and no second derivative.
-    On targets of others (demonstrations) it is not a Fisher matrix (Kunstner, Balles and Hennig 2019). The options
-    are those of `AbstractMetric`.
+    The expectation over actions is replaced by the one action of each state: `Fisher` in the mean, where the targets
+    are the policy's own draws, with an error of order 1/√N and a rank of at most N. It needs no KL and no second
+    derivative. On targets of others (demonstrations) it is not a Fisher matrix (Kunstner, Balles and Hennig 2019).
+    The options are those of `AbstractMetric`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"density"})
@@ -149,7 +149,8 @@ class EmpiricalFisher(AbstractMetric):
         trained, fixed = partition(policy)
 
         def log_prob(leaves: PyTree) -> Array:
-            return eqx.combine(leaves, fixed).log_prob(samples.observation, samples.target)  # type: ignore[attr-defined]
+            there = eqx.combine(leaves, fixed)
+            return there.log_prob(samples.observation, samples.target)  # type: ignore[attr-defined]
 
         _, forward = jax.linearize(log_prob, trained)
         share = _share(samples)

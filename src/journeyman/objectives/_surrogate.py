@@ -56,8 +56,8 @@ class ClippedSurrogate(AbstractObjective):
     def __check_init__(self) -> None:
         if not (self.clip > 0 and self.entropy >= 0):
             raise JourneymanError(
-                f"A clipped ratio needs room on both sides and an entropy bonus of 0 or more, not clip = {self.clip} and"
-                f" entropy = {self.entropy}; 0.2 and 0 are usual."
+                f"A clipped ratio needs room on both sides and an entropy bonus of 0 or more, not clip = {self.clip}"
+                f" and entropy = {self.entropy}; 0.2 and 0 are usual."
             )
 
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:

@@ -139,8 +139,8 @@ def _check_arguments(
     unknown = int(np.isnan(np.asarray(episodes.log_prob)[valid]).sum())
     if learner.objective.compares and unknown:
         found.append(
-            f"{type(learner.objective).__name__} compares with the behaviour, and {unknown} of {int(valid.sum())} steps do"
-            " not say how likely their action was; record log_prob, or use WeightedLogLikelihood."
+            f"{type(learner.objective).__name__} compares with the behaviour, and {unknown} of {int(valid.sum())} steps"
+            " do not say how likely their action was; record log_prob, or use WeightedLogLikelihood."
         )
     found += fitting_problems(policy, episodes)
     found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]

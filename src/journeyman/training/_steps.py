@@ -44,7 +44,7 @@ class Adam(AbstractStep):
     """Adam (Kingma and Ba 2015) by Optax, with decoupled weight decay and a bound on the gradient's norm.
 
     `epsilon` is added to the root of the second moment. The moments are kept as one vector: on a tree of leaves a step
-    of small networks takes a quarter longer.
+    of a small network takes longer.
     """
 
     citation: ClassVar[str] = """@inproceedings{kingma2015adam,
@@ -143,8 +143,8 @@ class LineSearch(AbstractStep):
         θ ← θ − shrinkʲ α d, the first j < tries with mean KL(old ‖ new) ≤ kl and a loss that falls
 
     Both are measured on all samples that are given, each try with one forward pass (Schulman et al. 2015, appendix C).
-    Where no try is accepted there is no step, and the reason (`refusal`). Logged: `tries` that were made, the KL and the
-    gain of the accepted step, and what was predicted for its length.
+    Where no try is accepted there is no step, and the reason (`refusal`). Logged: `tries` that were made, the KL and
+    the gain of the accepted step, and what was predicted for its length.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"metric"})
@@ -202,7 +202,7 @@ _NO_CURVATURE, _NOT_FINITE, _NO_GRADIENT, _NO_CLIMB, _NOTHING_HOLDS = 1, 2, 3, 4
 
 
 def refusal(metrics: dict[str, float]) -> str | None:
-    """Why a step was refused, in words, from the code `refused` and the numbers beside it; `None` where it was taken."""
+    """Why a step was refused, in words, from its code `refused` and the numbers beside it; `None` if it was taken."""
     damping = metrics.get("damping", float("nan"))
     return {
         0: None,
