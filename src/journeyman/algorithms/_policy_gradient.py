@@ -121,9 +121,9 @@ def ppo(
     Composition: `Advantage` × `ClippedSurrogate` × `Euclidean` × `Adam`, in minibatches.
 
     Deviations from Stable-Baselines3's PPO: 1. The policy and the baseline have an Adam of their own each, and the
-    bound on the norm is the policy's alone: there they share both. 2. The baseline is fitted after the policy has stepped;
-    its targets and inputs are standardised. 3. Observations are standardised by running statistics that never change
-    the policy's function. 4. A reset step of the simulators takes a place of the batch and is in no minibatch.
+    bound on the norm is the policy's alone: there they share both. 2. The baseline is fitted after the policy has
+    stepped; its targets and inputs are standardised. 3. Observations are standardised by running statistics that never
+    change the policy's function. 4. A reset step of the simulators takes a place of the batch and is in no minibatch.
     5. The standard deviation is in half widths of the action box, softly bounded, and starts at e^(−1/2), not at 1;
     the network's last layer starts with gain 0.01 for policy and baseline (there 0.01 and 1).
     """

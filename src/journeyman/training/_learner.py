@@ -25,8 +25,8 @@ class Learner(AbstractPart):
 
     `batch_size` = None takes each pass as one step on the whole batch. With `target_kl`, which needs a clipped
     surrogate and minibatches, the passes end before the first minibatch whose approximate KL is above 1.5 times it (as
-    in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot work together; what
-    the policy, the data and the world must give is checked by `fit` and `improve` before anything runs.
+    in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot work together;
+    what the policy, the data and the world must give is checked by `fit` and `improve` before anything runs.
     """
 
     weight: AbstractWeight
