@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from journeyman.collect import Aggregate
+from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Euclidean
 from journeyman.objectives import ClippedSurrogate, Samples, Surrogate, WeightedLogLikelihood
@@ -122,10 +123,8 @@ def test_where_a_target_or_a_ratio_has_no_meaning() -> None:
 
 
 def test_demonstrations_of_unknown_likelihood_have_no_ratio() -> None:
-    from journeyman.episodes import Episodes
-
     random = np.random.default_rng(0)
-    recorded = Episodes.episode(random.normal(size=(6, 3)), random.normal(size=(5, 2)))
+    recorded = Episodes.episode(random.normal(size=(6, 3)).astype(np.float32), np.ones((5, 2), np.float32))
     learner = Learner(Uniform(), Surrogate(), Euclidean(), Adam())
     with pytest.raises(JourneymanError, match="5 of 5 steps do not say how likely their action was"):
         fit(learner, actor(), recorded)
