@@ -76,7 +76,8 @@ class Samples(eqx.Module):
 class AbstractObjective(AbstractPart):
     """(policy, samples) → a value to be made small, and its gradient in the trained leaves.
 
-    `compares` says whether the value is that of a ratio to the behaviour, so that `Samples.log_prob` must be known.
+    `compares` says whether the value is that of a ratio to the behaviour: then `Samples.log_prob` must be known, and
+    `approximate_kl` is logged, the mean of ρ − 1 − log ρ, which estimates KL(old ‖ new) and is never negative.
     """
 
     compares: ClassVar[bool] = False

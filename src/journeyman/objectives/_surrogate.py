@@ -27,9 +27,10 @@ class Surrogate(AbstractObjective):
     compares: ClassVar[bool] = True
 
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The loss; nothing more is logged."""
-        ratio = jnp.exp(_log_ratio(policy, samples))
-        return -_mean(ratio * samples.weight, samples), {}
+        """The loss, and `approximate_kl`."""
+        log_ratio = _log_ratio(policy, samples)
+        ratio = jnp.exp(log_ratio)
+        return -_mean(ratio * samples.weight, samples), {"approximate_kl": _mean(ratio - 1 - log_ratio, samples)}
 
 
 class ClippedSurrogate(AbstractObjective):
@@ -38,8 +39,7 @@ class ClippedSurrogate(AbstractObjective):
     Schulman et al. 2017, equation 7: nothing is gained by taking a ratio further than ε = `clip` in the direction that
     its advantage asks for, so those samples have no gradient. `standardize` centres the weights of the samples that are
     given (a minibatch) and divides them by their deviation (n − 1, plus 1e-8), as Stable-Baselines3 does; a single
-    valid sample is left as it is. Logged: `clip_share`, the share of ratios outside 1 ± ε, and `approximate_kl`,
-    the mean of ρ − 1 − log ρ, an estimate of KL(old ‖ new) that is never negative (Schulman 2020).
+    valid sample is left as it is. Logged: `clip_share`, the share of ratios outside 1 ± ε, and `approximate_kl`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"density"})

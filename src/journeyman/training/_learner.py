@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 from journeyman.collect import AbstractCollection, OnPolicy
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.geometry import AbstractGeometry, Euclidean
-from journeyman.objectives import AbstractObjective, ClippedSurrogate, Samples, WeightedLogLikelihood
+from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, check
 from journeyman.policies import DensityPolicy, partition, renormalized
 from journeyman.training._steps import AbstractStep, Adam, Trial
@@ -23,10 +23,11 @@ _FROM_WITHIN = frozenset({"metric", "value baseline"})
 class Learner(AbstractPart):
     """weight × objective × geometry × step, the way of collecting, and how often a batch is passed over.
 
-    `batch_size` = None takes each pass as one step on the whole batch. With `target_kl`, which needs a clipped
-    surrogate and minibatches, the passes end before the first minibatch whose approximate KL is above 1.5 times it (as
-    in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot work together;
-    what the policy, the data and the world must give is checked by `fit` and `improve` before anything runs.
+    `batch_size` = None takes each pass as one step on the whole batch. With `target_kl`, which needs minibatches and an
+    objective that compares with the behaviour, the passes end before the first minibatch whose approximate KL is above
+    1.5 times it (as in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot
+    work together; what the policy, the data and the world must give is checked by `fit` and `improve` before anything
+    runs.
     """
 
     weight: AbstractWeight
@@ -46,11 +47,11 @@ class Learner(AbstractPart):
                 f" in batches of {self.batch_size}."
             )
         if self.target_kl is not None and not (
-            self.target_kl > 0 and self.batch_size is not None and isinstance(self.objective, ClippedSurrogate)
+            self.target_kl > 0 and self.batch_size is not None and self.objective.compares
         ):
             raise JourneymanError(
-                f"A target KL ends the passes over minibatches of a clipped surrogate and is a positive number of nats,"
-                f" not {self.target_kl} with {type(self.objective).__name__} and batch_size = {self.batch_size}; leave"
+                f"A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
+                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size = {self.batch_size}; leave"
                 " it out."
             )
         if self.collect.keeps and self.objective.compares:
