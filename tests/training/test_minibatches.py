@@ -110,7 +110,7 @@ def test_a_minibatch_beyond_the_target_ends_the_passes_without_its_step() -> Non
 def test_where_a_target_or_a_ratio_has_no_meaning() -> None:
     parts: tuple = (Uniform(), ClippedSurrogate(), Euclidean(), Adam())
     for options in ({"target_kl": 0.01}, {"target_kl": 0.0, "batch_size": 4}):
-        with pytest.raises(JourneymanError, match="ends passes over minibatches of a ratio to the behaviour"):
+        with pytest.raises(JourneymanError, match="ends passes over minibatches of a ratio to the behaviour policy"):
             Learner(*parts, **options)
     with pytest.raises(JourneymanError, match=r"not 0\.1 with WeightedLogLikelihood and batch_size = 4"):
         Learner(Uniform(), WeightedLogLikelihood(), Euclidean(), Adam(), batch_size=4, target_kl=0.1)

@@ -50,9 +50,9 @@ class Learner(AbstractPart):
             self.target_kl > 0 and self.batch_size is not None and self.objective.compares
         ):
             raise JourneymanError(
-                f"A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
-                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size = {self.batch_size}; leave"
-                " it out."
+                "A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
+                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size = {self.batch_size};"
+                " leave it out."
             )
         if self.collect.keeps and self.objective.compares:
             raise JourneymanError(
