@@ -117,6 +117,7 @@ def learner(**chosen: AbstractPart) -> list[str]:
 def geometry_and_step() -> str:
     """Which steps can use which direction."""
     geometries = {"`Euclidean`": geometry.Euclidean(), "`Fisher`": geometry.Fisher()}
+    geometries["`EmpiricalFisher`"] = geometry.EmpiricalFisher()
     steps = {"`Adam`": Adam(), "`Optax`": Optax(None), "`KLRadius`": KLRadius(), "`LineSearch`": LineSearch()}
     return grid("geometry", geometries, steps, lambda g, s: learner(geometry=g, step=s))
 

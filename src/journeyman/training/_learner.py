@@ -51,8 +51,8 @@ class Learner(AbstractPart):
         ):
             raise JourneymanError(
                 "A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
-                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size = {self.batch_size};"
-                " leave it out."
+                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size ="
+                f" {self.batch_size}; leave it out."
             )
         if self.collect.keeps and self.objective.compares:
             raise JourneymanError(
