@@ -10,6 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from journeyman.episodes import HostOrDevice
 from journeyman.objectives._likelihood import AbstractObjective, Samples
 from journeyman.parts import JourneymanError
 from journeyman.policies import AbstractDensityPolicy
@@ -83,7 +84,7 @@ def _log_ratio(policy: AbstractDensityPolicy, samples: Samples) -> Array:
     return jnp.where(samples.valid > 0, log_ratio, 0.0)
 
 
-def _mean(value: Array, samples: Samples) -> Array:
+def _mean(value: HostOrDevice, samples: Samples) -> Array:
     return jnp.where(samples.valid > 0, value, 0.0).sum() / jnp.maximum(samples.valid.sum(), 1.0)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
@@ -156,9 +156,12 @@ class ImproveSettings:
     def learner(self, expert: AbstractExpert | None = None) -> Learner:
         """The recipe with these numbers."""
         usual = 0.99 if self.algorithm in ("trpo", "ppo") else 0.995
-        returns = {"discount": usual if self.discount is None else self.discount, "lambda_": self.lambda_}
-        kl = {} if self.kl is None else {"kl": self.kl}
-        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        returns: dict[str, Any] = {
+            "discount": usual if self.discount is None else self.discount,
+            "lambda_": self.lambda_,
+        }
+        kl: dict[str, Any] = {} if self.kl is None else {"kl": self.kl}
+        rate: dict[str, Any] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         if self.algorithm == "natural-gradient":
             return natural_gradient(**kl, **returns)
         if self.algorithm == "trpo":
@@ -166,8 +169,8 @@ class ImproveSettings:
         if self.algorithm == "reinforce":
             return reinforce(**rate, **returns)
         if self.algorithm == "ppo":
-            passes = {"epochs": self.epochs, "batch_size": self.batch_size, "target_kl": self.target_kl}
-            return ppo(**rate, **returns, **passes, clip=self.clip, entropy=self.entropy)  # type: ignore[arg-type]
+            passes: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "target_kl": self.target_kl}
+            return ppo(**rate, **returns, **passes, clip=self.clip, entropy=self.entropy)
         assert expert is not None
         return dagger(expert, **rate)
 

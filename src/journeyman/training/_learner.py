@@ -163,7 +163,7 @@ def _full(learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: 
 
 
 class _Passing(eqx.Module):
-    """What the passes over minibatches carry: leaves, the step's state, how far, and the sums of a pass so far."""
+    """What passes over minibatches carry: where they are, whether they are over, and the means of this pass so far."""
 
     trained: PyTree
     step: PyTree
@@ -172,66 +172,66 @@ class _Passing(eqx.Module):
     seen: Array
     sums: dict[str, Array]
 
+    def anew(self) -> "_Passing":
+        """At the beginning of a pass."""
+        return eqx.tree_at(lambda n: (n.seen, n.sums), self, jax.tree.map(jnp.zeros_like, (self.seen, self.sums)))
+
 
 def _minibatches(
     learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, size: int, first: Any
 ) -> Descended:
-    capacity = samples.valid.shape[0]
-    size = min(size, capacity)
-    count = samples.valid.sum().astype(jnp.int32)
-    batches = (count + size - 1) // size
-    fixed = partition(policy)[1]
-    static = eqx.filter(step_state, eqx.is_array, inverse=True)
-    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, samples)[1])
-
-    def step(now: _Passing, some: Samples) -> _Passing:
-        state = eqx.combine(now.step, static)
-        new, state, metrics = _one(learner, eqx.combine(now.trained, fixed), state, some)
-        after, over = (partition(new)[0], eqx.filter(state, eqx.is_array)), now.over
-        if learner.target_kl is not None:
-            over = metrics["approximate_kl"] > 1.5 * learner.target_kl
-            after = jax.tree.map(lambda new, old: jnp.where(over, old, new), after, (now.trained, now.step))
-        weight = some.valid.sum()
-        sums = {name: now.sums[name] + weight * metrics[name] for name in logged}
-        return _Passing(*after, now.taken + (~over).astype(jnp.int32), over, now.seen + weight, sums)
+    size = min(size, samples.valid.shape[0])
+    batches = (samples.valid.sum().astype(jnp.int32) + size - 1) // size
+    trained, fixed = partition(policy)
+    arrays, static = eqx.partition(step_state, eqx.is_array)
+    zero, none = jnp.zeros((), samples.valid.dtype), jnp.zeros((), jnp.int32)
 
     def epoch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
         index, now = carry
-        # Gathered once a pass: picking a minibatch's rows in every step costs more than all its small operations.
-        order = _shuffled(samples.valid, jax.random.fold_in(key, first + index))
-        order = jnp.pad(order, (0, -capacity % size))
-        mixed = samples.take(order)
-        inside = (jnp.arange(len(order)) < count).astype(mixed.valid.dtype)
-        mixed = eqx.tree_at(lambda s: s.valid, mixed, mixed.valid * inside)
+        mixed = _mixed(samples, size, jax.random.fold_in(key, first + index))
 
         def batch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
             number, now = carry
             some = mixed.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * size, size))
-            return number + 1, step(now, some)
+            return number + 1, _stepped(learner, now, fixed, static, some)
 
-        zero = jnp.zeros_like(now.seen)
-        now = eqx.tree_at(lambda n: (n.seen, n.sums), now, (zero, dict.fromkeys(logged, zero)))
-        _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (jnp.zeros((), jnp.int32), now))
+        _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (none, now.anew()))
         return index + 1, now
 
-    zero = jnp.zeros((), samples.valid.dtype)
-    start = _Passing(
-        partition(policy)[0],
-        eqx.filter(step_state, eqx.is_array),
-        jnp.zeros((), jnp.int32),
-        jnp.zeros((), bool),
-        zero,
-        dict.fromkeys(logged, zero),
-    )
-    done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (jnp.zeros((), jnp.int32), start))[
-        1
-    ]
+    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, samples)[1])
+    start = _Passing(trained, arrays, none, jnp.zeros((), bool), zero, dict.fromkeys(logged, zero))
+    _, done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (none, start))
     new = eqx.combine(done.trained, fixed)
     metrics = {name: total / jnp.maximum(done.seen, 1.0) for name, total in done.sums.items()}
     if learner.objective.compares:
         metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
         metrics |= {"entropy": _entropy(policy, samples), "gradient_steps": done.taken}
     return Descended(new, eqx.combine(done.step, static), metrics)
+
+
+def _mixed(samples: Samples, size: int, key: Array) -> Samples:
+    """The samples in random order, the valid first, filled up to whole minibatches with some that do not count.
+
+    Gathered once a pass: picking each minibatch's rows in its step costs more than all the small operations there.
+    """
+    order = _shuffled(samples.valid, key)
+    order = jnp.pad(order, (0, -len(order) % size))
+    mixed = samples.take(order)
+    inside = jnp.arange(len(order)) < samples.valid.sum().astype(int)
+    return eqx.tree_at(lambda s: s.valid, mixed, jnp.where(inside, mixed.valid, 0.0))
+
+
+def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:
+    """After one minibatch; beyond the target KL, where it was."""
+    new, state, metrics = _one(learner, eqx.combine(now.trained, fixed), eqx.combine(now.step, static), some)
+    trained, arrays, over = partition(new)[0], eqx.filter(state, eqx.is_array), now.over
+    if learner.target_kl is not None:
+        over = metrics["approximate_kl"] > 1.5 * learner.target_kl
+        stay = lambda new, old: jnp.where(over, old, new)  # noqa: E731
+        trained, arrays = jax.tree.map(stay, (trained, arrays), (now.trained, now.step))
+    weight = some.valid.sum()
+    sums = {name: total + weight * metrics[name] for name, total in now.sums.items()}
+    return _Passing(trained, arrays, now.taken + (~over).astype(jnp.int32), over, now.seen + weight, sums)
 
 
 def _shuffled(valid: HostOrDevice, key: Array) -> Array:

@@ -85,7 +85,7 @@ class Adam(AbstractStep):
         """One step of Adam along the direction."""
         flat, unflatten = ravel_pytree(direction.value)
         update, state = self._transformation().update(flat, state, ravel_pytree(trained)[0])
-        return unflatten(update), state, {}
+        return unflatten(update), state, {}  # type: ignore[arg-type]
 
 
 class Optax(AbstractStep):
