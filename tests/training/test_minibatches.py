@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import Array
 
 from journeyman.collect import Aggregate
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert
-from journeyman.geometry import Euclidean
+from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import ClippedSurrogate, Samples, Surrogate, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
-from journeyman.training import Adam, Learner, fit
+from journeyman.training import Adam, Learner, LineSearch, fit
 from journeyman.training._learner import Descended, _shuffled, descend
 from journeyman.weights import Uniform
 from journeyman.worlds import LinearQuadratic
@@ -126,3 +127,29 @@ def test_demonstrations_of_unknown_likelihood_have_no_ratio() -> None:
     learner = Learner(Uniform(), Surrogate(), Euclidean(), Adam())
     with pytest.raises(JourneymanError, match="5 of 5 steps do not say how likely their action was"):
         fit(learner, actor(), recorded)
+
+
+@pytest.mark.parametrize("kind", ["minibatches", "line search"])
+def test_two_seeds_at_once_are_the_two_alone(kind: str) -> None:
+    step = Adam(RATE, clip_norm=0.5, epsilon=1e-5)
+    passes = {"epochs": EPOCHS, "batch_size": SIZE, "target_kl": 0.02}
+    learner = {
+        "minibatches": Learner(Uniform(), OBJECTIVE, Euclidean(), step, **passes),  # type: ignore[arg-type]
+        "line search": Learner(Uniform(), Surrogate(), Fisher(1e-2, 5), LineSearch(1.0)),
+    }[kind]
+    state = learner.step.init(partition(actor())[0])
+
+    def run(weight: Array, key: Array) -> tuple[list[Array], dict[str, Array]]:
+        done = descend(learner, actor(), state, eqx.tree_at(lambda s: s.weight, drawn(), weight), key)
+        return jax.tree.leaves(partition(done.policy)[0]), done.metrics
+
+    weights = jnp.stack([drawn().weight, -2 * drawn().weight])
+    keys = jax.random.split(KEY)
+    together, alone = jax.jit(jax.vmap(run))(weights, keys), jax.jit(run)
+    steps = set()
+    for i in range(2):
+        one = alone(weights[i], keys[i])
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=2e-3, atol=2e-5)
+        steps.add(int(one[1].get("gradient_steps", one[1].get("tries"))))
+    assert len(steps) == 2, "the control: the two did not stop at the same moment"
