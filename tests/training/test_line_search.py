@@ -162,7 +162,7 @@ def test_from_a_nearly_deterministic_clone_the_step_is_finite_and_inside_the_bal
 
 
 class _Hill(AbstractMetric):
-    """−0.3 · I: a curvature that no damping makes positive."""
+    """−0.3 · I: a curvature that no damping makes positive; or nan, which none makes a number."""
 
     gives: ClassVar[frozenset[str]] = frozenset({"metric"})
 
@@ -170,9 +170,10 @@ class _Hill(AbstractMetric):
     iterations: int = eqx.field(static=True, default=5)
     subset: int | None = None
     method: Any = eqx.field(static=True, default="conjugate gradients")
+    size: float = eqx.field(static=True, default=-0.3)
 
     def factor(self, policy: Any, samples: Samples) -> Factor:
-        return Factor(lambda v: v, lambda v: jax.tree.map(lambda x: -0.3 * x, v))
+        return Factor(lambda v: v, lambda v: jax.tree.map(lambda x: self.size * x, v))
 
 
 @pytest.mark.parametrize("step", [KLRadius(1e-3), LineSearch(1e-3)], ids=["radius", "line search"])
@@ -185,6 +186,10 @@ def test_a_curvature_that_is_not_positive_raises_the_damping_and_then_refuses_th
     assert words is not None
     assert words.startswith("curvature -")
     assert words.endswith("at damping 100")
+    lost = taken(step, 0.6, _Hill(size=float("nan")))
+    assert not lost["moved"]
+    assert lost["bad_leaf"] == -1
+    assert refusal(lost) == "the direction is not finite at damping 100"
 
 
 def test_a_row_says_why_a_step_was_refused_and_nothing_where_it_was_taken() -> None:

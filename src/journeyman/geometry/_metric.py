@@ -69,9 +69,12 @@ class AbstractMetric(AbstractGeometry):
             moved = forward(value)
             curvature = dot(moved, metric(moved))
         residual = jnp.linalg.norm(found.bent + found.damping * found.value - flat)
+        size = jnp.linalg.norm(flat)
+        # A solution that was given up is 0 and must not pass for that of a gradient of zeros.
+        curvature = jnp.where((found.value == 0).all() & (size > 0), jnp.nan, curvature)
         metrics = {
             "curvature": curvature,
-            "cg_residual": residual / jnp.maximum(jnp.linalg.norm(flat), 1e-30),
+            "cg_residual": residual / jnp.maximum(size, 1e-30),
             "damping": found.damping,
         }
         return Direction(value, flat @ found.value, curvature, metrics)
