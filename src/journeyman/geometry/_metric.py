@@ -174,7 +174,7 @@ def _product(factor: Factor, policy: AbstractDensityPolicy) -> Callable[[PyTree]
 
 
 def _share(samples: Samples) -> Array:
-    return samples.valid / jnp.maximum(samples.valid.sum(), 1.0)
+    return jnp.asarray(samples.valid) / jnp.maximum(jnp.asarray(samples.valid).sum(), 1.0)
 
 
 def _thinned(samples: Samples, subset: int | None) -> Samples:
