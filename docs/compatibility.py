@@ -14,7 +14,7 @@ import jax
 from journeyman import algorithms, collect, experts, geometry, objectives, parts, policies, training, weights, worlds
 from journeyman.parts import AbstractPart, JourneymanError, problems
 from journeyman.policies import Gaussian, policy
-from journeyman.training import Adam, KLRadius, Learner, Optax
+from journeyman.training import Adam, KLRadius, Learner, LineSearch, Optax
 from journeyman.training._fit import Demonstrations, weighing_problems
 
 PAGE = Path(__file__).with_name("compatibility.md")
@@ -117,7 +117,8 @@ def learner(**chosen: AbstractPart) -> list[str]:
 def geometry_and_step() -> str:
     """Which steps can use which direction."""
     geometries = {"`Euclidean`": geometry.Euclidean(), "`Fisher`": geometry.Fisher()}
-    steps = {"`Adam`": Adam(), "`Optax`": Optax(None), "`KLRadius`": KLRadius()}
+    geometries["`EmpiricalFisher`"] = geometry.EmpiricalFisher()
+    steps = {"`Adam`": Adam(), "`Optax`": Optax(None), "`KLRadius`": KLRadius(), "`LineSearch`": LineSearch()}
     return grid("geometry", geometries, steps, lambda g, s: learner(geometry=g, step=s))
 
 
@@ -156,6 +157,8 @@ def recipe_and_data() -> str:
         "`dagger`": algorithms.dagger(_expert()),
         "`reinforce`": algorithms.reinforce(),
         "`natural_gradient`": algorithms.natural_gradient(),
+        "`trpo`": algorithms.trpo(),
+        "`ppo`": algorithms.ppo(),
     }
     surroundings = {
         "`fit` without rewards": Demonstrations(False),

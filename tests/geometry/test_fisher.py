@@ -55,7 +55,7 @@ def built(name: str) -> tuple[DensityPolicy, Samples]:
     valid = np.ones(COUNT)
     valid[-1] = 0
     weight = random.normal(size=COUNT) * valid
-    samples = Samples(random.normal(size=(COUNT, 2)), target, weight, valid, np.ones(()))
+    samples = Samples(random.normal(size=(COUNT, 2)), target, weight, valid, np.ones(()), np.zeros(COUNT))
     return policy, jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float) if x.dtype == float else None), samples)
 
 
@@ -207,7 +207,7 @@ def moved(policy: _Pair, geometry: Euclidean | Fisher, step: float) -> np.ndarra
     random = np.random.default_rng(0)
     observation = jnp.asarray(random.normal(size=(40, 2)))
     ones = jnp.ones(40)
-    samples = Samples(observation, jnp.asarray(random.normal(size=40)), ones, ones, jnp.ones(()))
+    samples = Samples(observation, jnp.asarray(random.normal(size=40)), ones, ones, jnp.ones(()), jnp.zeros(40))
     gradient = WeightedLogLikelihood().gradient(policy, samples)[1]
     direction = geometry(policy, samples, gradient).value
     after = eqx.tree_at(lambda p: p.told, policy, policy.told - step * direction.told)

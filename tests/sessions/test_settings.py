@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journeyman import JourneymanError, cli
+from journeyman import JourneymanError, algorithms, cli
 from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
@@ -24,6 +24,22 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_settings_survive_json(settings: FitSettings | ImproveSettings) -> None:
     assert from_json(type(settings), json.loads(json.dumps(to_json(settings)))) == settings
+
+
+def test_an_option_left_out_is_the_recipes_own_and_one_given_is_passed_on() -> None:
+    made = lambda name, **options: ImproveSettings("W", 100, algorithm=name, **options).learner()  # noqa: E731
+    assert made("natural-gradient") == algorithms.natural_gradient()
+    assert made("trpo") == algorithms.trpo()
+    assert made("ppo") == algorithms.ppo()
+    assert made("trpo", kl=0.05, discount=0.9) == algorithms.trpo(0.05, discount=0.9)
+    given = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 32, "clip": 0.1, "entropy": 0.01, "target_kl": 0.02}
+    assert made("ppo", **given, lambda_=0.9) == algorithms.ppo(**given, lambda_=0.9)
+
+
+def test_numbers_of_ppo_that_make_no_sense_are_told_at_once() -> None:
+    found = ImproveSettings("W", 100, algorithm="ppo", clip=0.0, entropy=-1.0, target_kl=0.0, epochs=0).problems()
+    assert len(found) == 4
+    assert all(any(word in problem for problem in found) for word in ("--clip", "--entropy", "--target-kl", "--epochs"))
 
 
 def test_paths_are_kept_absolute_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,11 +30,11 @@ TRACES: list[str] = []
 
 
 class _Traced(WeightedLogLikelihood):
-    """The same loss; every time it is traced it leaves a mark."""
+    """The same loss; every time its gradient is traced it leaves a mark."""
 
-    def __call__(self, policy: Any, samples: Any) -> Array:
+    def measured_gradient(self, policy: Any, samples: Any) -> tuple[tuple[Array, dict[str, Array]], PyTree]:
         TRACES.append("learn")
-        return super().__call__(policy, samples)
+        return super().measured_gradient(policy, samples)
 
 
 class _Bursts(AbstractStep):
@@ -45,7 +45,7 @@ class _Bursts(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros((), jnp.int32)
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         update = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.01), trained)
         burst = jnp.where(state >= self.good, jnp.inf, 0.01)
         return eqx.tree_at(lambda t: t.network.biases[0], update, jnp.full(1, burst)), state + 1, {}

@@ -54,9 +54,9 @@ class _TracedAdvantage(Advantage):
 class _TracedLikelihood(WeightedLogLikelihood):
     """The same loss; every time it is traced it leaves a mark."""
 
-    def __call__(self, policy: Any, samples: Any) -> Array:
+    def measured_gradient(self, policy: Any, samples: Any) -> tuple[tuple[Array, dict[str, Array]], PyTree]:
         TRACES.append("learn")
-        return super().__call__(policy, samples)
+        return super().measured_gradient(policy, samples)
 
 
 LEARNER = Learner(

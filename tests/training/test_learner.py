@@ -41,7 +41,7 @@ class _Visits(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros(ROOM), jnp.zeros(())
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         visited = jnp.abs(direction.value.network.weights[0][:, 0]) != 0
         nothing = jax.tree.map(jnp.zeros_like, trained)
         return nothing, (state[0] + jnp.where(visited, 1.0, 0.0), state[1] + 1), {}
@@ -55,7 +55,7 @@ class _Bursts(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros(())
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         leaves, structure = jax.tree.flatten(trained)
         update = [jnp.full_like(leaf, jnp.inf if i == self.leaf else 1.0) for i, leaf in enumerate(leaves)]
         return jax.tree.unflatten(structure, update), state + 1, {}
@@ -70,7 +70,7 @@ def one_hot(valid: Any) -> Samples:
     valid = jnp.asarray(valid, jnp.float32)
     seen = jnp.where(valid[:, None] > 0, jnp.eye(ROOM), jnp.nan)
     target = jnp.where(valid[:, None] > 0, jnp.ones((ROOM, 1)), jnp.nan)
-    return Samples(seen, target, jnp.ones(ROOM), valid, jnp.ones(())).cleared()
+    return Samples(seen, target, jnp.ones(ROOM), valid, jnp.ones(()), jnp.zeros(ROOM)).cleared()
 
 
 def learner(step: AbstractStep, **options: Any) -> Learner:

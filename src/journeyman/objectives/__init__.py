@@ -4,3 +4,5 @@ from journeyman.objectives._likelihood import AbstractObjective as AbstractObjec
 from journeyman.objectives._likelihood import Samples as Samples
 from journeyman.objectives._likelihood import WeightedLogLikelihood as WeightedLogLikelihood
 from journeyman.objectives._optimal_baseline import VarianceOptimal as VarianceOptimal
+from journeyman.objectives._surrogate import ClippedSurrogate as ClippedSurrogate
+from journeyman.objectives._surrogate import Surrogate as Surrogate

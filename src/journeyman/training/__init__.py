@@ -17,6 +17,8 @@ from journeyman.training._run import read_record as read_record
 from journeyman.training._steps import AbstractStep as AbstractStep
 from journeyman.training._steps import Adam as Adam
 from journeyman.training._steps import KLRadius as KLRadius
+from journeyman.training._steps import LineSearch as LineSearch
 from journeyman.training._steps import Optax as Optax
+from journeyman.training._steps import Trial as Trial
 from journeyman.training._sweep import Swept as Swept
 from journeyman.training._sweep import sweep as sweep

@@ -137,6 +137,13 @@ def _check_arguments(
         )
     if not episodes.num_steps:
         found.append("The episodes hold no valid step, so there is nothing to fit; pass at least one.")
+    valid = np.asarray(episodes.valid)
+    unknown = int(np.isnan(np.asarray(episodes.log_prob)[valid]).sum())
+    if learner.objective.compares and unknown:
+        found.append(
+            f"{type(learner.objective).__name__} compares with the behaviour, and {unknown} of {int(valid.sum())} steps"
+            " do not say how likely their action was; record log_prob, or use WeightedLogLikelihood."
+        )
     found += fitting_problems(policy, episodes)
     found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]
     refuse(found)

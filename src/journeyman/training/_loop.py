@@ -29,6 +29,7 @@ from journeyman.training._iteration import (
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
+from journeyman.training._steps import refusal
 from journeyman.training._tally import Tally
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
@@ -273,7 +274,16 @@ class Loop:
             counted = {n: v for n, v in counted.items() if n in ("episodes", "broken_steps", "clipped_share")}
         learned = row["learned"] if iteration > 1 or not self.warm else {}
         numbers = {**counted, **row["weighed"], **learned}
-        return told | {name: value.tolist() for name, value in numbers.items() if not name.startswith("bad_")}
+        named = {name: value.tolist() for name, value in numbers.items() if not name.startswith("bad_")}
+        if np.any(named.pop("refused", 0)):
+            told["refused"] = self._refused({"refused": learned["refused"].tolist(), **named})
+        return told | named
+
+    def _refused(self, named: dict[str, Any]) -> Any:
+        """Why a step was refused, in words; in a sweep, one for each member."""
+        if self.members is None:
+            return refusal(named)
+        return [refusal({name: values[i] for name, values in named.items()}) for i in range(self.members)]
 
     def _evaluation(self, state: ImproveState) -> dict[str, Any]:
         index = int(state.iteration)
