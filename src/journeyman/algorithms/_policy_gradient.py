@@ -3,7 +3,7 @@
 from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import WeightedLogLikelihood
 from journeyman.training import Adam, KLRadius, Learner
-from journeyman.weights import AbstractBaseline, Advantage, NetworkBaseline
+from journeyman.weights import AbstractBaseline, AbstractScaling, Advantage, NetworkBaseline, Standardized
 
 
 def reinforce(
@@ -12,21 +12,22 @@ def reinforce(
     discount: float = 0.99,
     lambda_: float = 1.0,
     baseline: AbstractBaseline = NetworkBaseline(),
+    scaling: AbstractScaling = Standardized(),
 ) -> Learner:
     """REINFORCE with reward-to-go and a baseline: make actions likelier by how well they turned out.
 
         ∇J = E_τ [Σ_t ∇ log π_θ(a_t | o_t) (Σ_{k≥t} γ^{k−t} r_k − b(o_t))]
 
     (Williams 1992; Sutton et al. 2000.) `baseline = NoBaseline()` recovers plain reward-to-go; `lambda_` < 1 trades
-    variance for the baseline's bias.
+    variance for the baseline's bias. `scaling` is what is done to a batch's advantages.
 
     Composition: `Advantage` × `WeightedLogLikelihood` × `Euclidean` × `Adam`, one step a batch.
 
-    Deviations: 1. Advantages are standardised over the batch. 2. Steps of all times count alike: γᵗ does not weigh the
-    states. 3. Z counts steps, not episodes; Adam does not see the difference.
+    Deviations: 1. Advantages are standardised over the batch (`scaling = Unscaled()` leaves them). 2. Steps of all
+    times count alike: γᵗ does not weigh the states. 3. Z counts steps, not episodes; Adam does not see the difference.
     """
     return Learner(
-        weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline),
+        weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline, scaling=scaling),
         objective=WeightedLogLikelihood(),
         geometry=Euclidean(),
         step=Adam(learning_rate),
@@ -39,6 +40,7 @@ def natural_gradient(
     discount: float = 0.995,
     lambda_: float = 0.95,
     baseline: AbstractBaseline = NetworkBaseline(),
+    scaling: AbstractScaling = Standardized(),
     damping: float = 1e-3,
     iterations: int = 10,
 ) -> Learner:
@@ -47,7 +49,8 @@ def natural_gradient(
         θ ← θ + √(2 kl / dᵀFd) · d,   F d = g,   g = ∇J,   F = E_o[∇²_θ' KL(π_θ(· | o) ‖ π_θ'(· | o))]
 
     (Kakade 2001; Rajeswaran et al. 2017, equation 4.) The step does not depend on how the policy is parameterised.
-    `damping` is added to F's diagonal, `iterations` bounds the conjugate gradients.
+    `damping` is added to F's diagonal, `iterations` bounds the conjugate gradients. `scaling` changes the step only
+    through what is subtracted: the radius fixes its length.
 
     Composition: `Advantage` × `WeightedLogLikelihood` × `Fisher` × `KLRadius`, one step a batch.
 
@@ -55,7 +58,7 @@ def natural_gradient(
     that the predicted KL is exact whatever the damping and the residual. 3. The baseline bootstraps at truncations.
     """
     return Learner(
-        weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline),
+        weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline, scaling=scaling),
         objective=WeightedLogLikelihood(),
         geometry=Fisher(damping=damping, iterations=iterations),
         step=KLRadius(kl),

@@ -3,3 +3,4 @@
 from journeyman.objectives._likelihood import AbstractObjective as AbstractObjective
 from journeyman.objectives._likelihood import Samples as Samples
 from journeyman.objectives._likelihood import WeightedLogLikelihood as WeightedLogLikelihood
+from journeyman.objectives._optimal_baseline import VarianceOptimal as VarianceOptimal

@@ -6,18 +6,21 @@ from typing import Any, ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies import AbstractDensityPolicy, partition
+from journeyman.weights import episode_numbers, episode_starts
 
 
 class Samples(eqx.Module):
     """Steps without their order: what a gradient is taken over.
 
     observation `(samples, …)`, target `(samples, …)`, weight `(samples,)`, valid `(samples,)` as 0 or 1, and
-    `steps_per_episode` `()`, which turns a number of steps into a number of episodes.
+    `steps_per_episode` `()`, which turns a number of steps into a number of episodes. `episode` and `elapsed`
+    `(samples,)` say which episode each step belongs to, counted from 0, and its number inside it; `None` where that is
+    not known.
     """
 
     observation: PyTree
@@ -25,6 +28,8 @@ class Samples(eqx.Module):
     weight: Float[HostOrDevice, " samples"]
     valid: Float[HostOrDevice, " samples"]
     steps_per_episode: Float[HostOrDevice, ""]
+    episode: Int[HostOrDevice, " samples"] | None = None
+    elapsed: Int[HostOrDevice, " samples"] | None = None
 
     @classmethod
     def of(cls, episodes: Episodes, weight: Array) -> "Samples":
@@ -32,16 +37,15 @@ class Samples(eqx.Module):
         axes = episodes.valid.ndim
         flat = lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
         valid = flat(episodes.valid).astype(weight.dtype)
-        starts = jnp.asarray(episodes.valid) & ~jnp.pad(
-            jnp.asarray(episodes.valid)[..., :-1], [(0, 0)] * (axes - 1) + [(1, 0)]
-        )
-        count = jnp.maximum(starts.sum(), 1).astype(weight.dtype)
+        count = jnp.maximum(episode_starts(episodes).sum(), 1).astype(weight.dtype)
         return cls(
             jax.tree.map(flat, episodes.now),
             jax.tree.map(flat, episodes.target),
             weight.reshape(-1),
             valid,
             jnp.maximum(valid.sum(), 1) / count,
+            flat(episode_numbers(episodes)),
+            flat(episodes.elapsed),
         ).cleared()
 
     def cleared(self) -> "Samples":
@@ -57,6 +61,8 @@ class Samples(eqx.Module):
             clear(self.weight),
             self.valid,
             self.steps_per_episode,
+            jax.tree.map(clear, self.episode),
+            jax.tree.map(clear, self.elapsed),
         )
 
     def take(self, indices: Array) -> "Samples":
@@ -68,11 +74,18 @@ class Samples(eqx.Module):
             self.weight[indices],
             self.valid[indices],
             self.steps_per_episode,
+            jax.tree.map(pick, self.episode),
+            jax.tree.map(pick, self.elapsed),
         )
 
 
 class AbstractObjective(AbstractPart):
-    """(policy, samples) → a value to be made small, and its gradient in the trained leaves."""
+    """(policy, samples) → a value to be made small, and its gradient in the trained leaves.
+
+    `needs_whole_episodes`: whether all steps of an episode must come together, so that minibatches are refused.
+    """
+
+    needs_whole_episodes: ClassVar[bool] = False
 
     @abc.abstractmethod
     def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:

@@ -12,11 +12,11 @@ from jaxtyping import Array
 
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
-from journeyman.parts import AbstractPart, check, fingerprint, refuse
+from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
 from journeyman.policies import Categorical, DensityPolicy
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
-from journeyman.training._recorder import Recorder, check_finite
-from journeyman.weights import Uniform
+from journeyman.training._recorder import Recorder, check_finite, unweighable
+from journeyman.weights import AbstractBaseline, Uniform
 
 
 class Trained(NamedTuple):
@@ -57,14 +57,15 @@ def fit(
     """Fit `policy` to `episodes` with `learner`, for `learner.epochs` passes.
 
     A fresh policy first takes its observation statistics from the valid steps of `episodes` (never of `held_out`).
-    A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in nats a step.
+    The data is weighed once, before the first pass, so a weight with a baseline that learns from earlier batches is
+    refused. A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in nats a step.
     Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
 
     Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
     update is not finite (the last finite state is kept, and the first bad leaf named).
     """
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
-    _check_arguments(policy, episodes, held_out, log_every, checkpoint_every)
+    _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
     record = Recorder() if record is None else record
     links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
     links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
@@ -120,9 +121,14 @@ def _pass(
 
 
 def _check_arguments(
-    policy: DensityPolicy, episodes: Episodes, held_out: Episodes | None, log_every: int, checkpoint_every: int
+    learner: Learner,
+    policy: DensityPolicy,
+    episodes: Episodes,
+    held_out: Episodes | None,
+    log_every: int,
+    checkpoint_every: int,
 ) -> None:
-    found = []
+    found = weighing_problems(learner)
     if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
         found.append(
             f"Checkpoints come at logged epochs, so checkpoint_every = {checkpoint_every} must be a positive multiple"
@@ -133,6 +139,18 @@ def _check_arguments(
     found += fitting_problems(policy, episodes)
     found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]
     refuse(found)
+
+
+def weighing_problems(learner: Learner) -> list[str]:
+    """Why `fit` cannot weigh data with this learner, in sentences."""
+    if not learner.weight.learns:
+        return []
+    inside = [part for part in walk(learner.weight) if isinstance(part, AbstractBaseline)]
+    name = type(inside[0] if inside else learner.weight).__name__
+    return [
+        f"{name} is fitted to earlier batches, and `fit` weighs its data once, before there are any; use a baseline that"
+        " needs none (LeaveOneOutBaseline, NoBaseline), or `improve`."
+    ]
 
 
 def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
@@ -177,7 +195,9 @@ def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: in
     episodes = jax.tree.map(jnp.asarray, episodes)
     policy = observed(policy, episodes) if bool(policy.normalizer.count == 0) else policy
     state = initial(learner, policy, jax.random.key(seed))
-    _, samples = weigh(learner, state, episodes)
+    weighed, samples = weigh(learner, state, episodes)
+    bad = int(weighed.metrics["bad_weights"])
+    refuse([unweighable(bad, "of the data")] if bad else [])
     return _compact(samples), FitState(state, np.asarray(0))
 
 

@@ -204,9 +204,8 @@ class _Loop:
             "steps_per_second": self.batch / (learned - began),
         }
         self.rows.append(self.record.log(row))
-        check_finite(
-            int(metrics["bad_leaf"]), metrics.get("loss", float("nan")), after.policy, self.record, index + 1, state
-        )
+        bad, loss = int(metrics["bad_leaf"]), metrics.get("loss", float("nan"))
+        check_finite(bad, loss, after.policy, self.record, index + 1, state, int(metrics["bad_weights"]))
         return self._checkpoint(state)
 
     def _collect(self, policy: DensityPolicy, index: int) -> Episodes:
@@ -254,7 +253,7 @@ class _Loop:
         if len(returns):
             row |= {"finished": len(returns), "return": float(returns.mean()), "length": float(lengths.mean())}
             row["return_deviation"] = float(returns.std())
-        row |= {name: value for name, value in metrics.items() if name != "bad_leaf"}
+        row |= {name: value for name, value in metrics.items() if not name.startswith("bad_")}
         if isinstance(self.world.action_space, Box):
             row["clipped_share"] = _clipped_share(self.world.action_space, episodes)
         return row

@@ -42,6 +42,12 @@ class Learner(AbstractPart):
                 f"A learner passes over its data at least once in batches of at least one, not {self.epochs} times"
                 f" in batches of {self.batch_size}."
             )
+        if self.objective.needs_whole_episodes and (self.batch_size is not None or self.collect.keeps):
+            raise JourneymanError(
+                f"{type(self.objective).__name__} compares whole episodes, and"
+                f" {'minibatches' if self.batch_size is not None else type(self.collect).__name__} would tear them"
+                " apart; use batch_size=None and data that is used once."
+            )
         if self.collect.keeps and self.weight.learns:
             raise JourneymanError(
                 f"{type(self.collect).__name__} with {type(self.weight).__name__} and a fitted baseline is not wired"
@@ -192,8 +198,10 @@ def regress(
 
 @eqx.filter_jit
 def weigh(learner: Learner, state: LearnerState, episodes: Episodes) -> tuple[Weighed, Samples]:
-    """The weight of every step, and the steps without their order."""
+    """The weight of every step, and the steps without their order; `bad_weights` counts what is not finite."""
     weighed = learner.weight(state.weight, episodes)
+    bad = (~jnp.isfinite(weighed.weight) | ~jnp.isfinite(weighed.target)).sum()
+    weighed = weighed._replace(metrics={**weighed.metrics, "bad_weights": bad})
     return weighed, Samples.of(episodes, weighed.weight)
 
 
@@ -208,9 +216,14 @@ def learn(
 
 @eqx.filter_jit
 def refit(learner: Learner, state: LearnerState, episodes: Episodes, target: Array, key: Array) -> LearnerState:
-    """After the policy's step: fit the baseline to the batch, and count the batch into the policy's statistics."""
-    weight = learner.weight.fit(state.weight, episodes, target, key, regress)
-    return LearnerState(_counted(state.policy, episodes), weight, state.step)
+    """After the policy's step: fit the baseline to the batch, and count the batch into the policy's statistics.
+
+    To a `target` that is not finite nothing is fitted; `weigh` has counted it, and the run stops.
+    """
+    fitted = learner.weight.fit(state.weight, episodes, target, key, regress)
+    good = jnp.isfinite(target).all()
+    keep = lambda new, old: jnp.where(good, new, old) if eqx.is_array(new) else new  # noqa: E731
+    return LearnerState(_counted(state.policy, episodes), jax.tree.map(keep, fitted, state.weight), state.step)
 
 
 def _counted(policy: DensityPolicy, episodes: Episodes) -> DensityPolicy:

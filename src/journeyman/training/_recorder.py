@@ -95,16 +95,29 @@ class Recorder:
             self._run = None
 
 
-def check_finite(bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any) -> None:
-    """Stop a run whose update was not finite; the state given is the last finite one and is saved first."""
-    if bad_leaf < 0:
+def check_finite(
+    bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any, bad_weights: int = 0
+) -> None:
+    """Stop a run whose weights or update were not finite; the state given is the last finite one and is saved first."""
+    if bad_leaf < 0 and not bad_weights:
         return
     record.save(step, state)
+    if bad_weights:
+        raise JourneymanError(unweighable(bad_weights, f"in iteration {step}"))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policy)[0])]
     raise JourneymanError(
         f"The update at {step} made 'policy{paths[bad_leaf]}' not finite (loss {loss:.4g}), so it was not taken and the"
         " last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
         " observations in the data."
+    )
+
+
+def unweighable(count: int, where: str) -> str:
+    """The sentence about weights that are not finite."""
+    return (
+        f"The weights of {count} steps {where} are not finite, so nothing was learned from that data and the last finite"
+        " state is kept: sums of its rewards, or the baseline's values, overflow single precision; scale the rewards"
+        " down, or look for extreme ones."
     )
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from journeyman.episodes import Episodes
+from journeyman.weights._pieces import episode_starts
 
 
 def advantages(
@@ -42,9 +43,6 @@ def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch
     """
     to_go = episodes.discounted_returns(discount)
     time_first = lambda x: jnp.moveaxis(jnp.asarray(x), -1, 0)  # noqa: E731
-    starts = jnp.concatenate(
-        [jnp.ones_like(episodes.valid[..., :1]), ~jnp.asarray(episodes.valid)[..., :-1]], axis=-1
-    ) & jnp.asarray(episodes.valid)
     # The factor that brings a reward-to-go back to the episode's first recorded step is γ^elapsed of that step.
     elapsed = jnp.asarray(episodes.elapsed)
     factor = jnp.power(jnp.asarray(discount, to_go.dtype), elapsed.astype(to_go.dtype))
@@ -54,6 +52,6 @@ def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch
         total = jnp.where(first, whole, total)
         return total, total
 
-    steps = (time_first(starts), time_first(to_go * factor))
+    steps = (time_first(episode_starts(episodes)), time_first(to_go * factor))
     _, result = jax.lax.scan(forward, jnp.zeros_like(steps[1][0]), steps)
     return jnp.moveaxis(result, 0, -1) * jnp.asarray(episodes.valid, to_go.dtype)
