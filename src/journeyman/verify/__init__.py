@@ -1,0 +1,10 @@
+"""The library's own checks, for anybody's parts: each compares a number with what is known exactly."""
+
+from journeyman.verify._check import Check as Check
+from journeyman.verify._check import failures as failures
+from journeyman.verify._gradient import baseline as baseline
+from journeyman.verify._gradient import gradient as gradient
+from journeyman.verify._problems import ExactProblem as ExactProblem
+from journeyman.verify._problems import chain_policy as chain_policy
+from journeyman.verify._problems import exact_problems as exact_problems
+from journeyman.verify._problems import linear_policy as linear_policy
