@@ -20,7 +20,15 @@ from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.policies import DensityPolicy, Encoder, policy
-from journeyman.weights import AbstractBaseline, AbstractWeight, Advantage, ConstantBaseline, Return, RewardToGo, Unscaled
+from journeyman.weights import (
+    AbstractBaseline,
+    AbstractWeight,
+    Advantage,
+    ConstantBaseline,
+    Return,
+    RewardToGo,
+    Unscaled,
+)
 from journeyman.worlds import GeometricChain, LinearQuadratic
 
 SIGMAS = 4.0  # one false alarm in 16 000; the seeds are fixed, so a test that passes keeps passing

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journeyman.episodes import Episodes, concatenate
-from journeyman.weights import Advantage, ConstantBaseline, NoBaseline, Return, RewardToGo, Unscaled, advantages, full_returns
+from journeyman.weights import (
+    Advantage,
+    ConstantBaseline,
+    NoBaseline,
+    Return,
+    RewardToGo,
+    Unscaled,
+    advantages,
+    full_returns,
+)
 
 few = settings(deadline=None, max_examples=12)
 

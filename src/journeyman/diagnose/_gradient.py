@@ -29,6 +29,8 @@ from journeyman.weights import (
     NoBaseline,
     Return,
     RewardToGo,
+    TimeVaryingBaseline,
+    Unscaled,
 )
 from journeyman.worlds import AbstractWorld
 
@@ -104,17 +106,18 @@ class GradientQuality:
 def standard_estimators(discount: float = 1.0, lambda_: float = 0.95) -> dict[str, AbstractWeight]:
     """The estimators that are compared when none are given, by name.
 
-    Full return; reward-to-go; reward-to-go minus a constant and minus a network's V; generalised advantages with that
-    network. All weigh the states by γᵗ, so that all but the last have the exact gradient of E Σ γᵗ r_t for their mean.
+    Full return; reward-to-go; reward-to-go minus a constant, minus the mean of its step number, minus a network's V;
+    generalised advantages with such a network. All weigh the states by γᵗ, so that all but the last have the exact gradient of E Σ γᵗ r_t for their mean.
     """
 
     def minus(baseline: Any, lambda_: float = 1.0) -> Advantage:
-        return Advantage(discount, lambda_, baseline, standardize=False, discounted_states=True)
+        return Advantage(discount, lambda_, baseline, Unscaled(), discounted_states=True)
 
     return {
         "full return": Return(discount),
         "reward-to-go": RewardToGo(discount, discounted_states=True),
         "minus a constant": minus(ConstantBaseline()),
+        "minus one of time": minus(TimeVaryingBaseline()),
         "minus V": minus(NetworkBaseline()),
         f"GAE λ = {lambda_:g}": minus(NetworkBaseline(), lambda_),
     }
@@ -287,7 +290,9 @@ def _problems(
     if not (ratio > 0 and math.isfinite(ratio)):
         found.append(f"The wanted signal-to-noise ratio is a positive number, not {ratio}; 1 is usual.")
     if rounds < 1 or chunk < 1:
-        found.append(f"Baselines are fitted in at least one round and gradients taken one by one at least, not {rounds} and {chunk}.")
+        found.append(
+            f"Baselines are fitted in at least one round and gradients taken one by one at least, not {rounds} and {chunk}."
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 """Gradient statistics and the same on resamples of the trajectories, all estimators on the same resamples."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,11 @@ class Luck(NamedTuple):
 
 
 def luck(
-    policy: AbstractDensityPolicy, rows: Episodes, weights: Float[Array, "weights rows time"], moments: Moments, chunk: int
+    policy: AbstractDensityPolicy,
+    rows: Episodes,
+    weights: Float[Array, "weights rows time"],
+    moments: Moments,
+    chunk: int,
 ) -> Luck:
     """A second pass: how unevenly the variance is spread over the trajectories."""
     away = np.zeros_like(moments.square)
@@ -110,7 +114,8 @@ def luck(
     sums = [moments.counts @ one for one in away]
     squares = [moments.counts @ np.square(one) for one in away]
     effective = [
-        np.divide(s**2, moments.number * q, out=np.ones_like(s), where=q > 0) for s, q in zip(sums, squares, strict=True)
+        np.divide(s**2, moments.number * q, out=np.ones_like(s), where=q > 0)
+        for s, q in zip(sums, squares, strict=True)
     ]
     return Luck(*([known(one, moments.number) for one in many] for many in (shares, effective)))
 
@@ -137,7 +142,7 @@ def _top_share(away: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _added(found: Array, counts: Array, reference: int) -> tuple[Array, Array, Array, Array]:
+def _added(found: Array, counts: Array, reference: Any) -> tuple[Array, Array, Array, Array]:
     summed = jnp.einsum("rn,enp->erp", counts, found, precision=jax.lax.Precision.HIGHEST)
     with_reference = (found * found[reference][None]).sum(-1)
     return jnp.square(found).sum(-1), with_reference, summed, jnp.square(found).sum(1)

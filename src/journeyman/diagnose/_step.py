@@ -131,7 +131,9 @@ def step(
         measure = lambda part, r, p=path: np.asarray(realised(policy, p, part, jnp.asarray(r, float)), np.float64)  # noqa: E731
         apart = disagreement(policy, path, one, samples, jnp.asarray([kl, kl / 4, kl / 16]))
         walked = [_returns(_moved(policy, path, kl * m * m), world, evaluation_episodes, seed + 2) for m in lengths[1:]]
-        found[name] = _along(measure(samples, radii), measure(fresh, radii), np.asarray(apart), lengths, [start, *walked])
+        found[name] = _along(
+            measure(samples, radii), measure(fresh, radii), np.asarray(apart), lengths, [start, *walked]
+        )
         notes += [
             f"At {m:g} times the {name} step the world's numbers are no longer finite."
             for m, returns in zip(lengths[1:], walked, strict=True)
@@ -200,7 +202,9 @@ def _problems(
     if not all(r > 0 and math.isfinite(r) for r in (kl, *radii)):
         found.append(f"Radii are positive numbers of nats, not {kl} and {list(radii)}; 0.01 is usual.")
     if not multiples or list(multiples) != sorted(multiples) or not multiples[0] > 0:
-        found.append(f"Multiples of the step are positive and rise, unlike {list(multiples)}; 0.5, 1, 2, 4 for instance.")
+        found.append(
+            f"Multiples of the step are positive and rise, unlike {list(multiples)}; 0.5, 1, 2, 4 for instance."
+        )
     if min(episodes, evaluation_episodes) < 2:
         found.append(
             f"A batch and an evaluation need at least two episodes each, not {episodes} and {evaluation_episodes}; 64"

@@ -1,7 +1,7 @@
-"""The library's own checks, for anybody's parts: each compares a number with what is known exactly."""
+"""Is it what it says it is: the library's own checks, for your baselines, estimators, heads and policies too."""
 
 from journeyman.verify._check import Check as Check
-from journeyman.verify._check import failures as failures
+from journeyman.verify._check import Verification as Verification
 from journeyman.verify._gradient import baseline as baseline
 from journeyman.verify._gradient import gradient as gradient
 from journeyman.verify._problems import ExactProblem as ExactProblem

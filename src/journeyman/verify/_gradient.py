@@ -17,7 +17,7 @@ from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelih
 from journeyman.parts import refuse
 from journeyman.policies import DensityPolicy
 from journeyman.training import regress
-from journeyman.verify._check import Check
+from journeyman.verify._check import Check, Verification
 from journeyman.verify._problems import ExactProblem, exact_problems
 from journeyman.weights import AbstractBaseline, AbstractWeight, Advantage, RewardToGo, Unscaled
 
@@ -34,7 +34,7 @@ def gradient(
     batches: int = 2048,
     significance: float = 1e-3,
     seed: int = 0,
-) -> tuple[Check, ...]:
+) -> Verification:
     """Compare the mean of an estimator with the exact gradient of J = E Σ_t γᵗ r_t, on `exact_problems`.
 
     `estimator` is a weight, which becomes an estimate by minus the gradient of `objective`, or a function of a policy
@@ -60,7 +60,8 @@ def gradient(
         sigmas = _sigmas(significance, sum(len(p.truth) for p in problems))
         for (name, truth), column in zip(problem.truth.items(), values.T, strict=True):
             found.append(_compared(f"{problem.name}, by {name}", column, truth, sigmas))
-    return tuple(found)
+    subject = type(estimator).__name__ if isinstance(estimator, AbstractWeight) else "the estimator"
+    return Verification(f"The mean of {subject}", tuple(found))
 
 
 def baseline(
@@ -72,7 +73,7 @@ def baseline(
     batches: int = 2048,
     significance: float = 1e-3,
     seed: int = 0,
-) -> tuple[Check, ...]:
+) -> Verification:
     """Measure the bias of a baseline as a share of the exact gradient, on `exact_problems`.
 
     Each of `batches` batches of `batch` whole episodes is weighed by `Advantage` with the baseline and without it. The
@@ -96,9 +97,11 @@ def baseline(
             bias = (with_it[:, place] - without[:, place]) / truth
             check = _compared(f"{problem.name}, by {name}: bias over the gradient", bias, 0.0, sigmas)
             share = with_it[:, place].var() / without[:, place].var()
-            detail = f"{check.detail} The variance becomes {share:.2f} of what it is without."
-            found.append(Check(check.name, check.value, 0.0, check.tolerance, check.passed, detail))
-    return tuple(found)
+            found.append(check._replace(detail=f"{check.detail}; the variance becomes {share:.2f} of that without"))
+    subject = (
+        f"The bias of {type(baseline).__name__}, fitted to {'the same' if fitted_on == 'same' else 'an earlier'} batch"
+    )
+    return Verification(subject, tuple(found))
 
 
 class _Weighted(eqx.Module):
@@ -155,14 +158,11 @@ def _compiled(leaves: tuple[Callable[[Any], Array], ...]) -> Any:
 
 def _compared(name: str, values: np.ndarray, truth: float, sigmas: float) -> Check:
     mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
-    if not math.isfinite(mean):
-        return Check(name, mean, truth, math.nan, False, "The estimate is not finite.")
-    tolerance = sigmas * error
-    passed = abs(mean - truth) <= max(tolerance, 1e-5 * abs(truth))  # 1e-5: single precision
-    away = abs(mean - truth) / error if error > 0 else (0.0 if passed else math.inf)
+    tolerance = max(sigmas * error, 1e-5 * abs(truth))  # 1e-5: single precision
+    away = abs(mean - truth) / error if error > 0 else math.nan
     low, high = mean - 1.96 * error, mean + 1.96 * error
-    detail = f"{away:.1f} standard errors apart over {len(values)} batches; 95 % interval {low:.4g} to {high:.4g}."
-    return Check(name, mean, truth, tolerance, bool(passed), detail)
+    detail = f"{away:.1f} standard errors apart over {len(values)} batches, 95 % interval {low:.4g} to {high:.4g}"
+    return Check.of(name, mean, truth, tolerance, detail)
 
 
 def _sigmas(significance: float, checks: int) -> float:

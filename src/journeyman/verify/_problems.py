@@ -34,7 +34,8 @@ class ExactProblem(NamedTuple):
         """One episode a row, from its start to its end; the horizon ends the game (terminated, not truncated)."""
         world = self.world.remake(seed=seed, num_envs=episodes)
         _, found = rollout(world, Sample(self.policy), start(world), jax.random.key(seed), self.longest)
-        over = jnp.cumsum(found.ended, axis=1) - found.ended > 0
+        ended = jnp.asarray(found.ended, jnp.int32)
+        over = jnp.cumsum(ended, axis=1) - ended > 0
         keep = ~over & found.valid
         ends = found.ended & keep
         return eqx.tree_at(

@@ -46,7 +46,9 @@ class LinearBaseline(AbstractBaseline):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"value baseline"})
-    because: ClassVar[str] = "Least squares bends towards each return that it was fitted to: a share features/n is lost."
+    because: ClassVar[str] = (
+        "Least squares bends towards each return that it was fitted to: a share features/n is lost."
+    )
     citation: ClassVar[str] = """@inproceedings{duan2016benchmarking,
   title={Benchmarking deep reinforcement learning for continuous control},
   author={Duan, Yan and Chen, Xi and Houthooft, Rein and Schulman, John and Abbeel, Pieter},

@@ -65,7 +65,9 @@ class Standardized(AbstractScaling):
     """
 
     unbiased: ClassVar[bool] = False
-    because: ClassVar[str] = "Mean and deviation contain each step's own return, and the length of the gradient is lost."
+    because: ClassVar[str] = (
+        "Mean and deviation contain each step's own return, and the length of the gradient is lost."
+    )
 
     def __call__(self, advantage: Array, valid: Array, returns: Array) -> Array:
         """Minus the mean, by the deviation."""
