@@ -15,7 +15,7 @@ from journeyman import algorithms, collect, experts, geometry, objectives, parts
 from journeyman.parts import AbstractPart, JourneymanError, problems
 from journeyman.policies import Gaussian, policy
 from journeyman.training import Adam, KLRadius, Learner, Optax
-from journeyman.training._fit import Demonstrations
+from journeyman.training._fit import Demonstrations, weighing_problems
 
 PAGE = Path(__file__).with_name("compatibility.md")
 BEGIN, END = "<!-- begin: {} -->", "<!-- end: {} -->"
@@ -124,6 +124,9 @@ def geometry_and_step() -> str:
 BASELINES = {
     "`NoBaseline`": weights.NoBaseline(),
     "`ConstantBaseline`": weights.ConstantBaseline(),
+    "`TimeVaryingBaseline`": weights.TimeVaryingBaseline(),
+    "`LeaveOneOutBaseline`": weights.LeaveOneOutBaseline(),
+    "`LinearBaseline`": weights.LinearBaseline(),
     "`NetworkBaseline`": weights.NetworkBaseline(),
 }
 
@@ -160,10 +163,11 @@ def recipe_and_data() -> str:
         "`improve` in a world": world,
     }
 
-    def pair(recipe: AbstractPart, where: AbstractPart) -> list[str]:
+    def pair(recipe: Learner, where: AbstractPart) -> list[str]:
         # The same question that `fit` and `improve` ask before anything runs.
-        later = frozenset({"world"}) if isinstance(where, Demonstrations) else frozenset()
-        return problems(recipe, one, where, later=later)
+        if isinstance(where, Demonstrations):
+            return problems(recipe, one, where, later=frozenset({"world"})) + weighing_problems(recipe)
+        return problems(recipe, one, where)
 
     return grid("recipe", recipes, surroundings, pair)
 

@@ -19,7 +19,16 @@ from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
 from journeyman.training import AbstractStep, Adam, KLRadius, Learner
 from journeyman.training._learner import descend
-from journeyman.weights import Advantage, ConstantBaseline, NoBaseline, Uniform
+from journeyman.weights import (
+    Advantage,
+    ConstantBaseline,
+    LeaveOneOutBaseline,
+    LinearBaseline,
+    NetworkBaseline,
+    NoBaseline,
+    TimeVaryingBaseline,
+    Uniform,
+)
 from journeyman.worlds import LinearQuadratic
 
 ROOM = 11
@@ -156,10 +165,12 @@ def test_a_radius_in_nats_needs_a_metric() -> None:
 
 
 def test_bootstrapping_needs_a_value() -> None:
-    for baseline in (NoBaseline(), ConstantBaseline()):
+    for baseline in (NoBaseline(), ConstantBaseline(), TimeVaryingBaseline(), LeaveOneOutBaseline()):
         message = build(weight=Advantage(lambda_=0.9, baseline=baseline))
         assert "Advantage needs 'value baseline' (a state value V(observation) is fitted along the way)" in message
         Learner(Advantage(lambda_=1.0, baseline=baseline), WeightedLogLikelihood(), Euclidean(), Adam())
+    for baseline in (LinearBaseline(), NetworkBaseline()):
+        Learner(Advantage(lambda_=0.9, baseline=baseline), WeightedLogLikelihood(), Euclidean(), Adam())
 
 
 def test_every_reason_is_told_at_once() -> None:

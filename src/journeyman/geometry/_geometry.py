@@ -93,9 +93,14 @@ class Fisher(AbstractGeometry):
 
         structure = jax.ShapeDtypeStruct(flat.shape, flat.dtype)
         operator = lineax.FunctionLinearOperator(damped, structure, lineax.positive_semidefinite_tag)
-        # The number of iterations bounds the work; stopping early would be a second, hidden step size.
-        solver = lineax.CG(rtol=0.0, atol=0.0, max_steps=self.iterations, stabilise_every=None)
-        value = lineax.linear_solve(operator, scale * flat, solver, throw=False).value
+        # The number of iterations bounds the work; a tolerance would be a second, hidden step size. Only a residual
+        # that the precision cannot resolve ends them: a matrix of low rank gets there in a few, and further ones
+        # divide 0 by 0. The gradient has length 1 in the system, so that its squares neither overflow nor vanish.
+        length = jnp.linalg.norm(flat)
+        unit = flat / jnp.where(length > 0, length, 1.0)
+        least = float(jnp.finfo(flat.dtype).eps) * scale
+        solver = lineax.CG(rtol=0.0, atol=least, max_steps=self.iterations, stabilise_every=None)
+        value = length * lineax.linear_solve(operator, scale * unit, solver, throw=False).value
         bent = product(value)
         residual = jnp.linalg.norm(bent + self.damping * value - flat)
         metrics = {"cg_residual": residual / jnp.maximum(jnp.linalg.norm(flat), 1e-30)}

@@ -58,8 +58,8 @@ def fit(
 
     A fresh policy first takes its observation statistics from the valid steps of `episodes` (never of `held_out`).
     The data is weighed once, before the first pass, so a weight with a baseline that learns from earlier batches is
-    refused. A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in nats a step.
-    Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
+    refused. A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in
+    nats a step. Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
 
     Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
     update is not finite (the last finite state is kept, and the first bad leaf named).
@@ -148,8 +148,8 @@ def weighing_problems(learner: Learner) -> list[str]:
     inside = [part for part in walk(learner.weight) if isinstance(part, AbstractBaseline)]
     name = type(inside[0] if inside else learner.weight).__name__
     return [
-        f"{name} is fitted to earlier batches, and `fit` weighs its data once, before there are any; use a baseline that"
-        " needs none (LeaveOneOutBaseline, NoBaseline), or `improve`."
+        f"{name} is fitted to earlier batches, and `fit` weighs its data once, before there are any; use a baseline"
+        " that needs none (LeaveOneOutBaseline, NoBaseline), or `improve`."
     ]
 
 

@@ -115,9 +115,9 @@ def check_finite(
 def unweighable(count: int, where: str) -> str:
     """The sentence about weights that are not finite."""
     return (
-        f"The weights of {count} steps {where} are not finite, so nothing was learned from that data and the last finite"
-        " state is kept: sums of its rewards, or the baseline's values, overflow single precision; scale the rewards"
-        " down, or look for extreme ones."
+        f"The weights of {count} steps {where} are not finite, so nothing was learned from that data and the last"
+        " finite state is kept: sums of its rewards, or the baseline's values, overflow single precision; scale the"
+        " rewards down, or look for extreme ones."
     )
 
 
