@@ -1,4 +1,4 @@
-"""The diagnosis of gradient estimators: its variances are those of the closed forms, and it says what it cannot tell."""
+"""The diagnosis of gradient estimators: variances are those of the closed forms, and it says what it cannot tell."""
 
 import functools
 import json
@@ -323,7 +323,7 @@ def test_the_standard_estimators_have_names_and_a_lambda() -> None:
         ({"ratio": 0.0}, "The wanted signal-to-noise ratio is a positive number, not 0.0"),
         ({"reference": "reward to go"}, "No estimator is called 'reward to go'. Did you mean 'reward-to-go'?"),
         ({"estimators": {}}, "There is no estimator to judge"),
-        ({"chunk": 0}, "gradients taken one by one at least, not 10 and 0"),
+        ({"chunk": 0}, "gradients taken one by one at least, not in 10 and by 0"),
         ({"estimators": {"broken": _Scaled(math.nan)}}, "The estimator 'broken' gives weights that are not finite"),
     ],
 )

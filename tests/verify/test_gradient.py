@@ -89,7 +89,7 @@ def test_leaving_one_out_is_unbiased_on_its_own_batch() -> None:
 def test_the_exact_gradients_are_the_derivatives_of_the_exact_returns() -> None:
     chain, linear = exact_problems(0.9)
     # J(θ) = θ/(1−γθ) with θ = σ(l): central differences in the logit.
-    returns = [s / (1 - 0.9 * s) for s in (1 / (1 + math.exp(-l)) for l in (1e-5, -1e-5))]
+    returns = [s / (1 - 0.9 * s) for s in (1 / (1 + math.exp(-h)) for h in (1e-5, -1e-5))]
     assert chain.truth["the logit of staying"] == pytest.approx((returns[0] - returns[1]) / 2e-5, rel=1e-6)
     world = linear.world
     assert isinstance(world, LinearQuadratic)

@@ -39,7 +39,7 @@ from journeyman.worlds import AbstractWorld
 class EstimatorQuality:
     """One estimator of ∇J from single trajectories, gᵢ = Σ_t w_t ∇log π(a_t | o_t).
 
-    - `gradient`, `variances`: mean and variance of gᵢ, like the trained leaves of the policy (the latter per parameter).
+    - `gradient`, `variances`: mean and variance of gᵢ, parameter by parameter, like the policy's trained leaves.
     - `signal`: |E g|² without bias, |ḡ|² − tr Σ/N; where the truth is small it may be negative.
     - `variance`: tr Σ, the trace of the covariance of gᵢ.
     - `ratio`: |E g| / √(tr Σ), the signal-to-noise ratio of one trajectory; that of n is √n times it. 0 where `signal`
@@ -107,7 +107,8 @@ def standard_estimators(discount: float = 1.0, lambda_: float = 0.95) -> dict[st
     """The estimators that are compared when none are given, by name.
 
     Full return; reward-to-go; reward-to-go minus a constant, minus the mean of its step number, minus a network's V;
-    generalised advantages with such a network. All weigh the states by γᵗ, so that all but the last have the exact gradient of E Σ γᵗ r_t for their mean.
+    generalised advantages with such a network. All weigh the states by γᵗ, so that all but the last have the exact
+    gradient of E Σ γᵗ r_t for their mean.
     """
 
     def minus(baseline: Any, lambda_: float = 1.0) -> Advantage:
@@ -291,7 +292,8 @@ def _problems(
         found.append(f"The wanted signal-to-noise ratio is a positive number, not {ratio}; 1 is usual.")
     if rounds < 1 or chunk < 1:
         found.append(
-            f"Baselines are fitted in at least one round and gradients taken one by one at least, not {rounds} and {chunk}."
+            f"Baselines are fitted in at least one round, and gradients taken one by one at least, not in {rounds} and by"
+            f" {chunk}; 10 and 64 are usual."
         )
     return found
 

@@ -15,8 +15,8 @@ def need_finding(judged: "dict[str, EstimatorQuality]", wanted: float, episodes:
     seen = {name: one for name, one in judged.items() if name not in blind}
     if not seen:
         return (
-            f"Cannot tell: on {episodes} trajectories no estimator's gradient stands out from its noise, so the batch for"
-            f" a signal-to-noise ratio of {wanted:g} is unknown; play more episodes."
+            f"Cannot tell: on {episodes} trajectories no estimator's gradient stands out from its noise, so the batch"
+            f" for a signal-to-noise ratio of {wanted:g} is unknown; play more episodes."
         )
     order = sorted(seen, key=lambda name: seen[name].batch.mean)
     said = [f"{name} {_count(seen[name].batch)}" for name in order]

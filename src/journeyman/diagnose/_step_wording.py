@@ -13,8 +13,8 @@ def covariance_finding(plain: "Along", natural: "Along") -> str:
     """Whether the steps depend on the coordinates."""
     verdict = "is covariant" if natural.covariant else "is not covariant (damping, or too few iterations of its solver)"
     return (
-        f"The natural step {verdict}: in other coordinates it differs by {_share(natural.disagreement[-1])} of its length,"
-        f" the plain step by {_share(plain.disagreement[-1])}."
+        f"The natural step {verdict}: in other coordinates it differs by {_share(natural.disagreement[-1])} of its"
+        f" length, the plain step by {_share(plain.disagreement[-1])}."
     )
 
 
