@@ -292,8 +292,8 @@ def _problems(
         found.append(f"The wanted signal-to-noise ratio is a positive number, not {ratio}; 1 is usual.")
     if rounds < 1 or chunk < 1:
         found.append(
-            f"Baselines are fitted in at least one round, and gradients taken one by one at least, not in {rounds} and by"
-            f" {chunk}; 10 and 64 are usual."
+            f"Baselines are fitted in at least one round, and gradients taken one by one at least, not in {rounds}"
+            f" and by {chunk}; 10 and 64 are usual."
         )
     return found
 

@@ -1,15 +1,15 @@
-"""What the numbers of a gradient diagnosis say, in sentences and as a table."""
+"""What the numbers of a gradient diagnosis say, in sentences and as a table.
+
+Takes `EstimatorQuality` and `GradientQuality`, which are made of these sentences and so cannot be imported here.
+"""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from journeyman.diagnose._interval import Interval
 
-if TYPE_CHECKING:
-    from journeyman.diagnose._gradient import EstimatorQuality, GradientQuality
 
-
-def need_finding(judged: "dict[str, EstimatorQuality]", wanted: float, episodes: int) -> str:
+def need_finding(judged: dict[str, Any], wanted: float, episodes: int) -> str:
     """Who needs how many trajectories."""
     blind = [name for name, one in judged.items() if not math.isfinite(one.batch.mean)]
     seen = {name: one for name, one in judged.items() if name not in blind}
@@ -26,9 +26,7 @@ def need_finding(judged: "dict[str, EstimatorQuality]", wanted: float, episodes:
     return text
 
 
-def cause_finding(
-    whole: Interval, coupling: Interval, scale: Interval, centred: "EstimatorQuality", roles: dict[str, str]
-) -> str:
+def cause_finding(whole: Interval, coupling: Interval, scale: Interval, centred: Any, roles: dict[str, str]) -> str:
     """Where the variance of the full return comes from."""
     share = lambda part: f"{100 * part.mean / whole.mean:.0f} %"  # noqa: E731
     parts = (
@@ -43,7 +41,7 @@ def cause_finding(
     return f"Of the variance {whole.mean:.4g} of '{roles['full']}', {parts}; {lucky}."
 
 
-def bias_note(name: str, one: "EstimatorQuality", reference: str) -> str:
+def bias_note(name: str, one: Any, reference: str) -> str:
     """Whether an estimator's mean differs from the reference's."""
     assert one.bias is not None
     assert one.along is not None
@@ -54,7 +52,7 @@ def bias_note(name: str, one: "EstimatorQuality", reference: str) -> str:
     return f"'{name}' has no detectable bias against '{reference}': {size}, {along}."
 
 
-def table(found: "GradientQuality") -> str:
+def table(found: Any) -> str:
     """One row an estimator."""
     head = ("estimator", "|g|²", "tr Σ", "95 %", "ratio", f"batch for {found.wanted:g}", "95 %", "lucky", "bias")
     rows = [head, *(_row(name, one) for name, one in found.estimators.items())]

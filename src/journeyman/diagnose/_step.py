@@ -1,6 +1,7 @@
 """What one policy step does: whether it depends on the coordinates, how far it goes, and where the return collapses."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -116,27 +117,21 @@ def step(
     refuse(_problems(kl, radii, multiples, episodes, evaluation_episodes))
     batch, other = (play(world, Sample(policy), episodes=episodes, seed=s) for s in (seed, seed + 1))
     state = fitted(weight, policy, other, rounds, seed)
-    samples, fresh = (_samples(weight, state, part) for part in (batch, other))
-    lengths = (0.0, *(float(m) for m in multiples))
-    start = _returns(policy, world, evaluation_episodes, seed + 2)
-    assert start is not None
+    states = tuple(_samples(weight, state, part) for part in (batch, other))
+    radii, lengths = tuple(float(r) for r in radii), (0.0, *(float(m) for m in multiples))
+    played = functools.partial(_returns, world, evaluation_episodes, seed + 2)
+    start = played(policy)
     found, notes = {}, []
     for name, one in (("plain", Euclidean()), ("natural", geometry)):
-        path = eqx.filter_jit(ray)(policy, one, samples)
-        if not (math.isfinite(float(path.curvature)) and float(path.curvature) > 0):
-            raise JourneymanError(
-                f"The {name} direction has curvature {float(path.curvature):.3g}, so it leads nowhere: the weights of"
-                f" these {episodes} episodes may all be equal; play more episodes or choose another weight."
-            )
-        measure = lambda part, r, p=path: np.asarray(realised(policy, p, part, jnp.asarray(r, float)), np.float64)  # noqa: E731
-        apart = disagreement(policy, path, one, samples, jnp.asarray([kl, kl / 4, kl / 16]))
-        walked = [_returns(_moved(policy, path, kl * m * m), world, evaluation_episodes, seed + 2) for m in lengths[1:]]
-        found[name] = _along(
-            measure(samples, radii), measure(fresh, radii), np.asarray(apart), lengths, [start, *walked]
-        )
+        path = eqx.filter_jit(ray)(policy, one, states[0])
+        _require_direction(name, path, episodes)
+        kept, fresh = (np.asarray(realised(policy, path, s, jnp.asarray(radii)), np.float64) for s in states)
+        apart = disagreement(policy, path, one, states[0], jnp.asarray([kl, kl / 4, kl / 16]))
+        walked = [start, *(played(_moved(policy, path, kl * m * m)) for m in lengths[1:])]
+        found[name] = _along(kept, fresh, np.asarray(apart, np.float64), lengths, walked)
         notes += [
             f"At {m:g} times the {name} step the world's numbers are no longer finite."
-            for m, returns in zip(lengths[1:], walked, strict=True)
+            for m, returns in zip(lengths, walked, strict=True)
             if returns is None
         ]
     said = (covariance_finding(**found), kl_finding(radii, kl, **found), return_finding(lengths, kl, **found))
@@ -146,12 +141,21 @@ def step(
         evaluation_episodes=evaluation_episodes,
         seed=seed,
         kl=kl,
-        radii=tuple(float(r) for r in radii),
+        radii=radii,
         multiples=lengths,
         **found,
         finding=" ".join(said),
         notes=tuple(notes),
     )
+
+
+def _require_direction(name: str, path: Ray, episodes: int) -> None:
+    curvature = float(path.curvature)
+    if not (math.isfinite(curvature) and curvature > 0):
+        raise JourneymanError(
+            f"The {name} direction has curvature {curvature:.3g}, so it leads nowhere: the weights of these"
+            f" {episodes} episodes may all be equal; play more episodes or choose another weight."
+        )
 
 
 def _samples(weight: AbstractWeight, state: PyTree, episodes: Episodes) -> Samples:
@@ -163,7 +167,7 @@ def _moved(policy: DensityPolicy, path: Ray, radius: Any) -> DensityPolicy:
     return path.at(policy, jnp.asarray(radius, float))
 
 
-def _returns(policy: DensityPolicy, world: AbstractWorld, episodes: int, seed: int) -> np.ndarray | None:
+def _returns(world: AbstractWorld, episodes: int, seed: int, policy: DensityPolicy) -> np.ndarray | None:
     """Of sampled episodes; None where the policy drives the world's numbers out of range."""
     try:
         return Played.of(play(world, Sample(policy), episodes=episodes, seed=seed, width=episodes)).returns
@@ -177,6 +181,10 @@ def _along(
     kl: np.ndarray, fresh: np.ndarray, apart: np.ndarray, lengths: tuple[float, ...], walked: list[np.ndarray | None]
 ) -> Along:
     start = walked[0]
+    if start is None:
+        raise JourneymanError(
+            "The policy drives the world's numbers out of range before any step; mend the policy first."
+        )
     lost = Interval(math.nan, math.nan, math.nan, 0)
     returns = tuple(lost if one is None else interval(one) for one in walked)
     change = tuple(lost if one is None else interval(one - start) for one in walked)
@@ -186,7 +194,7 @@ def _along(
     return Along(
         realised_kl=kl,
         fresh_kl=fresh,
-        disagreement=apart.astype(np.float64),
+        disagreement=apart,
         covariant=bool(apart[-1] < COVARIANT),
         returns=returns,
         change=change,

@@ -1,15 +1,15 @@
-"""What the numbers of a step's diagnosis say, in sentences and as a table."""
+"""What the numbers of a step's diagnosis say, in sentences and as a table.
+
+Takes `Along` and `StepQuality`, which are made of these sentences and so cannot be imported here.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from journeyman.diagnose._interval import Interval
 
-if TYPE_CHECKING:
-    from journeyman.diagnose._step import Along, StepQuality
 
-
-def covariance_finding(plain: "Along", natural: "Along") -> str:
+def covariance_finding(plain: Any, natural: Any) -> str:
     """Whether the steps depend on the coordinates."""
     verdict = "is covariant" if natural.covariant else "is not covariant (damping, or too few iterations of its solver)"
     return (
@@ -18,7 +18,7 @@ def covariance_finding(plain: "Along", natural: "Along") -> str:
     )
 
 
-def kl_finding(radii: Sequence[float], kl: float, plain: "Along", natural: "Along") -> str:
+def kl_finding(radii: Sequence[float], kl: float, plain: Any, natural: Any) -> str:
     """How far the realised KL strays from the predicted one, at the radius nearest to the step's."""
     place = min(range(len(radii)), key=lambda i: abs(radii[i] - kl))
     said = [
@@ -28,7 +28,7 @@ def kl_finding(radii: Sequence[float], kl: float, plain: "Along", natural: "Alon
     return f"Of {radii[place]:g} nats predicted, {' and '.join(said)} are realised."
 
 
-def return_finding(multiples: Sequence[float], kl: float, plain: "Along", natural: "Along") -> str:
+def return_finding(multiples: Sequence[float], kl: float, plain: Any, natural: Any) -> str:
     """Where the return is best along each direction, and where it collapses."""
     start = natural.returns[0]
     said = []
@@ -41,7 +41,7 @@ def return_finding(multiples: Sequence[float], kl: float, plain: "Along", natura
     return f"The return is {_bounds(start)} before any step; in steps of {kl:g} nats, {'; '.join(said)}."
 
 
-def step_table(found: "StepQuality") -> str:
+def step_table(found: Any) -> str:
     """Two tables, one below the other."""
     kl = [("predicted KL", "plain", "natural", "plain, fresh states", "natural, fresh states")]
     columns = (found.plain.realised_kl, found.natural.realised_kl, found.plain.fresh_kl, found.natural.fresh_kl)
