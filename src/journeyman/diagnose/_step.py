@@ -117,36 +117,27 @@ def step(
     refuse(_problems(kl, radii, multiples, episodes, evaluation_episodes))
     batch, other = (play(world, Sample(policy), episodes=episodes, seed=s) for s in (seed, seed + 1))
     state = fitted(weight, policy, other, rounds, seed)
-    states = tuple(_samples(weight, state, part) for part in (batch, other))
+    own, fresh = (_samples(weight, state, part) for part in (batch, other))
     radii, lengths = tuple(float(r) for r in radii), (0.0, *(float(m) for m in multiples))
     played = functools.partial(_returns, world, evaluation_episodes, seed + 2)
     start = played(policy)
     found, notes = {}, []
     for name, one in (("plain", Euclidean()), ("natural", geometry)):
-        path = eqx.filter_jit(ray)(policy, one, states[0])
+        path = eqx.filter_jit(ray)(policy, one, own)
         _require_direction(name, path, episodes)
-        kept, fresh = (np.asarray(realised(policy, path, s, jnp.asarray(radii)), np.float64) for s in states)
-        apart = disagreement(policy, path, one, states[0], jnp.asarray([kl, kl / 4, kl / 16]))
+        apart = disagreement(policy, path, one, own, jnp.asarray([kl, kl / 4, kl / 16]))
+        divergences = tuple(realised(policy, path, s, jnp.asarray(radii)) for s in (own, fresh))
         walked = [start, *(played(_moved(policy, path, kl * m * m)) for m in lengths[1:])]
-        found[name] = _along(kept, fresh, np.asarray(apart, np.float64), lengths, walked)
-        notes += [
-            f"At {m:g} times the {name} step the world's numbers are no longer finite."
-            for m, returns in zip(lengths, walked, strict=True)
-            if returns is None
-        ]
+        found[name] = _along(*(np.asarray(x, np.float64) for x in (*divergences, apart)), lengths, walked)
+        notes += _overflown(name, lengths, walked)
     said = (covariance_finding(**found), kl_finding(radii, kl, **found), return_finding(lengths, kl, **found))
-    return StepQuality(
-        world=world.name,
-        episodes=episodes,
-        evaluation_episodes=evaluation_episodes,
-        seed=seed,
-        kl=kl,
-        radii=radii,
-        multiples=lengths,
-        **found,
-        finding=" ".join(said),
-        notes=tuple(notes),
-    )
+    counts = (episodes, evaluation_episodes, seed)
+    return StepQuality(world.name, *counts, kl, radii, lengths, **found, finding=" ".join(said), notes=tuple(notes))
+
+
+def _overflown(name: str, lengths: tuple[float, ...], walked: list[np.ndarray | None]) -> list[str]:
+    pairs = zip(lengths, walked, strict=True)
+    return [f"At {m:g} times the {name} step the world's numbers are no longer finite." for m, r in pairs if r is None]
 
 
 def _require_direction(name: str, path: Ray, episodes: int) -> None:
