@@ -48,7 +48,8 @@ def told(e: Any, **fields: Any) -> Any:
 
 def _across_ends(original: Any) -> Any:
     def planted(e: Any, value: Any, *, discount: float, lambda_: float) -> Any:
-        delta = e.reward + discount * (1 - e.terminated) * value[..., 1:] - value[..., :-1]
+        going = 1 - jnp.asarray(e.terminated, value.dtype)
+        delta = jnp.asarray(e.reward) + discount * going * value[..., 1:] - value[..., :-1]
         total, found = jnp.zeros(delta.shape[:-1]), []
         for t in reversed(range(delta.shape[-1])):
             total = delta[..., t] + discount * lambda_ * total
@@ -145,7 +146,7 @@ RETURNS = [
             "value",
             lambda f: (
                 lambda self, state, e, returns: weights.ConstantBaseline().value(
-                    (returns * e.valid).sum() / e.valid.sum(), e, returns
+                    jnp.where(e.valid, returns, 0.0).sum() / e.valid.sum(), e, returns
                 )
             ),
         ),
@@ -372,6 +373,11 @@ def collect_episodes(parts: Any) -> Any:
     return episodes.concatenate(list(parts))
 
 
+def _resets_alike(patch: pytest.MonkeyPatch) -> None:
+    jax.clear_caches()  # a rollout that was compiled before would not know
+    wrap(patch, LinearQuadratic, "reset", lambda f: lambda self, key: f(self, jax.random.key(0)))
+
+
 COLLECTING = [
     Bug(
         "the clipped action is stored with the density of the unclipped one",
@@ -380,7 +386,7 @@ COLLECTING = [
             collect.rollout,
             _rolled(
                 lambda w, e: told(
-                    e, action=jnp.clip(e.action, jnp.asarray(w.action_space.low), jnp.asarray(w.action_space.high))
+                    e, action=jnp.clip(e.action, float(np.min(w.action_space.low)), float(np.max(w.action_space.high)))
                 )
             ),
         ),
@@ -407,7 +413,7 @@ COLLECTING = [
     Bug(
         "every reset is the same one",
         "JAX environments that cache their first state",
-        method(LinearQuadratic, "reset", lambda f: lambda self, key: f(self, jax.random.key(0))),
+        _resets_alike,
         f"{HERE}::test_every_reset_is_a_fresh_one",
     ),
     Bug(
@@ -474,7 +480,7 @@ POLICIES = [
         "new observation statistics change the policy",
         "running normalisers outside of the policy",
         function(policies.renormalized, _set),
-        "tests/policies/test_policy.py::test_other_input_statistics_keep_the_function",
+        f"{HERE}::test_new_statistics_keep_the_function",
     ),
     Bug(
         "statistics are trained",
@@ -486,13 +492,13 @@ POLICIES = [
     Bug(
         "the entropy has the wrong sign",
         "easy to make",
-        method(policies.AbstractHead, "entropy", lambda f: lambda self, parameters: -f(self, parameters)),
+        method(policies.DensityPolicy, "entropy", lambda f: lambda self, parameters: -f(self, parameters)),
         f"{HERE}::test_a_wider_policy_has_more_entropy",
     ),
     Bug(
         "the divergence is taken the other way round",
         "easy to make",
-        method(policies.AbstractHead, "kl", lambda f: lambda self, first, second: f(self, second, first)),
+        method(policies.DensityPolicy, "kl", lambda f: lambda self, first, second: f(self, second, first)),
         f"{HERE}::test_the_divergence_is_from_the_first_to_the_second",
     ),
     Bug(

@@ -11,7 +11,7 @@ from journeyman.diagnose._resampled import Moments
 from journeyman.episodes import Episodes, concatenate
 from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import Samples, WeightedLogLikelihood
-from journeyman.policies import DensityPolicy, policy
+from journeyman.policies import DensityPolicy, Normalizer, policy, renormalized
 from journeyman.training import Adam, KLRadius, Learner
 from journeyman.training._learner import descend, initial
 from journeyman.training._memory import Memory
@@ -96,6 +96,14 @@ def test_the_divergence_is_from_the_first_to_the_second() -> None:
     by_hand = -np.log(ratio) + ratio**2 / 2 - 0.5  # equal means
     found = narrow.kl(narrow.parameters(seen), broad.parameters(seen))
     assert float(found[0]) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_new_statistics_keep_the_function() -> None:
+    one = eqx.tree_at(lambda p: p.normalizer.count, actor(), jnp.asarray(10.0))
+    seen = jnp.linspace(-1.0, 1.0, 5)[:, None]
+    after = renormalized(one, Normalizer(jnp.ones(1), jnp.full(1, 3.0), jnp.asarray(20.0)))
+    np.testing.assert_allclose(after.mode(seen), one.mode(seen), atol=1e-5)
+    assert float(after.normalizer.mean[0]) == 1
 
 
 def test_noise_is_no_signal() -> None:
