@@ -361,7 +361,7 @@ def _newest_only(original: Any) -> Any:
 
 def _first_to_end(original: Any) -> Any:
     def planted(world: Any, behaviour: Any, *, episodes: int, seed: int, width: int = 64) -> Any:
-        many = original(world, behaviour, episodes=2 * episodes, seed=seed, width=width)
+        many = original(world, behaviour, episodes=4 * episodes, seed=seed, width=episodes)
         done = np.asarray(many.ended).sum(0).cumsum() >= episodes
         return many.cut(0, int(np.argmax(done)) + 1)
 
