@@ -1,4 +1,4 @@
-"""Is it what it says it is: the library's own checks, for your baselines, estimators, heads and policies too."""
+"""Is it what it says it is: the library's own checks, for your heads and policies too."""
 
 from journeyman.verify._check import Check as Check
 from journeyman.verify._check import Verification as Verification
