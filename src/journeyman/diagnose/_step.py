@@ -126,9 +126,11 @@ def step(
         path = eqx.filter_jit(ray)(policy, one, own)
         _require_direction(name, path, episodes)
         apart = disagreement(policy, path, one, own, jnp.asarray([kl, kl / 4, kl / 16]))
-        divergences = tuple(realised(policy, path, s, jnp.asarray(radii)) for s in (own, fresh))
+        on_own, on_fresh = (realised(policy, path, s, jnp.asarray(radii)) for s in (own, fresh))
         walked = [start, *(played(_moved(policy, path, kl * m * m)) for m in lengths[1:])]
-        found[name] = _along(*(np.asarray(x, np.float64) for x in (*divergences, apart)), lengths, walked)
+        found[name] = _along(
+            *(np.asarray(x, np.float64) for x in (on_own, on_fresh, apart)), lengths=lengths, walked=walked
+        )
         notes += _overflown(name, lengths, walked)
     said = (covariance_finding(**found), kl_finding(radii, kl, **found), return_finding(lengths, kl, **found))
     counts = (episodes, evaluation_episodes, seed)
@@ -169,7 +171,7 @@ def _returns(world: AbstractWorld, episodes: int, seed: int, policy: DensityPoli
 
 
 def _along(
-    kl: np.ndarray, fresh: np.ndarray, apart: np.ndarray, lengths: tuple[float, ...], walked: list[np.ndarray | None]
+    kl: np.ndarray, fresh: np.ndarray, apart: np.ndarray, *, lengths: tuple[float, ...], walked: list[np.ndarray | None]
 ) -> Along:
     start = walked[0]
     if start is None:
