@@ -146,7 +146,7 @@ RETURNS = [
             "value",
             lambda f: (
                 lambda self, state, e, returns: weights.ConstantBaseline().value(
-                    jnp.where(e.valid, returns, 0.0).sum() / e.valid.sum(), e, returns
+                    jnp.where(e.valid, returns, 0.0).sum() / float(e.valid.sum()), e, returns
                 )
             ),
         ),
