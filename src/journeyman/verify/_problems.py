@@ -49,7 +49,7 @@ def chain_policy(stay: float) -> DensityPolicy:
     """The policy of `GeometricChain` that stays with probability `stay`: logits (0, log θ/(1−θ)) as a bias."""
     if not 0 < stay < 1:
         raise JourneymanError(f"The probability to stay lies between 0 and 1, not at {stay}; 0.5 is usual.")
-    one = policy(GeometricChain(), jax.random.key(0), hidden=())
+    one = policy(GeometricChain(), jax.random.key(0), hidden=())  # type: ignore[call-arg]
     return eqx.tree_at(
         lambda p: (p.network.weights[0], p.network.biases[0]),
         one,
@@ -87,7 +87,7 @@ def exact_problems(discount: float = 1.0) -> tuple[ExactProblem, ...]:
     return (
         ExactProblem(
             "geometric chain",
-            GeometricChain(),
+            GeometricChain(),  # type: ignore[call-arg]
             chain_policy(stay),
             _LONGEST,
             {"the logit of staying": lambda p: p.network.biases[0][-1]},
