@@ -10,7 +10,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from journeyman.parts import JourneymanError
-from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
+from journeyman.sessions import (
+    DiagnoseGradientSettings,
+    DiagnoseStepSettings,
+    FitSettings,
+    ImproveSettings,
+    QuickstartSettings,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +34,16 @@ class Evaluate:
     """What an episode counts: the sum of its rewards or the highest one."""
     json: bool = False
     """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Say why a policy learns slowly: its gradient's noise, or what one step of it does."""
+
+    of: (
+        Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
+        | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +75,7 @@ Verb = (
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Worlds, tyro.conf.subcommand("worlds")]
@@ -114,6 +131,8 @@ def _run(verb: Any) -> None:
         _say(str(sessions.clone(verb, say=_say)))
     elif isinstance(verb, ImproveSettings):
         _say(str(sessions.practise(verb, say=_say)))
+    elif isinstance(verb, Diagnose):
+        _diagnose(verb.of)
     elif isinstance(verb, Report):
         _say(str(sessions.report(verb.run, say=_say)))
     elif isinstance(verb, Resume):
@@ -163,6 +182,23 @@ def _evaluate(verb: Evaluate) -> None:
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
         _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
+
+
+def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:
+    import json
+
+    from journeyman import sessions
+
+    if isinstance(settings, DiagnoseGradientSettings):
+        found: Any = sessions.diagnose_gradient(settings)
+    else:
+        found = sessions.diagnose_step(settings)
+    if settings.json:
+        _say(json.dumps(found.numbers(), ensure_ascii=False))
+        return
+    _say(found.table())
+    for sentence in ("", found.finding, *found.notes):
+        _say(sentence)
 
 
 if __name__ == "__main__":
