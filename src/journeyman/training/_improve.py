@@ -13,13 +13,13 @@ from jaxtyping import Array, PyTree
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import AbstractPart, check, fingerprint, refuse
-from journeyman.policies import DensityPolicy, Encoder, floored, is_fresh
+from journeyman.policies import AbstractHead, DensityPolicy, Encoder, floored, is_fresh
 from journeyman.training._fit import Trained, fitting_problems
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, refit, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._tally import Tally
-from journeyman.worlds import AbstractHostWorld, AbstractWorld, Box, Discrete
+from journeyman.worlds import AbstractFinite, AbstractHostWorld, AbstractWorld, Box
 
 EVALUATION_SEED = 1_000_003
 """Start seeds of evaluations: fixed, and apart from any seed training derives."""
@@ -291,15 +291,23 @@ def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
             f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes};"
             " make the policy for this world."
         )
-    action = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
-    discrete = isinstance(world.action_space, Discrete)
-    if action.shape != world.action_space.shape or discrete != ("discrete actions" in policy.head.gives):
-        found.append(
-            f"'{world.name}' takes {'one of finitely many' if discrete else 'real'} actions of shape"
-            f" {world.action_space.shape}, a {type(policy.head).__name__} gives shape {action.shape}; make the policy"
-            " for this world."
-        )
-    return found
+    return found + _action_problems(policy.head, world)
+
+
+def _action_problems(head: AbstractHead, world: AbstractWorld) -> list[str]:
+    wanted, given = world.action_space, head.space()
+    finite = isinstance(wanted, AbstractFinite)
+    found = f"'{world.name}' takes {'one of finitely many' if finite else 'real'} actions of shape {wanted.shape}, a"
+    found += f" {type(head).__name__} gives shape {given.shape}"
+    if (wanted.shape, finite) != (given.shape, isinstance(given, AbstractFinite)):
+        return [f"{found}; make the policy for this world."]
+    if (
+        isinstance(wanted, AbstractFinite)
+        and isinstance(given, AbstractFinite)
+        and (wanted.counts != given.counts).any()
+    ):
+        return [f"{found}, but with {given.counts} values in place of {wanted.counts}; make the policy for this world."]
+    return []
 
 
 def _clipped_share(space: Box, episodes: Episodes) -> float:
