@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from journeyman import report as report
     from journeyman import sessions as sessions
     from journeyman import training as training
+    from journeyman import verify as verify
     from journeyman import weights as weights
     from journeyman import worlds as worlds
     from journeyman.diagnose import compounding as compounding
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 _NAMESPACES = (
     "algorithms collect corrections datasets diagnose episodes experts geometry objectives parts policies report"
-    " sessions training weights worlds"
+    " sessions training verify weights worlds"
 ).split()
 _VERBS = {
     "compounding": "diagnose",

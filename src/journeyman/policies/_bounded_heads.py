@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import betaln, digamma
+from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import JourneymanError
@@ -165,8 +165,8 @@ class Beta(AbstractHead):
         p, q = parameters
         location, scale = self.box.over(action)
         inside = _inside(action, location, scale)
-        below, above = jnp.log1p(inside) - math.log(2), jnp.log1p(-inside) - math.log(2)
-        return (p * below + q * above - betaln(1 + p, 1 + q) - jnp.log(2 * scale)).sum(-1)
+        below, above = jnp.log((1 + inside) / 2), jnp.log((1 - inside) / 2)
+        return (p * below + q * above - _log_beta(1 + p, 1 + q) - jnp.log(2 * scale)).sum(-1)
 
     def mode(self, parameters: PyTree) -> Array:
         """The likeliest action; the centre where all are equally likely."""
@@ -180,7 +180,7 @@ class Beta(AbstractHead):
         (p, q), (r, s) = first, second
         total = digamma(2 + p + q)
         weighed = (p - r) * (digamma(1 + p) - total) + (q - s) * (digamma(1 + q) - total)
-        return (weighed + betaln(1 + r, 1 + s) - betaln(1 + p, 1 + q)).sum(-1)
+        return (weighed + _log_beta(1 + r, 1 + s) - _log_beta(1 + p, 1 + q)).sum(-1)
 
     def entropy(self, parameters: PyTree) -> Array:
         """log B − p (ψ(1 + p) − ψ(2 + p + q)) − q (…) + log width, nats."""
@@ -188,7 +188,7 @@ class Beta(AbstractHead):
         _, scale = self.box.over(p)
         total = digamma(2 + p + q)
         weighed = p * (digamma(1 + p) - total) + q * (digamma(1 + q) - total)
-        return (betaln(1 + p, 1 + q) - weighed + jnp.log(2 * scale)).sum(-1)
+        return (_log_beta(1 + p, 1 + q) - weighed + jnp.log(2 * scale)).sum(-1)
 
     def floored(self, minimum_std: float) -> "Beta":
         """The same mode with a deviation of at least `minimum_std` half widths at the centre of the box."""
@@ -197,6 +197,12 @@ class Beta(AbstractHead):
 
 
 _EDGE = 1e-6
+
+
+def _log_beta(a: Array, b: Array) -> Array:
+    """log B(a, b)."""
+    # Not JAX's betaln: it orders its arguments first, and where they are equal its second derivatives are wrong.
+    return gammaln(a) + gammaln(b) - gammaln(a + b)
 
 
 def _inside(action: Array, location: Array, scale: Array) -> Array:
