@@ -1,7 +1,7 @@
 """A mixture of Gaussians: several ways to act, where one mean would lie between them."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -91,7 +91,7 @@ class GaussianMixture(AbstractHead):
             ..., 0, :
         ]
 
-        def climb(_: Array, action: Array) -> Array:
+        def climb(_: Any, action: Array) -> Array:
             share = jax.nn.softmax(self._weighed(parameters, action))[..., None] / jnp.square(std)
             return (share * mean).sum(-2) / share.sum(-2)
 
