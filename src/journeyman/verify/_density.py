@@ -48,8 +48,8 @@ def density(
       and of log p itself, are those under exp(log p). `value` is the largest deviation in standard errors.
     - `score`: E[∂ log p] = 0 along random directions in θ, again in standard errors.
     - `gradient`: ∂ log p against central differences; `value` is the largest difference, relative to the largest slope.
-    - `itself`, `kl`: KL(θ ‖ θ) = 0; KL(θ ‖ θ') is the mean log-ratio, about a tenth of a nat away (a KL of the other order
-      agrees there to second order, and shows only with many samples).
+    - `itself`, `kl`: KL(θ ‖ θ) = 0; KL(θ ‖ θ') is the mean log-ratio, about a tenth of a nat away (a KL of the other
+      order agrees there to second order, and shows only with many samples).
     - `fisher`: the second derivative of KL(θ ‖ θ + t v) at 0 is E[(∂_v log p)²], for the worst direction.
     - `entropy`: H = −E[log p].
     - `bound`: on a bounded box, how many corners and midpoints of faces have a log-probability or a gradient that is
