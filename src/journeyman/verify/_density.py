@@ -143,8 +143,10 @@ def _mass(claim: Claim, errors: float) -> Check:
 
 def _samples(claim: Claim, space: AbstractSpace, draws: Draws, errors: float) -> Check:
     if isinstance(space, AbstractFinite):
-        return Check.of("samples", finite_agreement(claim, draws.action), 0.0, errors, "χ² of the counts, as a normal")
-    found = real_agreement(claim, draws.action, draws.log_prob)
+        return Check.of(
+            "samples", finite_agreement(claim, np.asarray(draws.action)), 0.0, errors, "χ² of the counts, as a normal"
+        )
+    found = real_agreement(claim, np.asarray(draws.action), np.asarray(draws.log_prob))
     return Check.of("samples", found, 0.0, errors, "largest deviation of a mean, in standard errors")
 
 
