@@ -175,14 +175,17 @@ def recipe_and_data() -> str:
     return grid("recipe", recipes, surroundings, pair)
 
 
+SPACES = (worlds.Box, worlds.Discrete, worlds.MultiDiscrete, worlds.MultiBinary)
+
+
 def head_and_actions() -> str:
-    """Which head acts in which action space: by the capability that it gives."""
+    """Which head acts in which action space: by the space that it is over."""
     box = worlds.Box.symmetric(1.0, 1)
-    heads = (Gaussian.make(box), policies.SquashedGaussian.make(box), policies.Categorical(2))
-    table = [["head", "box of real actions", "finite set of actions"]]
-    for head in heads:
-        both = [kind in head.provides() for kind in ("continuous actions", "discrete actions")]
-        table.append([f"`{type(head).__name__}`", *("yes" if one else "no" for one in both)])
+    real = (Gaussian, policies.FullGaussian, policies.GaussianMixture, policies.SquashedGaussian, policies.Beta)
+    finite = (policies.Categorical(2), policies.MultiCategorical((2, 3)), policies.Bernoulli(2))
+    table = [["head", *(f"`{kind.__name__}`" for kind in SPACES)]]
+    for head in (*(one.make(box) for one in real), *finite):
+        table.append([f"`{type(head).__name__}`", *("yes" if isinstance(head.space(), s) else "no" for s in SPACES)])
     return markdown(table)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,8 @@ from journeyman import JourneymanError, algorithms, cli
 from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
+from journeyman.sessions._settings import HeadName
+from journeyman.worlds import Box, MultiDiscrete
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,3 +95,31 @@ def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: 
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name in ("demonstrations", "kept_steps", "labels", "steps", "episodes"):
         assert re.search(rf"--{name.replace('_', '-')} INT .*?\(default: {getattr(default, name)}\)", told), name
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("automatic", "Gaussian"),
+        ("gaussian", "Gaussian"),
+        ("state-dependent", "Gaussian"),
+        ("full-covariance", "FullGaussian"),
+        ("mixture", "GaussianMixture"),
+        ("squashed", "SquashedGaussian"),
+        ("beta", "Beta"),
+    ],
+)
+def test_each_name_of_a_head_makes_it_and_refuses_what_does_not_fit(name: HeadName, made: str) -> None:
+    shape = PolicyShape(head=name)
+    box = SimpleNamespace(name="W", action_space=Box.symmetric(1.0, 2))
+    assert type(shape.make_head(box)).__name__ == made  # type: ignore[arg-type]
+    choices = SimpleNamespace(name="W", action_space=MultiDiscrete((2, 3)))
+    if name == "automatic":
+        assert type(shape.make_head(choices)).__name__ == "MultiCategorical"  # type: ignore[arg-type]
+        return
+    with pytest.raises(JourneymanError, match=rf"A {name} policy needs real actions, but 'W' has \[2, 3\] choices"):
+        shape.make_head(choices)  # type: ignore[arg-type]
+    endless = SimpleNamespace(name="W", action_space=Box.unbounded(2))
+    if name in ("squashed", "beta"):
+        with pytest.raises(JourneymanError, match=r"needs finite bounds with room between them.*use a Gaussian"):
+            shape.make_head(endless)  # type: ignore[arg-type]

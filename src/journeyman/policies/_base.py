@@ -11,7 +11,8 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart, JourneymanError
-from journeyman.policies._heads import AbstractHead, Gaussian, Scale, SquashedGaussian, default_head
+from journeyman.policies._default_head import default_head
+from journeyman.policies._heads import AbstractHead, Scale
 from journeyman.policies._network import MLP
 from journeyman.policies._observation import AbstractStatistics, Encoder, Normalizer
 from journeyman.worlds import AbstractWorld
@@ -160,13 +161,11 @@ def rescaled(policy: DensityPolicy, scale: Scale) -> DensityPolicy:
 
 
 def floored(policy: DensityPolicy, minimum_std: float) -> DensityPolicy:
-    """The same mean action with the standard deviation at least `minimum_std`, in half widths of the action box.
+    """The same likeliest action with the standard deviation at least `minimum_std`, in half widths of the action box.
 
     A clone is often nearly deterministic, and a policy gradient learns from its own variations: without a floor
     its gradient explodes and its steps vanish. A head without a deviation is returned as it is.
     """
-    if not isinstance(policy.head, (Gaussian, SquashedGaussian)):
-        return policy
     return eqx.tree_at(lambda p: p.head, policy, policy.head.floored(minimum_std))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart
-from journeyman.worlds import AbstractSpace, Discrete
+from journeyman.worlds import AbstractSpace
 
 
 class AbstractStatistics(AbstractPart):
@@ -19,34 +19,38 @@ class AbstractStatistics(AbstractPart):
 class Encoder(AbstractPart):
     """Any observation as one float vector: leaves in tree order, raveled and joined.
 
-    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot) and 0
-    for reals. `angles` are columns of the joined vector, in radians, that wrap: each becomes its cosine, and its
-    sine is appended, so that 0 and 2π are one place.
+    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), a tuple
+    of such numbers for a vector of integers (each becomes one-hot), and 0 for reals and bits. `angles` are columns of
+    the joined vector, in radians, that wrap: each becomes its cosine, and its sine is appended, so that 0 and 2π are
+    one place.
     """
 
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
-    classes: tuple[int, ...] = eqx.field(static=True)
+    classes: tuple[int | tuple[int, ...], ...] = eqx.field(static=True)
     angles: tuple[int, ...] = eqx.field(static=True, default=())
 
     @classmethod
     def of(cls, space: Any, angles: tuple[int, ...] = ()) -> "Encoder":
         """The encoder of a (nested) observation space."""
         leaves = jax.tree.leaves(space, is_leaf=lambda item: isinstance(item, AbstractSpace))
-        classes = tuple(leaf.n if isinstance(leaf, Discrete) else 0 for leaf in leaves)
+        classes = tuple(leaf.classes for leaf in leaves)
         return cls(tuple(tuple(leaf.shape) for leaf in leaves), classes, tuple(angles))
 
     @property
     def size(self) -> int:
         """How many features come out."""
-        return sum(n or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True)) + len(self.angles)
+        widths = (int(np.sum(n)) or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True))
+        return sum(widths) + len(self.angles)
 
     def __call__(self, observation: PyTree) -> Float[Array, "*batch features"]:
         """`(*batch, features)` float32 from leaves of shape `(*batch, *shape)`."""
         columns = []
         for leaf, shape, classes in zip(jax.tree.leaves(observation), self.shapes, self.classes, strict=True):
             leaf = jnp.asarray(leaf)
-            if classes:
-                columns.append(jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float)))
+            if isinstance(classes, tuple):
+                columns += [_one_hot(leaf[..., i], n) for i, n in enumerate(classes)]
+            elif classes:
+                columns.append(_one_hot(leaf, classes))
             else:
                 lead = leaf.shape[: leaf.ndim - len(shape)]
                 columns.append(leaf.reshape(*lead, int(np.prod(shape))).astype(jnp.result_type(float)))
@@ -56,6 +60,10 @@ class Encoder(AbstractPart):
         turns = np.isin(np.arange(joined.shape[-1]), self.angles)
         cosines = jnp.where(jnp.broadcast_to(turns, joined.shape), jnp.cos(joined), joined)
         return jnp.concatenate([cosines, *(jnp.sin(joined[..., angle : angle + 1]) for angle in self.angles)], axis=-1)
+
+
+def _one_hot(leaf: Array, classes: int) -> Array:
+    return jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float))
 
 
 class Normalizer(AbstractStatistics):

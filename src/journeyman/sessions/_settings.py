@@ -1,18 +1,36 @@
 """What a user may set, verb by verb. The command line is generated from these."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
-from journeyman.policies import AbstractHead, Gaussian, SquashedGaussian, default_head
+from journeyman.policies import (
+    AbstractHead,
+    Beta,
+    FullGaussian,
+    Gaussian,
+    GaussianMixture,
+    SquashedGaussian,
+    default_head,
+)
 from journeyman.sessions._refusals import flag, positive
 from journeyman.training import Learner
-from journeyman.worlds import AbstractWorld, Box
+from journeyman.worlds import AbstractFinite, AbstractWorld, Box
 
-HeadName = Literal["automatic", "gaussian", "state-dependent", "squashed"]
+HeadName = Literal["automatic", "gaussian", "state-dependent", "full-covariance", "mixture", "squashed", "beta"]
+_REAL_HEADS: dict[str, Callable[[Box], AbstractHead]] = {
+    "gaussian": Gaussian.make,
+    "state-dependent": functools.partial(Gaussian.make, state_dependent=True),
+    "full-covariance": FullGaussian.make,
+    "mixture": GaussianMixture.make,
+    "squashed": SquashedGaussian.make,
+    "beta": Beta.make,
+}
 ScoreName = Literal["return", "best reward"]
 
 
@@ -23,7 +41,7 @@ class PolicyShape:
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers."""
     head: HeadName = "automatic"
-    """The distribution over actions: automatic takes categorical for finite sets and gaussian for boxes."""
+    """The distribution over actions: automatic takes gaussian for boxes, for a finite set the one that fits."""
     activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
     """What follows each hidden layer."""
 
@@ -34,18 +52,16 @@ class PolicyShape:
         return [f"--shape.hidden must be positive widths, not {list(self.hidden)}; 64 64 is usual."]
 
     def make_head(self, world: AbstractWorld) -> AbstractHead:
-        """The head for a world's actions; refuses a Gaussian for a finite set."""
+        """The head for a world's actions; refuses real actions for a finite set, and what the box cannot hold."""
         space = world.action_space
         if self.head == "automatic":
             return default_head(space)
-        if not isinstance(space, Box):
-            raise JourneymanError(
-                f"A {self.head} policy needs real actions, but '{world.name}' has {space.n} choices; use"  # type: ignore[attr-defined]
-                " --shape.head automatic."
-            )
-        if self.head == "squashed":
-            return SquashedGaussian.make(space)
-        return Gaussian.make(space, state_dependent=self.head == "state-dependent")
+        if isinstance(space, Box):
+            return _REAL_HEADS[self.head](space)
+        kind = f"{space.counts.tolist()} choices" if isinstance(space, AbstractFinite) else f"a {type(space).__name__}"
+        raise JourneymanError(
+            f"A {self.head} policy needs real actions, but '{world.name}' has {kind}; use --shape.head automatic."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
 from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
-from journeyman.policies import Categorical, DensityPolicy
+from journeyman.policies import DensityPolicy
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._recorder import Recorder, check_finite, unweighable
 from journeyman.weights import AbstractBaseline, Uniform
@@ -162,41 +162,15 @@ def weighing_problems(learner: Learner) -> list[str]:
 
 
 def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
-    """Where the shapes of a policy and of data disagree, in sentences."""
-    found = []
+    """Where a policy and data disagree about observations or actions, in sentences."""
     axes = episodes.valid.ndim
     shapes = tuple(tuple(leaf.shape[axes:]) for leaf in jax.tree.leaves(episodes.observation))
     if shapes != policy.encoder.shapes:
-        found.append(
+        return [
             f"The data's observations have shapes {shapes}, the policy reads {policy.encoder.shapes}; make the policy"
             " for the world the data comes from."
-        )
-        return found
-    target = jax.ShapeDtypeStruct(episodes.target.shape[axes:], episodes.target.dtype)
-    one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[axes:], leaf.dtype), episodes.observation)
-    action = jax.eval_shape(policy.mode, one)
-    if action.shape != target.shape:
-        found.append(
-            f"The data's actions have shape {target.shape}, the policy's have {action.shape}; make the policy for the"
-            " world the data comes from."
-        )
-    elif isinstance(policy.head, Categorical):
-        found += _class_problems(policy.head.classes, np.asarray(episodes.target)[np.asarray(episodes.valid)])
-    return found
-
-
-def _class_problems(classes: int, target: np.ndarray) -> list[str]:
-    if target.dtype.kind not in "iu":
-        return [
-            f"The data's actions are {target.dtype}, the policy chooses one of {classes}; convert them to integers, or"
-            " make the policy for a world of real actions."
         ]
-    outside = target[(target < 0) | (target >= classes)]
-    return [
-        f"The data holds the action {found}, the policy knows 0 to {classes - 1}; make the policy for the world the"
-        " data comes from."
-        for found in outside[:1]
-    ]
+    return policy.head.problems(np.asarray(episodes.target)[np.asarray(episodes.valid)])
 
 
 def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: int) -> tuple[Samples, FitState]:

@@ -1,16 +1,14 @@
 """`improve`: collect, weigh, step, again. Needs a world."""
 
-import jax
-import jax.numpy as jnp
 
 from journeyman.episodes import Episodes
 from journeyman.parts import check, fingerprint, refuse
-from journeyman.policies import DensityPolicy, Encoder
+from journeyman.policies import AbstractHead, DensityPolicy, Encoder
 from journeyman.training._fit import Trained, fitting_problems
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop, Plan
 from journeyman.training._recorder import Recorder
-from journeyman.worlds import AbstractWorld, Discrete
+from journeyman.worlds import AbstractFinite, AbstractWorld
 
 
 def improve(
@@ -67,12 +65,20 @@ def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
             f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes};"
             " make the policy for this world."
         )
-    action = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
-    discrete = isinstance(world.action_space, Discrete)
-    if action.shape != world.action_space.shape or discrete != ("discrete actions" in policy.head.gives):
-        found.append(
-            f"'{world.name}' takes {'one of finitely many' if discrete else 'real'} actions of shape"
-            f" {world.action_space.shape}, a {type(policy.head).__name__} gives shape {action.shape}; make the policy"
-            " for this world."
-        )
-    return found
+    return found + _action_problems(policy.head, world)
+
+
+def _action_problems(head: AbstractHead, world: AbstractWorld) -> list[str]:
+    wanted, given = world.action_space, head.space()
+    finite = isinstance(wanted, AbstractFinite)
+    found = f"'{world.name}' takes {'one of finitely many' if finite else 'real'} actions of shape {wanted.shape}, a"
+    found += f" {type(head).__name__} gives shape {given.shape}"
+    if (wanted.shape, finite) != (given.shape, isinstance(given, AbstractFinite)):
+        return [f"{found}; make the policy for this world."]
+    if (
+        isinstance(wanted, AbstractFinite)
+        and isinstance(given, AbstractFinite)
+        and (wanted.counts != given.counts).any()
+    ):
+        return [f"{found}, but with {given.counts} values in place of {wanted.counts}; make the policy for this world."]
+    return []

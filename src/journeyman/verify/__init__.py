@@ -2,6 +2,7 @@
 
 from journeyman.verify._check import Check as Check
 from journeyman.verify._check import Verification as Verification
+from journeyman.verify._density import density as density
 from journeyman.verify._gradient import baseline as baseline
 from journeyman.verify._gradient import gradient as gradient
 from journeyman.verify._problems import ExactProblem as ExactProblem

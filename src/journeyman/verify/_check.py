@@ -1,7 +1,7 @@
 """What a check found: a number, what it should be, and how far it may be off."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsFloat
 
 Side = Literal["equal", "at least", "at most"]
 
@@ -18,13 +18,20 @@ class Check(NamedTuple):
 
     @classmethod
     def of(
-        cls, name: str, value: float, expected: float, tolerance: float, detail: str, *, side: Side = "equal"
+        cls,
+        name: str,
+        value: SupportsFloat,
+        expected: SupportsFloat,
+        tolerance: SupportsFloat,
+        detail: str,
+        *,
+        side: Side = "equal",
     ) -> "Check":
         """Judge a number: by its distance from `expected`, or, where it is a bound, by the side it lies on."""
-        value, expected, tolerance = float(value), float(expected), float(tolerance)
-        above, below = value - expected <= tolerance, expected - value <= tolerance
+        found, wanted, room = float(value), float(expected), float(tolerance)
+        above, below = found - wanted <= room, wanted - found <= room
         passed = {"equal": above and below, "at least": below, "at most": above}[side]
-        return cls(name, value, expected, tolerance, bool(passed), detail)
+        return cls(name, found, wanted, room, bool(passed), detail)
 
     def __str__(self) -> str:
         mark = "pass" if self.passed else "FAIL"

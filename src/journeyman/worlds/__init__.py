@@ -16,8 +16,11 @@ from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
 from journeyman.worlds._linear_quadratic import LinearQuadratic as LinearQuadratic
 from journeyman.worlds._seeds import environment_seeds as environment_seeds
+from journeyman.worlds._spaces import AbstractFinite as AbstractFinite
 from journeyman.worlds._spaces import AbstractSpace as AbstractSpace
 from journeyman.worlds._spaces import Box as Box
 from journeyman.worlds._spaces import Discrete as Discrete
+from journeyman.worlds._spaces import MultiBinary as MultiBinary
+from journeyman.worlds._spaces import MultiDiscrete as MultiDiscrete
 from journeyman.worlds._states import Replay as Replay
 from journeyman.worlds._states import replay as replay

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.parts import AbstractPart, JourneymanError
-from journeyman.worlds._spaces import AbstractSpace, Discrete
+from journeyman.worlds._spaces import AbstractSpace
 
 
 class _Direct:
@@ -130,6 +130,6 @@ def zeros_like_space(space: Any, *lead: int) -> PyTree:
     """An observation or action of zeros with leading axes `lead`, for shapes and first compilations."""
 
     def one(item: AbstractSpace) -> np.ndarray:
-        return np.zeros((*lead, *item.shape), np.int32 if isinstance(item, Discrete) else np.float32)
+        return np.zeros((*lead, *item.shape), item.dtype)
 
     return jax.tree.map(one, space, is_leaf=lambda item: isinstance(item, AbstractSpace))
