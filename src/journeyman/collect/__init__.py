@@ -2,6 +2,7 @@
 
 from journeyman.collect._behaviour import AbstractBehaviour as AbstractBehaviour
 from journeyman.collect._behaviour import Decision as Decision
+from journeyman.collect._behaviour import Demonstrate as Demonstrate
 from journeyman.collect._behaviour import Mean as Mean
 from journeyman.collect._behaviour import Mixture as Mixture
 from journeyman.collect._behaviour import Sample as Sample

@@ -59,6 +59,20 @@ class Mean(AbstractBehaviour):
         return Decision(action, action, unknown, _said_by(POLICY, unknown))
 
 
+class Demonstrate(AbstractBehaviour):
+    """The expert acts, and its action is the target: what demonstrations are made of."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"expert"})
+
+    expert: AbstractExpert
+
+    def __call__(self, observation: PyTree, key: Array) -> Decision:
+        """a = the expert's label."""
+        action = self.expert.label(observation, key)
+        unknown = jnp.full(action.shape[0], jnp.nan)
+        return Decision(action, action, unknown, _said_by(EXPERT, unknown))
+
+
 class Mixture(AbstractBehaviour):
     """The expert acts with probability β at every step, the learner otherwise; the expert labels every state.
 
