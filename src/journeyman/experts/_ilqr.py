@@ -40,17 +40,18 @@ class ILQR(AbstractPlanner):
         Q_x = l_x + Aᵀ V_x,  Q_xx = l_xx + Aᵀ V_xx A,  Q_uu = l_uu + Bᵀ V_xx B,  Q_ux = l_ux + Bᵀ V_xx A
         k = −(Q_uu + μI)⁻¹ Q_u,   K = −(Q_uu + μI)⁻¹ Q_ux,   u ← u + αk + K (x_new − x)
 
-    (Li and Todorov 2004; Tassa, Mansard and Todorov 2014.) The dynamics are expanded to first order, the cost to second.
-    Of the steps α = 1, ½, … 2⁻⁷ the cheapest is taken, if it is cheaper than standing still; if none is, μ grows. On a
-    linear-quadratic world one iteration gives the optimum. `starts` > 1 begins with as many constant plans
-    besides the middle of the box, each drawn from it, and gives the best result: a nonlinear world has several.
+    (Li and Todorov 2004; Tassa, Mansard and Todorov 2014.) The dynamics are expanded to first order, the cost to
+    second. Of the steps α = 1, ½, … 2⁻⁷ the cheapest is taken if it is cheaper than standing still; else μ grows. On
+    a linear-quadratic world one iteration gives the optimum. On others it finds a local one near the plan it begins
+    with: the middle of the action box at every step, or what the planner `first` finds, which it then refines.
 
-    A model step is one evaluation of the world; a plan costs `horizon` · `iterations` · 8 of them for the search, and
-    `horizon` · `iterations` derivatives with respect to n + m numbers.
+    A plan costs `horizon` · (8 `iterations` + 1) model steps for the search and `horizon` · `iterations` derivatives
+    with respect to n + m numbers, and what `first` costs.
 
-    Deviations: 1. An action at its bound that would leave it is fixed there, and others are clipped in the forward pass:
+    Deviations: 1. An action at its bound that would leave it is fixed there, others are clipped in the forward pass:
     exact for one action, a heuristic for several. 2. Directions of non-positive curvature in Q_uu are given the
     curvature 1e-6. 3. Whole numbers in the state (a clock) are taken from the path and not differentiated.
+    4. Noise is left out of the world that is planned in.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"settable state", "differentiable dynamics"})
@@ -62,33 +63,22 @@ class ILQR(AbstractPlanner):
     world: AbstractPureWorld
     horizon: int = eqx.field(static=True, default=30)
     iterations: int = eqx.field(static=True, default=10)
-    starts: int = eqx.field(static=True, default=1)
+    first: AbstractPlanner | None = None
     discount: float = 1.0
 
     def __check_init__(self) -> None:
-        if self.iterations < 1 or self.starts < 1:
+        if self.iterations < 1:
+            raise JourneymanError(f"ILQR needs one or more iterations, not {self.iterations}; 10 are usual.")
+        if self.first is not None and self.first.horizon != self.horizon:
             raise JourneymanError(
-                f"ILQR needs one or more iterations and starts, not {self.iterations} and {self.starts}."
-            )
-        if self.starts > 1 and not self.world.action_space.bounded:  # type: ignore[attr-defined]
-            raise JourneymanError(
-                f"ILQR draws its {self.starts} starts from the action box, and that of '{self.world.name}' is unbounded;"
-                " use starts=1."
+                f"ILQR looks {self.horizon} steps ahead and its first planner {self.first.horizon}; use one horizon."
             )
 
     def plan(self, state: PyTree, key: Array) -> Planned:
-        """The best path after `iterations` rounds from each start."""
+        """The path after `iterations` rounds."""
         rest = middle(self.world)
-        first = jnp.broadcast_to(rest, (self.starts, self.horizon, *rest.shape))
-        if self.starts > 1:
-            low, high = bounds(self.world)
-            drawn = jax.random.uniform(key, (self.starts - 1, 1, *rest.shape), jnp.float32, low, high)
-            first = first.at[1:].set(jnp.broadcast_to(drawn, first[1:].shape))
-        found = jax.vmap(lambda actions: self._descend(state, actions))(first)
-        best = jnp.argmax(found.returns[:, -1])
-        return jax.tree.map(lambda leaf: leaf[best], found)
-
-    def _descend(self, state: PyTree, actions: Array) -> Planned:
+        actions = jnp.broadcast_to(rest, (self.horizon, *rest.shape))
+        actions = actions if self.first is None else self.first.plan(state, key).actions
         problem = _Problem(self.world.noiseless(), self.discount)
         path = problem.roll(state, actions)
 

@@ -16,7 +16,7 @@ from journeyman.worlds import AbstractPureWorld, AbstractSpace, Box
 
 
 class Planned(NamedTuple):
-    """A plan: `actions` `(horizon, ...)`, and `returns` `(iterations + 1,)`, the plan's return before and after each."""
+    """`actions` `(horizon, ...)`, and the plan's return before and after each iteration `(iterations + 1,)`."""
 
     actions: Array
     returns: Float[Array, " _iterations"]
@@ -47,8 +47,8 @@ class AbstractPlanner(AbstractExpert):
         name = type(self).__name__
         if not isinstance(self.world, AbstractPureWorld):
             raise JourneymanError(
-                f"{name} plans inside the world, and '{self.world.name}' is a host simulator that cannot be copied; use a"
-                " pure world."
+                f"{name} plans inside the world, and '{self.world.name}' is a host simulator that cannot be copied; use"
+                " a pure world."
             )
         if not isinstance(self.world.action_space, Box):
             raise JourneymanError(

@@ -21,8 +21,8 @@ class CEM(AbstractPlanner):
     (Rubinstein 1999; de Boer et al. 2005.) The first μ is the middle of the action box, the first σ is `std` in the
     action's units. One plan costs `samples` · `horizon` model steps an iteration. The label is the first action of μ.
 
-    Deviations: 1. μ itself is among the plans, so a good one is never lost. 2. Plans are clipped to the action box before
-    they are played and before the fit.
+    Deviations: 1. μ itself is among the plans, so a good one is never lost. 2. Plans are clipped to the action box
+    before they are played and before the fit.
     """
 
     citation: ClassVar[str] = """@article{deboer2005tutorial,
@@ -87,8 +87,9 @@ class MPPI(AbstractPlanner):
     def __check_init__(self) -> None:
         if self.samples < 2 or self.iterations < 1 or not (self.std > 0 and self.temperature > 0 and self.decay > 0):
             raise JourneymanError(
-                f"MPPI weighs two or more samples (not {self.samples}) in one or more iterations (not {self.iterations});"
-                f" its deviation ({self.std}), decay ({self.decay}) and temperature ({self.temperature}) are positive."
+                f"MPPI weighs two or more samples (not {self.samples}) in one or more iterations (not"
+                f" {self.iterations}); deviation ({self.std}), decay ({self.decay}) and temperature"
+                f" ({self.temperature}) are positive."
             )
 
     def plan(self, state: PyTree, key: Array) -> Planned:

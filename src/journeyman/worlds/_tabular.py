@@ -143,7 +143,7 @@ class AbstractTabular(AbstractPureWorld):
         if table.shape not in [shape, *([(self.horizon, *shape)] if by_step else [])]:
             more = f" or {(self.horizon, *shape)}" if by_step else ""
             raise JourneymanError(
-                f"The policy has shape {table.shape}, but a table of '{self.name}' has {shape}{more}; pass that."
+                f"The policy has shape {table.shape}, but a table for '{self.name}' has {shape}{more}; pass that."
             )
         worst = float(np.abs(table.sum(-1) - 1).max())
         if worst > _MATCHES * 1e3 or table.min() < 0:
