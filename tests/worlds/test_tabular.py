@@ -109,7 +109,7 @@ def test_the_cliff_of_the_book():
     right, down, up = 1, 2, 0
     edge, safe = np.zeros((48, 4)), np.zeros((48, 4))
     edge[:, right] = 1
-    edge[36], edge[35] = np.eye(4)[up], np.eye(4)[down]  # S, and above G
+    edge[36], edge[11::12] = np.eye(4)[up], np.eye(4)[down]  # S, and above G
     safe[:, up] = 1
     safe[:12, up], safe[:12, right] = 0, 1
     safe[11::12] = np.eye(4)[down]

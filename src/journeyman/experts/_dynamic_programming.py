@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from journeyman.experts._base import AbstractExpert
 from journeyman.parts import JourneymanError
@@ -109,7 +109,7 @@ class TabularExpert(AbstractExpert):
         """The best policy of a finite world."""
         return cls(jnp.asarray(policy_iteration(world, discount).action_values, jnp.result_type(float)))
 
-    def label(self, observation: Array, key: Array) -> Array:
+    def label(self, observation: PyTree, key: Array) -> Array:
         """The action of the greatest value in each state."""
         del key
         return jnp.argmax(self.action_values[jnp.asarray(observation)], axis=-1).astype(jnp.int32)

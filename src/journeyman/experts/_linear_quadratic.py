@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from journeyman.experts._base import AbstractExpert
 from journeyman.worlds import LinearQuadratic
@@ -22,7 +22,7 @@ class LinearRegulator(AbstractExpert):
         endless = eqx.tree_at(lambda w: w.horizon, world, None, is_leaf=lambda leaf: leaf is None)
         return cls(jnp.asarray(endless.optimal_gain(discount), jnp.result_type(float)))
 
-    def label(self, observation: Array, key: Array) -> Array:
+    def label(self, observation: PyTree, key: Array) -> Array:
         """K x."""
         del key
         return jnp.asarray(observation) @ self.gain.T
