@@ -23,7 +23,7 @@ from jaxtyping import Array
 
 from benchmarks._measure import machine, parser, tell
 from journeyman.algorithms import natural_gradient, reinforce
-from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, Sample, play, rollout, start
+from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, Sample, rollout, start
 from journeyman.diagnose import interval
 from journeyman.experts import (
     CEM,
@@ -36,7 +36,7 @@ from journeyman.experts import (
     value_iteration,
 )
 from journeyman.policies import policy
-from journeyman.training import Learner
+from journeyman.training import EVALUATION_SEED, Learner
 from journeyman.training._learner import initial, learn, refit, weigh
 from journeyman.weights import NetworkBaseline
 from journeyman.worlds import AbstractPureWorld, Gridworld, LinearQuadratic, Pendulum
@@ -58,7 +58,7 @@ LQ = LinearQuadratic(
     [[0.3]],
     start=[1.0, -0.5],
     start_std=0.4,
-    horizon=40,
+    horizon=20,
 )
 PENDULUM, PENDULUM_DISCOUNT = Pendulum(), 0.99
 
@@ -91,8 +91,10 @@ class Told:
 
 def returns(world: AbstractPureWorld, behaviour: AbstractBehaviour, discount: float, episodes: int) -> np.ndarray:
     """The discounted return from each of the shared start states."""
-    played = play(world, behaviour, episodes=episodes, seed=1_000_003, width=episodes)
-    weight = discount ** np.asarray(played.elapsed, float) * np.asarray(played.valid)
+    own = world.remake(seed=EVALUATION_SEED, num_envs=episodes)
+    assert own.horizon is not None
+    _, played = rollout(own, behaviour, start(own), jax.random.key(EVALUATION_SEED), own.horizon)
+    weight = discount ** np.asarray(played.elapsed, float)
     return (weight * np.asarray(played.reward, float)).sum(1)
 
 
@@ -126,12 +128,12 @@ def ascend(
     return [(batch * look, np.asarray(values)) for look, values in found.items()]
 
 
-def recipes(discount: float, learning_rate: float, hidden: tuple[int, ...] = ()) -> dict[str, Learner]:
-    """The two recipes with one small baseline."""
+def recipes(discount: float, learning_rate: float, kl: float, hidden: tuple[int, ...] = ()) -> dict[str, Learner]:
+    """The two recipes with one baseline, a network of the `hidden` layers."""
     baseline = NetworkBaseline(hidden=hidden, epochs=5, batch_size=1024, learning_rate=1e-2)
     return {
         "REINFORCE": reinforce(learning_rate, discount=discount, baseline=baseline),
-        "natural gradient": natural_gradient(0.05, discount=discount, baseline=baseline),
+        "natural gradient": natural_gradient(kl, discount=discount, baseline=baseline),
     }
 
 
@@ -150,7 +152,7 @@ def gridworld(seeds: int, iterations: int) -> dict[str, Any]:
         table = np.asarray(jax.nn.softmax(one.parameters(places)), float)
         return endless.expected_return(table / table.sum(-1, keepdims=True), GRID_DISCOUNT)
 
-    for name, learner in recipes(GRID_DISCOUNT, 0.1).items():
+    for name, learner in recipes(GRID_DISCOUNT, 0.1, 0.01).items():
         began = time.perf_counter()
         told.add(name, GRADIENT, ascend(learner, GRID, value, seeds=seeds, iterations=iterations, steps=40), began)
     for name, solve in {"value iteration": value_iteration, "policy iteration": policy_iteration}.items():
@@ -179,9 +181,9 @@ def linear_quadratic(seeds: int, iterations: int, episodes: int) -> dict[str, An
     score = lambda behaviour: returns(LQ, behaviour, LQ_DISCOUNT, episodes)  # noqa: E731
     told = Told(np.full(seeds, score(Demonstrate(LinearRegulator.of(LQ, LQ_DISCOUNT))).mean()))
     value = lambda one: score(Mean(one)).mean()  # noqa: E731
-    for name, learner in recipes(LQ_DISCOUNT, 0.03).items():
+    for name, learner in recipes(LQ_DISCOUNT, 0.03, 0.01, hidden=(32,)).items():
         began = time.perf_counter()
-        told.add(name, GRADIENT, ascend(learner, LQ, value, seeds=seeds, iterations=iterations, steps=40), began)
+        told.add(name, GRADIENT, ascend(learner, LQ, value, seeds=seeds, iterations=iterations, steps=20), began)
     began, points = time.perf_counter(), []
     for sweeps in (1, 2, 3, 4, 6, 8, 12, 16):
         short = eqx.tree_at(lambda world: world.horizon, LQ, sweeps + 1)
@@ -284,7 +286,7 @@ def pendulum(seeds: int, iterations: int, episodes: int, grid: int) -> dict[str,
     """Undiscounted returns from the same start states; the best that any method reached from each."""
     score = lambda behaviour: returns(PENDULUM, behaviour, 1.0, episodes)  # noqa: E731
     told = Told(0.0)
-    learner = recipes(PENDULUM_DISCOUNT, 3e-3, hidden=(32, 32))["natural gradient"]
+    learner = recipes(PENDULUM_DISCOUNT, 3e-3, 0.05, hidden=(32, 32))["natural gradient"]
     began = time.perf_counter()
     points = ascend(
         learner,
@@ -328,7 +330,7 @@ def measure(*, seeds: int, scale: float) -> dict[str, Any]:
     some = lambda count: max(2, round(scale * count))  # noqa: E731
     tasks = {
         "gridworld": gridworld(seeds, some(40)),
-        "linear-quadratic": linear_quadratic(seeds, some(40), some(64)),
+        "linear-quadratic": linear_quadratic(seeds, some(40), some(32)),
         "pendulum": pendulum(min(seeds, 3), some(40), max(seeds, some(24)), some(61)),
     }
     return {"tasks": tasks, "machine": machine()}

@@ -29,7 +29,7 @@ LQ = LinearQuadratic(
     num_envs=8,
 )
 STATES = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-PENDULUM = Pendulum()
+PENDULUM = Pendulum(horizon=128)
 label = eqx.filter_jit(lambda expert, seen: expert.label(seen, jax.random.key(0)))
 
 
@@ -61,11 +61,12 @@ def test_a_planner_finds_the_regulator(name):
 
 def test_one_iteration_is_the_whole_way_on_a_linear_quadratic_world_and_each_state_costs_what_riccati_says():
     planner = ILQR(LQ, horizon=60, iterations=3, discount=GAMMA)
-    plan = eqx.filter_jit(lambda x: planner.plan(LQ.state_of(x), jax.random.key(0)))(jnp.asarray(STATES[0]))
+    x = np.asarray([1.5, -1.0], np.float32)
+    plan = eqx.filter_jit(lambda x: planner.plan(LQ.state_of(x), jax.random.key(0)))(jnp.asarray(x))
     p = LQ.cost_matrix(np.asarray(LinearRegulator.of(LQ, GAMMA).gain, float), GAMMA)
     returns = np.asarray(plan.returns)
-    np.testing.assert_allclose(returns[1:], -STATES[0] @ p @ STATES[0], rtol=1e-5)
-    assert returns[0] < returns[1] - 0.5
+    np.testing.assert_allclose(returns[1:], -x @ p @ x, rtol=1e-5)
+    assert returns[0] < returns[1] - 0.1
 
 
 def test_the_regulator_leaves_nothing_to_gain_and_a_horizon_or_noise_does_not_change_it():
@@ -91,17 +92,16 @@ class _Random(AbstractExpert):
 
 
 @functools.cache
-def swung(reach=None):
-    expert = SWING_UP if reach is None else _Random(reach)
+def swung(expert=SWING_UP):
     return play(PENDULUM, Demonstrate(expert), episodes=8, seed=3)
 
 
-def test_it_swings_the_pendulum_up_and_holds_it_and_neither_nothing_nor_chance_does():
+def test_it_swings_the_pendulum_up_and_holds_it_and_neither_nothing_nor_chance_nor_ilqr_alone_does():
     returns, seen = swung().episode_returns(), swung().observation
     assert returns.mean() > -300
-    assert (np.asarray(seen)[:, 150:, 0] > 0.99).all()  # upright from step 150 to the end, in every episode
-    for reach in (0.0, 2.0):
-        assert swung(reach).episode_returns().mean() < -800
+    assert (np.asarray(seen)[:, 110:, 0] > 0.95).all()  # upright from step 110 to the end, in every episode
+    for other in (_Random(0.0), _Random(2.0), ILQR(PENDULUM, horizon=40, iterations=4)):
+        assert swung(other).episode_returns().mean() < -500
 
 
 def test_plans_stay_in_the_box_and_never_get_worse():
@@ -119,10 +119,10 @@ def test_plans_stay_in_the_box_and_never_get_worse():
 @functools.cache
 def taught():
     """A clone of ILQR's actions in the linear-quadratic world."""
-    expert = ILQR(LQ, horizon=20, iterations=1, discount=GAMMA)
+    expert = ILQR(LQ, horizon=12, iterations=1, discount=GAMMA)
     demonstrations = play(LQ, Demonstrate(expert), episodes=20, seed=1)
     clone = policy(LQ, jax.random.key(1), hidden=())
-    return expert, demonstrations, fit(bc(1e-2, epochs=200, batch_size=64), clone, demonstrations).policy
+    return expert, demonstrations, fit(bc(2e-2, epochs=100, batch_size=64), clone, demonstrations).policy
 
 
 def test_a_clone_of_a_planner_has_the_regulator_s_gain():
@@ -133,7 +133,7 @@ def test_a_clone_of_a_planner_has_the_regulator_s_gain():
 
 def test_a_planner_labels_for_dagger_inside_the_compiled_rollout():
     expert, demonstrations, _ = taught()
-    learner = dagger(expert, learning_rate=1e-2, epochs=100, batch_size=64)
+    learner = dagger(expert, learning_rate=2e-2, epochs=50, batch_size=64)
     fresh = policy(LQ, jax.random.key(2), hidden=())
     before = np.abs(np.asarray(fresh.mode(STATES)) - regulator()).max()
     done = improve(learner, fresh, LQ, Plan(steps=3 * 176, batch=176), demonstrations=demonstrations)
