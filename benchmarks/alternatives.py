@@ -330,8 +330,8 @@ def measure(*, seeds: int, scale: float) -> dict[str, Any]:
     some = lambda count: max(2, round(scale * count))  # noqa: E731
     tasks = {
         "gridworld": gridworld(seeds, some(40)),
-        "linear-quadratic": linear_quadratic(seeds, some(40), some(32)),
-        "pendulum": pendulum(min(seeds, 3), some(40), max(seeds, some(24)), some(61)),
+        "linear-quadratic": linear_quadratic(seeds, some(30), some(16)),
+        "pendulum": pendulum(min(seeds, 3), some(30), max(seeds, some(24)), some(61)),
     }
     return {"tasks": tasks, "machine": machine()}
 
