@@ -41,19 +41,19 @@ def value_iteration(
     Raises `JourneymanError` when it has not settled after `most` iterations.
     """
     reward, move = _model(world, discount)
-    value, history, action_values = np.zeros(len(reward)), [], reward
+    value, history, change = np.zeros(len(reward)), [], 0.0
     factor = discount / (1 - discount) if discount < 1 else 1.0
     while len(history) < most:
         action_values = reward + discount * move @ value
-        before, value = value, action_values.max(-1)
+        change, value = float(np.abs(action_values.max(-1) - value).max()), action_values.max(-1)
         history.append(value)
-        if factor * np.abs(value - before).max() <= tolerance:
+        if factor * change <= tolerance:
             return Solution(
                 value, action_values, action_values.argmax(-1), np.stack(history), len(history) * reward.size
             )
     raise JourneymanError(
         f"Value iteration has not settled after {most} sweeps at discount {discount}: the values still move by"
-        f" {np.abs(value - before).max():.3g}; lower the discount, or raise 'most' where every policy surely ends."
+        f" {change:.3g}; lower the discount, or raise 'most' where every policy surely ends."
     )
 
 
@@ -66,19 +66,20 @@ def policy_iteration(world: AbstractTabular, discount: float, *, most: int = 1_0
     Raises `JourneymanError` where a policy's value is not finite, and when `most` iterations do not settle it.
     """
     reward, move = _model(world, discount)
-    world = _endless(world)
+    world, states = _endless(world), np.arange(len(reward))
     policy, actions, history = np.full(reward.shape, 1 / reward.shape[1]), None, []
     for _ in range(most):
         value = world.values(policy, discount)
         history.append(value)
         action_values = reward + discount * move @ value
-        best = action_values.max(-1)
+        best = action_values.argmax(-1)
         if actions is not None:
-            kept = action_values[np.arange(len(actions)), actions] >= best - _TIE * (1 + np.abs(best))
+            reached = action_values.max(-1)
+            kept = action_values[states, actions] >= reached - _TIE * (1 + np.abs(reached))
             if kept.all():
                 return Solution(value, action_values, actions, np.stack(history), len(history) * reward.size)
-        actions = action_values.argmax(-1) if actions is None else np.where(kept, actions, action_values.argmax(-1))
-        policy = np.eye(reward.shape[1])[actions]
+            best = np.where(kept, actions, best)
+        actions, policy = best, np.eye(reward.shape[1])[best]
     raise JourneymanError(f"Policy iteration has not settled after {most} policies; raise 'most'.")
 
 
