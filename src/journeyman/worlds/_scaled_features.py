@@ -28,7 +28,7 @@ class ScaledFeatures(AbstractPureWorld):
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics", "settable state"})
 
-    scale: tuple[float, float] = eqx.field(default=(1.0, 1.0), converter=tuple)
+    scale: tuple[float, ...] = eqx.field(default=(1.0, 1.0), converter=tuple)
     noise: float = 1.0
     start: float = 1.0
     horizon: int = 20
@@ -36,9 +36,9 @@ class ScaledFeatures(AbstractPureWorld):
     seed: int = 0
 
     def __check_init__(self) -> None:
-        if self.horizon < 1 or not all(self.scale):
+        if self.horizon < 1 or len(self.scale) != 2 or not all(self.scale):
             raise JourneymanError(
-                f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use scales other than 0 and"
+                f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use two scales other than 0 and"
                 " at least one step."
             )
 

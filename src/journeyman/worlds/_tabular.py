@@ -139,9 +139,9 @@ class AbstractTabular(AbstractPureWorld):
 
     def _policy(self, policy: Any) -> np.ndarray:
         table, shape = np.asarray(policy, np.float64), self.tables().reward.shape[:2]
-        by_step = self.horizon is not None
-        if table.shape not in [shape, *([(self.horizon, *shape)] if by_step else [])]:
-            more = f" or {(self.horizon, *shape)}" if by_step else ""
+        steps: tuple[Any, ...] = () if self.horizon is None else (self.horizon,)
+        if table.shape not in (shape, (*steps, *shape)):
+            more = f" or {(*steps, *shape)}" if steps else ""
             raise JourneymanError(
                 f"The policy has shape {table.shape}, but a table for '{self.name}' has {shape}{more}; pass that."
             )
@@ -151,7 +151,7 @@ class AbstractTabular(AbstractPureWorld):
                 f"The rows of a policy are probabilities, but one of these sums to {1 + worst:.6g} or holds the"
                 f" negative {table.min():.3g}; pass softmax(logits), not logits."
             )
-        return np.broadcast_to(table, (self.horizon, *shape)) if by_step and table.ndim == 2 else table
+        return np.broadcast_to(table, (*steps, *shape))
 
 
 Row = tuple[float, ...]

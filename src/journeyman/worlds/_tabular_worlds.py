@@ -78,7 +78,7 @@ _NEEDED = (("S", "a start"), ("G", "a goal"))
 
 def cliff_walking(slip: float = 0.0, *, horizon: int | None = None, num_envs: int = 64, seed: int = 0) -> Gridworld:
     """The cliff of Sutton and Barto 2018, example 6.6: four rows of twelve, start and goal at the ends of the cliff."""
-    return Gridworld(CLIFF, slip, horizon, num_envs, seed)
+    return Gridworld(CLIFF, slip, horizon, num_envs, seed)  # type: ignore[call-arg]
 
 
 class TwoState(AbstractTabular):
