@@ -38,8 +38,8 @@ class ScaledFeatures(AbstractPureWorld):
     def __check_init__(self) -> None:
         if self.horizon < 1 or len(self.scale) != 2 or not all(self.scale):
             raise JourneymanError(
-                f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use two scales other than 0 and"
-                " at least one step."
+                f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use two scales other than 0"
+                " and at least one step."
             )
 
     @property
