@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import cloning, memory, seeds, startup, throughput
+from benchmarks import alternatives, cloning, memory, seeds, startup, throughput
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -64,3 +64,17 @@ def test_memory_compares_a_run_with_one_ten_times_as_long(capsys: pytest.Capture
     found = _told(capsys)["Hopper-v5"]
     assert found["iterations"] == [2, 20]
     assert found["ratio"] == pytest.approx(found["tenfold"] / found["once"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_alternatives_gives_a_curve_with_intervals_for_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    alternatives.main(["--json", "--seeds", "2", "--scale", "0.1"])
+    tasks = _told(capsys)["tasks"]
+    assert list(tasks) == ["gridworld", "linear-quadratic", "pendulum"]
+    for task in tasks.values():
+        assert len({curve["kind"] for curve in task["curves"].values()}) >= 2
+        for curve in task["curves"].values():
+            gap = curve["gap"]
+            assert len(curve["evaluations"]) == len(gap["mean"]) == len(gap["low"]) == len(gap["high"])
+            assert min(gap["mean"]) > -1e-4  # nothing is better than the best
+    assert tasks["gridworld"]["curves"]["policy iteration"]["gap"]["mean"][-1] == pytest.approx(0, abs=1e-9)

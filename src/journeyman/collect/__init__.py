@@ -1,6 +1,7 @@
 """World × policy (× expert) → Episodes."""
 
 from journeyman.collect._behaviour import AbstractBehaviour as AbstractBehaviour
+from journeyman.collect._behaviour import Demonstrate as Demonstrate
 from journeyman.collect._behaviour import Mean as Mean
 from journeyman.collect._behaviour import Mixture as Mixture
 from journeyman.collect._behaviour import Sample as Sample

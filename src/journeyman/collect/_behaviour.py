@@ -76,12 +76,34 @@ class Mean(AbstractBehaviour):
 
     def act(self, observation: PyTree, noise: PyTree) -> tuple[Array, PyTree]:
         """The mode."""
-        return self.policy.mode(observation), ()
+        action = self.policy.mode(observation)
+        return action, jnp.full(action.shape[0], POLICY, jnp.int8)
 
     def tell(self, observation: PyTree, action: Array, kept: PyTree) -> Told:
         """The action; a log-probability is not defined."""
-        lead = _lead(action, self.policy)
-        return Told(action, jnp.full(lead, jnp.nan), jnp.full(lead, POLICY, jnp.int8))
+        return Told(action, jnp.full(kept.shape, jnp.nan), kept)
+
+
+class Demonstrate(AbstractBehaviour):
+    """The expert acts, and its action is the target: what demonstrations are made of."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"expert"})
+
+    expert: AbstractExpert
+
+    def draw(self, count: int, key: Array) -> PyTree:
+        """The expert's own randomness."""
+        asked = jax.random.key_data(key)
+        return jnp.broadcast_to(asked, (count, *asked.shape))
+
+    def act(self, observation: PyTree, noise: PyTree) -> tuple[Array, PyTree]:
+        """a = the expert's label."""
+        action = self.expert.label(observation, jax.random.wrap_key_data(noise[0]))
+        return action, jnp.full(action.shape[0], EXPERT, jnp.int8)
+
+    def tell(self, observation: PyTree, action: Array, kept: PyTree) -> Told:
+        """The action; a log-probability is not defined."""
+        return Told(action, jnp.full(kept.shape, jnp.nan), kept)
 
 
 class Mixture(AbstractBehaviour):
@@ -116,9 +138,3 @@ class Mixture(AbstractBehaviour):
         label, by_expert = kept
         source = jnp.where(by_expert, EXPERT, POLICY).astype(jnp.int8)
         return Told(label, jnp.full(source.shape, jnp.nan), source)
-
-
-def _lead(action: Array, policy: DensityPolicy) -> tuple[int, ...]:
-    """The leading axes of actions: all but those of a single one."""
-    one = jax.eval_shape(lambda: policy.head.mode(policy.head.parameters(jnp.zeros(policy.head.outputs()))))
-    return action.shape[: action.ndim - one.ndim]

@@ -1,6 +1,5 @@
 """`improve`: collect, weigh, step, again. Needs a world."""
 
-
 from journeyman.episodes import Episodes
 from journeyman.parts import check, fingerprint, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder

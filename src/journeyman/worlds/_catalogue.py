@@ -12,10 +12,28 @@ from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
 from journeyman.worlds._linear_quadratic import LinearQuadratic
+from journeyman.worlds._one_step_gaussian import OneStepGaussian
+from journeyman.worlds._pendulum import Pendulum
+from journeyman.worlds._probes import PROBES
+from journeyman.worlds._scaled_features import ScaledFeatures
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import gymnasium_ids, registered
+from journeyman.worlds._tabular import Tabular
+from journeyman.worlds._tabular_worlds import Garnet, Gridworld, TwoState, cliff_walking
 
-_PURE: dict[str, type] = {"LinearQuadratic": LinearQuadratic, "GeometricChain": GeometricChain}
+_PURE: dict[str, Callable[..., AbstractWorld]] = {
+    "LinearQuadratic": LinearQuadratic,
+    "GeometricChain": GeometricChain,
+    "OneStepGaussian": OneStepGaussian,
+    "ScaledFeatures": ScaledFeatures,
+    "Pendulum": Pendulum,
+    "Tabular": Tabular,
+    "Gridworld": Gridworld,
+    "CliffWalking": cliff_walking,
+    "TwoState": TwoState,
+    "Garnet": Garnet,
+    **{probe.__name__: probe for probe in PROBES},
+}
 _ADAPTORS: dict[str, Callable[..., AbstractWorld]] = {
     "envpool": EnvPoolWorld,
     "gymnasium": GymnasiumWorld.make,
@@ -26,7 +44,7 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     """The world called `name`, `num_envs` times side by side; `seed` decides everything random in it.
 
     `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
-    Gymnasium's. `LinearQuadratic` and `GeometricChain` are exact worlds of our own. `gymnasium:package/ID` imports
+    Gymnasium's. `LinearQuadratic`, `Gridworld` and others are exact worlds of our own. `gymnasium:package/ID` imports
     the package first, so that it can register. `options` are the simulator's or the world's own.
 
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
@@ -86,8 +104,8 @@ def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
 
 
 def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> AbstractWorld:
-    cls = _PURE[name]
-    known = set(inspect.signature(cls).parameters) - {"num_envs", "seed"}
+    build = _PURE[name]
+    known = set(inspect.signature(build).parameters) - {"num_envs", "seed"}
     refuse(
         [
             f"'{name}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
@@ -95,7 +113,7 @@ def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> Abstr
             if key not in known
         ]
     )
-    return cls(num_envs=num_envs, seed=seed, **options)
+    return build(num_envs=num_envs, seed=seed, **options)
 
 
 def _has(module: str) -> bool:
