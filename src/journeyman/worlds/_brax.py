@@ -43,15 +43,14 @@ class BraxWorld(AbstractPackagedWorld):
     id: str
     num_envs: int
     seed: int
-    options: dict[str, Any]
     horizon: int | None
     packaged: Packaged = eqx.field(static=True, repr=False)
 
     def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
-        self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
+        self.id, self.num_envs, self.seed = id, num_envs, seed
         environment = _make(id, options)
         self.horizon = length(id, "episode_length", options.get("episode_length", 1000))
-        self.packaged = packaged_like_brax(environment)
+        self.packaged = packaged_like_brax(environment, options)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -78,13 +77,13 @@ def begun(environment: Any, key: Array) -> PyTree:
     return environment.reset(jax.random.key_data(key))
 
 
-def packaged_like_brax(environment: Any, observed: str | None = None) -> Packaged:
+def packaged_like_brax(environment: Any, options: dict[str, Any], observed: str | None = None) -> Packaged:
     """An environment of Brax's kind with its spaces; `observed` picks one entry of a dict."""
     with undisturbed():
         seen = jax.eval_shape(lambda: begun(environment, jax.random.key(0))).obs
     seen = dict(seen) if isinstance(seen, dict) else seen
     shown = seen if observed is None else seen[observed]
-    return Packaged(environment, unbounded_like(shown), Box.symmetric(1.0, int(environment.action_size)))
+    return Packaged(environment, options, unbounded_like(shown), Box.symmetric(1.0, int(environment.action_size)))
 
 
 def brax_ids() -> list[str]:

@@ -43,18 +43,18 @@ class GymnaxWorld(AbstractPackagedWorld):
     id: str
     num_envs: int
     seed: int
-    options: dict[str, Any]
     horizon: int | None
     parameters: Any
     packaged: Packaged = eqx.field(static=True, repr=False)
 
     def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
-        self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
+        self.id, self.num_envs, self.seed = id, num_envs, seed
         environment, self.parameters = _make(id, options)
         self.horizon = length(id, "max_steps_in_episode", self.parameters.max_steps_in_episode)
         what = f"of 'gymnax:{id}'"
         self.packaged = Packaged(
             environment,
+            options,
             _space(environment.observation_space(self.parameters), f"observation {what}"),
             _space(environment.action_space(self.parameters), f"action {what}"),
         )

@@ -28,9 +28,10 @@ class Timed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Packaged:
-    """An environment and what it takes and shows; compared by identity, so it is a constant of compiled programs."""
+    """An environment, its options, what it shows and takes; compared by identity: a constant of compiled programs."""
 
     environment: Any
+    options: dict[str, Any]
     observation_space: Any
     action_space: AbstractSpace
 
@@ -45,7 +46,6 @@ class AbstractPackagedWorld(AbstractPureWorld):
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     id: eqx.AbstractVar[str]
-    options: eqx.AbstractVar[dict[str, Any]]
     packaged: eqx.AbstractVar[Packaged]
 
     @abc.abstractmethod
@@ -72,7 +72,7 @@ class AbstractPackagedWorld(AbstractPureWorld):
 
     def config(self) -> dict[str, Any]:
         """What `journeyman.world` takes."""
-        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": dict(self.options)}
+        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": dict(self.packaged.options)}
 
     def reset(self, key: Array) -> Timed:
         """The environment's reset with this key."""

@@ -38,19 +38,18 @@ class PlaygroundWorld(AbstractPackagedWorld):
     id: str
     num_envs: int
     seed: int
-    options: dict[str, Any]
     horizon: int | None
     observed: str | None
     packaged: Packaged = eqx.field(static=True, repr=False)
 
     def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
-        self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
+        self.id, self.num_envs, self.seed = id, num_envs, seed
         environment, limit = _make(id, options)
         self.horizon = length(id, "episode_length", limit)
-        whole = packaged_like_brax(environment)
+        whole = packaged_like_brax(environment, options)
         picks = isinstance(whole.observation_space, dict) and "state" in whole.observation_space
         self.observed = "state" if picks and not options.get("privileged", False) else None
-        self.packaged = packaged_like_brax(environment, self.observed)
+        self.packaged = packaged_like_brax(environment, options, self.observed)
 
     @property
     def name(self) -> str:  # type: ignore[override]
