@@ -89,7 +89,7 @@ def _make(id: str, options: dict[str, Any]) -> tuple[Any, int]:
     config = made("Playground", id, options, lambda: registry.get_default_config(id))
     known = _flat(config.to_dict())
     check_options(id, options, {"privileged": False, **known})
-    overrides = {"impl": "jax"} if "impl" in known else {}
+    overrides: dict[str, Any] = {"impl": "jax"} if "impl" in known else {}
     overrides |= {key: value for key, value in options.items() if key != "privileged"}
     environment = made("Playground", id, options, lambda: registry.load(id, config, overrides))
     return environment, overrides.get("episode_length", known["episode_length"])
