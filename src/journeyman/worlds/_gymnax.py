@@ -86,25 +86,28 @@ class GymnaxWorld(AbstractPackagedWorld):
 
 
 def gymnax_ids() -> list[str]:
-    """Every id gymnax knows. Raises `JourneymanError` with the install line where gymnax is missing or too old."""
+    """Every id gymnax knows. Raises `JourneymanError` with the install line where gymnax is missing."""
     return list(_package().registered_envs)
 
 
 def _package() -> Any:
     with undisturbed():
-        package = require("gymnax", extra="gymnax")
+        return require("gymnax", extra="gymnax")
+
+
+def _refuse_old() -> None:
     version = importlib.metadata.version("gymnax")
     if int(version.split(".")[0]) < 1:
         raise JourneymanError(
             f"gymnax {version} is installed, which ends an episode at its time limit as if it had terminated; install a"
             ' newer one with: pip install "journeyman[gymnax]"'
         )
-    return package
 
 
 def _make(id: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """The environment and its parameters; an option goes to whichever of the two has it."""
     package = _package()
+    _refuse_old()
     require_id("gymnax", id, gymnax_ids())
     environment, defaults = made("gymnax", id, options, lambda: package.make(id))
     own = parameters(type(environment).__init__)
