@@ -78,7 +78,7 @@ def test_no_gymnax_world_terminates_because_its_time_is_up(name):
     def ends(time, key):
         state = made.reset(key)
         inner, seen = state.simulator
-        late = eqx.tree_at(lambda s: s.simulator, state, (inner.replace(time=time), seen))
+        late = eqx.tree_at(lambda s: s.simulator, state, (inner.replace(time=time.astype(inner.time.dtype)), seen))
         return made.step(late, jnp.asarray(zeros_like_space(made.action_space)), key)[1].terminated
 
     for seed in range(4):

@@ -61,7 +61,7 @@ class BraxWorld(AbstractPackagedWorld):
         """Brax's state, which holds the observation."""
         return begun(self.packaged.environment, key)
 
-    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Array, Array]:
+    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Any, Any]:
         """Brax's step; what is random in it comes from the state."""
         del key
         state = self.packaged.environment.step(simulator, action)

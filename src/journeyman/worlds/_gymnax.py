@@ -74,7 +74,7 @@ class GymnaxWorld(AbstractPackagedWorld):
         observation, state = self.packaged.environment.reset_env(key, self.parameters)
         return state, observation
 
-    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Array, Array]:
+    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Any, Any]:
         """`step_env`, which ends an episode where the environment terminates and nowhere else."""
         step = self.packaged.environment.step_env
         observation, state, reward, terminated, _ = step(key, simulator[0], action, self.parameters)

@@ -53,8 +53,8 @@ class AbstractPackagedWorld(AbstractPureWorld):
         """The environment's start state."""
 
     @abc.abstractmethod
-    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Array, Array]:
-        """The environment's successor state, reward and termination."""
+    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Any, Any]:
+        """The environment's successor state, reward and termination, as arrays or numbers."""
 
     @abc.abstractmethod
     def see(self, simulator: PyTree) -> PyTree:
@@ -86,7 +86,7 @@ class AbstractPackagedWorld(AbstractPureWorld):
             reward, ended = jnp.asarray(reward, jnp.float32), jnp.asarray(ended).astype(bool)
         time = state.time + 1
         cut = jnp.zeros((), bool) if self.horizon is None else ~ended & (time >= self.horizon)
-        return Timed(simulator, time), Outcome(reward, ended, cut)
+        return Timed(jax.tree.map(jnp.asarray, simulator), time), Outcome(reward, ended, cut)
 
     def observe(self, state: Timed) -> PyTree:
         """The environment's observation as float32, or int32 where it is one of finitely many."""

@@ -60,7 +60,7 @@ class PlaygroundWorld(AbstractPackagedWorld):
         """Playground's state, which holds the observation."""
         return begun(self.packaged.environment, key)
 
-    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Array, Array]:
+    def move(self, simulator: PyTree, action: Array, key: Array) -> tuple[PyTree, Any, Any]:
         """Playground's step; what is random in it comes from the state."""
         del key
         state = self.packaged.environment.step(simulator, action)
