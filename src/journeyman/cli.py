@@ -175,13 +175,16 @@ def _evaluate(verb: Evaluate) -> None:
 
     found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
+    starts = found.mean_action.distinct_starts
     if verb.json:
         numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
-        _say(json.dumps({"world": verb.world, "score": verb.score, "seed": found.seed, **numbers}))
+        about = {"world": verb.world, "score": verb.score, "seed": found.seed}
+        _say(json.dumps({**about, "distinct_starts": starts, **numbers}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
         _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
+    _say(f"distinct start states: {starts} of {found.episodes}")
 
 
 def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:

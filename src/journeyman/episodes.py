@@ -231,6 +231,16 @@ class Episodes(eqx.Module):
             found += [total[i] for i, j in spans if stream.elapsed[i] == 0 and stream.ended[j - 1]]
         return np.asarray(found, to_go.dtype)
 
+    def distinct_starts(self) -> int:
+        """How many different first observations the episodes that begin inside the data have (host).
+
+        A world that resets truly shows about as many as there are episodes; one that keeps its first state and uses it
+        again shows 1. States that look alike count once.
+        """
+        first = np.asarray(self.valid) & (np.asarray(self.elapsed) == 0)
+        starts = [np.ascontiguousarray(np.asarray(leaf)[first] + 0) for leaf in jax.tree.leaves(self.now)]  # −0 is 0
+        return len({tuple(leaf[i].tobytes() for leaf in starts) for i in range(int(first.sum()))})
+
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name this data; labels, checkpoints and reports carry them."""
         return fingerprint(self)

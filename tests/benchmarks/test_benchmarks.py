@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import alternatives, cloning, memory, seeds, startup, throughput
+from benchmarks import alternatives, cloning, memory, pure_worlds, seeds, startup, throughput
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -36,6 +36,14 @@ def test_cloning_prints_samples_a_second(capsys: pytest.CaptureFixture[str]) -> 
     assert found["journeyman"] > 0
     assert found["first_call_seconds"] > 0
     assert "ratio" not in found
+
+
+def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--envs", "2", "--steps", "4", "--timesteps", "8", "--rounds", "1", "--options", '{"horizon": 3}']
+    pure_worlds.main(["--json", "--world", "LinearQuadratic", *small])
+    found = _told(capsys)["LinearQuadratic"]
+    assert found["rollout"] > 0
+    assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
 
 
 @pytest.mark.slow

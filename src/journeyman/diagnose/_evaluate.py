@@ -23,11 +23,12 @@ Score = Literal["return", "best reward"]
 @dataclasses.dataclass(frozen=True)
 class Played:
     """What happened in n whole episodes, one entry each: `returns` and `best_rewards` in reward units, `lengths` in
-    steps, all `(n,)`."""
+    steps, all `(n,)`; and how many different first observations they had."""
 
     returns: np.ndarray
     best_rewards: np.ndarray
     lengths: np.ndarray
+    distinct_starts: int
 
     @classmethod
     def of(cls, episodes: Episodes) -> "Played":
@@ -45,6 +46,7 @@ class Played:
             returns=np.add.reduceat(reward, first),
             best_rewards=np.maximum.reduceat(reward, first),
             lengths=np.bincount(episode, minlength=count),
+            distinct_starts=episodes.distinct_starts(),
         )
 
     def scores(self, score: Score = "return") -> np.ndarray:
@@ -61,8 +63,9 @@ class Evaluation:
     """How a policy did in a world.
 
     `mean_action` and `sampled` hold the episodes played with the likeliest action and with draws from the policy
-    (`None` where that was left out); both started from the same `seed`. `success` is the share of successful episodes
-    where somebody knows what success is, else `None`.
+    (`None` where that was left out); both started from the same `seed`. Where the first's `distinct_starts` is far
+    below `episodes`, the world hardly varies its starts, and the interval tells of less than it seems to. `success` is
+    the share of successful episodes where somebody knows what success is, else `None`.
     """
 
     world: str

@@ -6,6 +6,7 @@ from journeyman.worlds._base import AbstractWorld as AbstractWorld
 from journeyman.worlds._base import HostStep as HostStep
 from journeyman.worlds._base import Outcome as Outcome
 from journeyman.worlds._base import zeros_like_space as zeros_like_space
+from journeyman.worlds._brax import BraxWorld as BraxWorld
 from journeyman.worlds._catalogue import list_worlds as list_worlds
 from journeyman.worlds._catalogue import world as world
 from journeyman.worlds._catalogue import world_config as world_config
@@ -14,10 +15,12 @@ from journeyman.worlds._frames import Frames as Frames
 from journeyman.worlds._frames import frames as frames
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
+from journeyman.worlds._gymnax import GymnaxWorld as GymnaxWorld
 from journeyman.worlds._linear_quadratic import LinearQuadratic as LinearQuadratic
 from journeyman.worlds._markov import Tables as Tables
 from journeyman.worlds._one_step_gaussian import OneStepGaussian as OneStepGaussian
 from journeyman.worlds._pendulum import Pendulum as Pendulum
+from journeyman.worlds._playground import PlaygroundWorld as PlaygroundWorld
 from journeyman.worlds._probes import PROBES as PROBES
 from journeyman.worlds._probes import AbstractProbe as AbstractProbe
 from journeyman.worlds._probes import ActionReward as ActionReward
