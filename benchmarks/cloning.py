@@ -10,11 +10,7 @@ what comes once, which is compiling here and the warm-up epoch there.
 user's cache folder; `--without` leaves it out.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +21,7 @@ import numpy as np
 
 import journeyman.algorithms as algorithms
 from benchmarks._measure import machine, middle, parser, seconds, tell
+from benchmarks._opponent import answering, environment
 from journeyman.episodes import Episodes
 from journeyman.policies import policy
 from journeyman.training import fit
@@ -78,49 +75,18 @@ def _cloning(observation: np.ndarray, action: np.ndarray, batch_size: int, epoch
 @contextmanager
 def _imitation(observation: np.ndarray, action: np.ndarray, batch_size: int) -> Iterator[Any]:
     """A function that lets `imitation` train one epoch and gives its seconds; the warm-up is done."""
-    interpreter = _environment()
+    interpreter = environment("imitation-1.0.1", REQUIREMENTS)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data.npz"
         np.savez(data, observation=observation, action=action)
-        command = [interpreter, "-W", "ignore", str(WORKER), str(data), str(batch_size)]
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-        with subprocess.Popen(command, env=clean, **pipes) as process:  # type: ignore[call-overload]
-
-            def ask() -> float:
-                process.stdin.write("epoch\n")
-                return float(_answer(process))
-
-            _answer(process)
+        with answering(interpreter, WORKER, str(data), str(batch_size)) as ask:
             ask()
             yield ask
-            process.stdin.close()
-
-
-def _answer(process: Any) -> str:
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit("imitation's process ended without an answer; its error is above.")
-    return line
 
 
 @contextmanager
 def _nobody() -> Iterator[Any]:
     yield lambda: float("nan")
-
-
-def _environment() -> str:
-    """The interpreter of imitation's own environment, made when it is not there yet."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = Path(os.environ.get("JOURNEYMAN_IMITATION_ENVIRONMENT", cache / "journeyman" / "imitation-1.0.1"))
-    interpreter, complete = folder / "bin" / "python", folder / "complete"
-    if not complete.exists():
-        print(f"making an environment for imitation in {folder} ...", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        install = [str(interpreter), "-m", "pip", "install", "--quiet", *REQUIREMENTS]
-        subprocess.run(install, check=True, stdout=sys.stderr)
-        complete.touch()
-    return str(interpreter)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import Learner, Plan, Recorder
-from journeyman.training._improve import named_key
+from journeyman.training._iteration import named_key
 from journeyman.training._learner import initial, learn, refit, weigh
 from journeyman.worlds import world
 
@@ -78,14 +78,14 @@ class _Training:
     """`improve`, one iteration at a time: the listener to its rows is called at the end of each."""
 
     def __init__(self, learner: Learner, fresh: DensityPolicy, made: Any, plan: Plan) -> None:
-        from journeyman.training._improve import _Loop
+        from journeyman.training._loop import Loop
 
-        self.loop = _Loop(learner, made.remake(seed=0), plan, Recorder())
-        self.state = self.loop.begin(fresh, None)
+        self.loop = Loop(learner, made.remake(seed=0), plan, Recorder())
+        self.state = self.loop.begin([fresh])
 
     def iteration(self) -> float:
         """Seconds of the next whole iteration."""
-        taken, self.state = seconds(lambda: self.loop._iterate(self.state))
+        taken, self.state = seconds(lambda: self.loop.advance(self.state))
         return taken
 
 

@@ -14,8 +14,8 @@ import jax
 from journeyman import algorithms, collect, experts, geometry, objectives, parts, policies, training, weights, worlds
 from journeyman.parts import AbstractPart, JourneymanError, problems
 from journeyman.policies import Gaussian, policy
-from journeyman.training import Adam, KLRadius, Learner, Optax
-from journeyman.training._fit import Demonstrations
+from journeyman.training import Adam, KLRadius, Learner, LineSearch, Optax
+from journeyman.training._fit import Demonstrations, weighing_problems
 
 PAGE = Path(__file__).with_name("compatibility.md")
 BEGIN, END = "<!-- begin: {} -->", "<!-- end: {} -->"
@@ -117,13 +117,17 @@ def learner(**chosen: AbstractPart) -> list[str]:
 def geometry_and_step() -> str:
     """Which steps can use which direction."""
     geometries = {"`Euclidean`": geometry.Euclidean(), "`Fisher`": geometry.Fisher()}
-    steps = {"`Adam`": Adam(), "`Optax`": Optax(None), "`KLRadius`": KLRadius()}
+    geometries["`EmpiricalFisher`"] = geometry.EmpiricalFisher()
+    steps = {"`Adam`": Adam(), "`Optax`": Optax(None), "`KLRadius`": KLRadius(), "`LineSearch`": LineSearch()}
     return grid("geometry", geometries, steps, lambda g, s: learner(geometry=g, step=s))
 
 
 BASELINES = {
     "`NoBaseline`": weights.NoBaseline(),
     "`ConstantBaseline`": weights.ConstantBaseline(),
+    "`TimeVaryingBaseline`": weights.TimeVaryingBaseline(),
+    "`LeaveOneOutBaseline`": weights.LeaveOneOutBaseline(),
+    "`LinearBaseline`": weights.LinearBaseline(),
     "`NetworkBaseline`": weights.NetworkBaseline(),
 }
 
@@ -153,6 +157,8 @@ def recipe_and_data() -> str:
         "`dagger`": algorithms.dagger(_expert()),
         "`reinforce`": algorithms.reinforce(),
         "`natural_gradient`": algorithms.natural_gradient(),
+        "`trpo`": algorithms.trpo(),
+        "`ppo`": algorithms.ppo(),
     }
     surroundings = {
         "`fit` without rewards": Demonstrations(False),
@@ -160,22 +166,26 @@ def recipe_and_data() -> str:
         "`improve` in a world": world,
     }
 
-    def pair(recipe: AbstractPart, where: AbstractPart) -> list[str]:
+    def pair(recipe: Learner, where: AbstractPart) -> list[str]:
         # The same question that `fit` and `improve` ask before anything runs.
-        later = frozenset({"world"}) if isinstance(where, Demonstrations) else frozenset()
-        return problems(recipe, one, where, later=later)
+        if isinstance(where, Demonstrations):
+            return problems(recipe, one, where, later=frozenset({"world"})) + weighing_problems(recipe)
+        return problems(recipe, one, where)
 
     return grid("recipe", recipes, surroundings, pair)
 
 
+SPACES = (worlds.Box, worlds.Discrete, worlds.MultiDiscrete, worlds.MultiBinary)
+
+
 def head_and_actions() -> str:
-    """Which head acts in which action space: by the capability that it gives."""
+    """Which head acts in which action space: by the space that it is over."""
     box = worlds.Box.symmetric(1.0, 1)
-    heads = (Gaussian.make(box), policies.SquashedGaussian.make(box), policies.Categorical(2))
-    table = [["head", "box of real actions", "finite set of actions"]]
-    for head in heads:
-        both = [kind in head.provides() for kind in ("continuous actions", "discrete actions")]
-        table.append([f"`{type(head).__name__}`", *("yes" if one else "no" for one in both)])
+    real = (Gaussian, policies.FullGaussian, policies.GaussianMixture, policies.SquashedGaussian, policies.Beta)
+    finite = (policies.Categorical(2), policies.MultiCategorical((2, 3)), policies.Bernoulli(2))
+    table = [["head", *(f"`{kind.__name__}`" for kind in SPACES)]]
+    for head in (*(one.make(box) for one in real), *finite):
+        table.append([f"`{type(head).__name__}`", *("yes" if isinstance(head.space(), s) else "no" for s in SPACES)])
     return markdown(table)
 
 

@@ -12,7 +12,7 @@ from journeyman import JourneymanError, cli
 from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
 from journeyman.worlds import list_worlds
 
-VERBS = "quickstart fit improve evaluate report resume worlds".split()
+VERBS = "quickstart fit improve evaluate diagnose report resume worlds".split()
 
 
 def journeyman(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -129,3 +129,16 @@ def test_every_setting_is_explained() -> None:
             at = next(i for i, line in enumerate(source) if line.startswith(f"    {field.name}:"))
             explained = source[at + 1].strip().startswith('"""')
             assert explained or field.name in plain, f"{cls.__name__}.{field.name}"
+
+
+def test_the_compile_cache_is_asked_for_by_a_flag_or_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("journeyman.training.compile_cache", asked.append)
+    monkeypatch.delenv("JOURNEYMAN_COMPILE_CACHE", raising=False)
+    assert cli.main(["worlds", "Geometric"]) == 0
+    assert asked == [], "nothing is kept unasked"
+    assert cli.main(["worlds", "Geometric", "--compile-cache"]) == 0
+    assert cli.main(["worlds", "--compile-cache=here", "Geometric"]) == 0
+    monkeypatch.setenv("JOURNEYMAN_COMPILE_CACHE", "there")
+    assert cli.main(["worlds", "Geometric"]) == 0
+    assert asked == [None, "here", "there"]

@@ -58,3 +58,14 @@ def test_several_problems_are_one_refusal_and_can_be_told_apart_again() -> None:
     assert refused.value.problems == ("one.", "two.")
     assert str(refused.value) == "2 things are wrong:\n  1. one.\n  2. two."
     assert JourneymanError("alone.").problems == ("alone.",)
+
+
+def test_no_two_parts_share_a_name() -> None:
+    """A part is found on disk by its class name alone."""
+    waiting, found = [parts.AbstractPart], []
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        found += [cls] if cls.__module__.startswith("journeyman.") and not cls.__name__.startswith("_") else []
+    names = [cls.__name__ for cls in dict.fromkeys(found)]
+    assert sorted(set(names)) == sorted(names), sorted({name for name in names if names.count(name) > 1})

@@ -286,3 +286,12 @@ def test_the_fingerprint_sees_every_field() -> None:
         seen.add(dataclasses.replace(episode, **change).fingerprint())
     assert len(seen) == 6
     assert (np.asarray(episode.source) == EXPERT).all()
+
+
+def test_distinct_starts_are_counted_over_whole_observations_and_only_where_an_episode_begins() -> None:
+    """Two episodes begin alike, up to the sign of a zero, one differs in one leaf, one is joined in its middle."""
+    start = lambda a, b: {"place": np.asarray([[a], [7.0], [8.0]]), "kind": np.asarray([b, 0, 0])}  # noqa: E731
+    parts = [Episodes.episode(start(a, b), np.zeros((2, 1))) for a, b in ((0.0, 1), (-0.0, 1), (0.0, 2), (5.0, 1))]
+    parts[3] = parts[3].cut(1, 2)
+    assert concatenate(parts).distinct_starts() == 2
+    assert parts[3].distinct_starts() == 0

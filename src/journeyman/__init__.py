@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from journeyman import report as report
     from journeyman import sessions as sessions
     from journeyman import training as training
+    from journeyman import verify as verify
     from journeyman import weights as weights
     from journeyman import worlds as worlds
     from journeyman.diagnose import compounding as compounding
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     from journeyman.training import Learner as Learner
     from journeyman.training import Plan as Plan
     from journeyman.training import Recorder as Recorder
+    from journeyman.training import compile_cache as compile_cache
     from journeyman.training import fit as fit
     from journeyman.training import improve as improve
+    from journeyman.training import sweep as sweep
     from journeyman.worlds import world as world
 
 _NAMESPACES = (
     "algorithms collect corrections datasets diagnose episodes experts geometry objectives parts policies report"
-    " sessions training weights worlds"
+    " sessions training verify weights worlds"
 ).split()
 _VERBS = {
     "compounding": "diagnose",
@@ -55,8 +58,10 @@ _VERBS = {
     "Learner": "training",
     "Plan": "training",
     "Recorder": "training",
+    "compile_cache": "training",
     "fit": "training",
     "improve": "training",
+    "sweep": "training",
     "world": "worlds",
 }
 __all__ = [*_NAMESPACES, *_VERBS]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -10,7 +10,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from journeyman.parts import JourneymanError
-from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
+from journeyman.sessions import (
+    DiagnoseGradientSettings,
+    DiagnoseStepSettings,
+    FitSettings,
+    ImproveSettings,
+    QuickstartSettings,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +34,16 @@ class Evaluate:
     """What an episode counts: the sum of its rewards or the highest one."""
     json: bool = False
     """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Say why a policy learns slowly: its gradient's noise, or what one step of it does."""
+
+    of: (
+        Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
+        | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +75,7 @@ Verb = (
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Worlds, tyro.conf.subcommand("worlds")]
@@ -68,17 +85,21 @@ Verb = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; 130: stopped by Ctrl-C.
 
-    `--debug` adds the traceback. A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on.
+    `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE
+    keeps compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how
+    to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     debug = "--debug" in given
-    given = [word for word in given if word != "--debug"]
+    cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
+    given = [word for word in given if word != "--debug" and word not in cache]
     description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."
     verb: Any = tyro.cli(Verb, args=given, prog="journeyman", description=description)  # type: ignore[call-overload]
     try:
+        _keep_compiled(cache)
         _run(verb)
     except JourneymanError as error:
         if debug:
@@ -110,6 +131,8 @@ def _run(verb: Any) -> None:
         _say(str(sessions.clone(verb, say=_say)))
     elif isinstance(verb, ImproveSettings):
         _say(str(sessions.practise(verb, say=_say)))
+    elif isinstance(verb, Diagnose):
+        _diagnose(verb.of)
     elif isinstance(verb, Report):
         _say(str(sessions.report(verb.run, say=_say)))
     elif isinstance(verb, Resume):
@@ -118,6 +141,17 @@ def _run(verb: Any) -> None:
         _worlds(verb)
     else:
         _evaluate(verb)
+
+
+def _keep_compiled(words: Sequence[str]) -> None:
+    """Turn the compile cache on where it is asked for."""
+    named = os.environ.get("JOURNEYMAN_COMPILE_CACHE", "")
+    if not words and not named:
+        return
+    from journeyman.training import compile_cache
+
+    folder = words[-1].partition("=")[2] if words else named
+    compile_cache(folder or None)
 
 
 def _say(sentence: str) -> None:
@@ -141,11 +175,13 @@ def _evaluate(verb: Evaluate) -> None:
 
     found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
+    starts = found.mean_action.distinct_starts
     if verb.json:
         numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
         share = found.success
         numbers["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
-        _say(json.dumps({"world": verb.world, "score": verb.score, "seed": found.seed, **numbers}))
+        about = {"world": verb.world, "score": verb.score, "seed": found.seed}
+        _say(json.dumps({**about, "distinct_starts": starts, **numbers}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
@@ -153,6 +189,24 @@ def _evaluate(verb: Evaluate) -> None:
     if found.success is not None:
         share = found.success
         _say(f"success: {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}] of the episodes by the mean action")
+    _say(f"distinct start states: {starts} of {found.episodes}")
+
+
+def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:
+    import json
+
+    from journeyman import sessions
+
+    if isinstance(settings, DiagnoseGradientSettings):
+        found: Any = sessions.diagnose_gradient(settings)
+    else:
+        found = sessions.diagnose_step(settings)
+    if settings.json:
+        _say(json.dumps(found.numbers(), ensure_ascii=False))
+        return
+    _say(found.table())
+    for sentence in ("", found.finding, *found.notes):
+        _say(sentence)
 
 
 if __name__ == "__main__":

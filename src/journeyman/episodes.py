@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError, fingerprint, refuse
+from journeyman.parts import JourneymanError, Number, fingerprint, refuse
 
 HostOrDevice = Array | np.ndarray
 """An array in JAX's hands or in numpy's; data is kept on the host until a program takes it in."""
@@ -211,7 +211,7 @@ class Episodes(eqx.Module):
             for start, stop in _segments(stream):
                 yield stream.cut(start, stop)
 
-    def discounted_returns(self, discount: float = 1.0) -> Array:
+    def discounted_returns(self, discount: Number = 1.0) -> Array:
         """Σ_{k≥t} γ^{k−t} r_k inside each episode: the reward-to-go, shape `(*batch, time)`, 0 on invalid steps.
 
         What follows a truncation or the end of a stream is not known here and counts as 0; the bootstrapped
@@ -230,6 +230,16 @@ class Episodes(eqx.Module):
             spans = _segments(stream)
             found += [total[i] for i, j in spans if stream.elapsed[i] == 0 and stream.ended[j - 1]]
         return np.asarray(found, to_go.dtype)
+
+    def distinct_starts(self) -> int:
+        """How many different first observations the episodes that begin inside the data have (host).
+
+        A world that resets truly shows about as many as there are episodes; one that keeps its first state and uses it
+        again shows 1. States that look alike count once.
+        """
+        first = np.asarray(self.valid) & (np.asarray(self.elapsed) == 0)
+        starts = [np.ascontiguousarray(np.asarray(leaf)[first] + 0) for leaf in jax.tree.leaves(self.now)]  # −0 is 0
+        return len({tuple(leaf[i].tobytes() for leaf in starts) for i in range(int(first.sum()))})
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name this data; labels, checkpoints and reports carry them."""

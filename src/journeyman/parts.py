@@ -17,6 +17,11 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+Number = float | int | Float[Array | np.ndarray, "..."]
+"""A hyper-parameter that only enters arithmetic: one number, or an array of one for each member of a `sweep`."""
 
 CAPABILITIES: dict[str, str] = {
     "density": "log π(action | observation) can be evaluated and differentiated",
@@ -53,6 +58,14 @@ def refuse(problems: Sequence[str]) -> None:
             f"{len(problems)} things are wrong:\n" + "\n".join(f"  {i}. {p}" for i, p in enumerate(problems, 1)),
             problems,
         )
+
+
+def holds(*conditions: Any) -> bool:
+    """Whether conditions on a part's numbers hold, for all of them where there are several (see `Number`).
+
+    Of a number that is only traced nothing is known, and it was checked before: the condition is taken to hold.
+    """
+    return all(isinstance(condition, Tracer) or bool(np.all(condition)) for condition in conditions)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,14 +8,15 @@ import equinox as eqx
 import jax
 import pytest
 
-from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
+from journeyman import algorithms
+from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
 from journeyman.collect import Aggregate, OnPolicy
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Euclidean, Fisher
-from journeyman.objectives import WeightedLogLikelihood
+from journeyman.objectives import ClippedSurrogate, Surrogate, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, citations, describe, rebuild, walk
 from journeyman.policies import policy
-from journeyman.training import Adam, KLRadius, Learner
+from journeyman.training import Adam, KLRadius, Learner, LineSearch
 from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Uniform
 from journeyman.worlds import LinearQuadratic
 
@@ -31,6 +32,10 @@ RECIPES: dict[str, Callable[[], Learner]] = {
     "natural_gradient with options": lambda: natural_gradient(
         0.05, discount=0.9, lambda_=1.0, baseline=ConstantBaseline(), damping=0.1, iterations=3
     ),
+    "trpo": trpo,
+    "trpo with options": lambda: trpo(0.02, lambda_=1.0, baseline=NoBaseline(), shrink=0.5, tries=4),
+    "ppo": ppo,
+    "ppo with options": lambda: ppo(1e-3, baseline=NetworkBaseline(), clip=0.1, entropy=0.01, target_kl=0.02),
 }
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 
@@ -55,6 +60,8 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
         "dagger": "ross2011reduction",
         "reinforce": "schulman2016high",
         "natural_gradient": "kakade2001natural",
+        "trpo": "schulman2015trust",
+        "ppo": "schulman2017proximal",
     }.items():
         if name.split()[0] == recipe:
             assert key in owed
@@ -64,6 +71,8 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
     ("name", "parts"),
     [
         ("bc", (Uniform, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
+        ("trpo", (Advantage, Surrogate, Fisher, LineSearch, OnPolicy)),
+        ("ppo", (Advantage, ClippedSurrogate, Euclidean, Adam, OnPolicy)),
         ("dagger", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Aggregate)),
         ("reinforce", (Advantage, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
         ("natural_gradient", (Advantage, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
@@ -73,11 +82,12 @@ def test_a_recipe_is_the_composition_that_its_page_says(name: str, parts: tuple[
     learner = RECIPES[name]()
     found = (learner.weight, learner.objective, learner.geometry, learner.step, learner.collect)
     assert tuple(map(type, found)) == parts
-    said = {"bc": bc, "dagger": dagger, "reinforce": reinforce, "natural_gradient": natural_gradient}[name].__doc__
+    said = getattr(algorithms, name).__doc__
     assert said is not None
     assert "Composition:" in said
     assert "Deviations" in said
-    assert learner.objective == WeightedLogLikelihood("steps")
+    if parts[1] is WeightedLogLikelihood:
+        assert learner.objective == WeightedLogLikelihood("steps")
 
 
 def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> None:
@@ -86,6 +96,18 @@ def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> N
     swapped = dataclasses.replace(second, geometry=first.geometry, step=first.step)
     assert eqx.tree_equal(swapped, first)
     assert isinstance(first.weight.baseline, NetworkBaseline)  # type: ignore[attr-defined]
+
+
+def test_trpo_and_natural_gradient_differ_in_objective_and_step_alone() -> None:
+    shared = {"discount": 0.9, "lambda_": 1.0, "baseline": NoBaseline(), "damping": 0.1, "iterations": 15}
+    first, second = natural_gradient(0.01, **shared), trpo(0.01, **shared)  # type: ignore[arg-type]
+    swapped = dataclasses.replace(second, objective=first.objective, step=first.step)
+    assert eqx.tree_equal(swapped, first)
+
+
+def test_the_baseline_of_ppo_is_fitted_like_its_policy() -> None:
+    baseline = ppo(1e-3, epochs=4, batch_size=32).weight.baseline  # type: ignore[attr-defined]
+    assert (baseline.hidden, baseline.epochs, baseline.batch_size, baseline.learning_rate) == ((64, 64), 4, 32, 1e-3)
 
 
 def test_bc_and_dagger_differ_in_collecting_alone() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import cloning, memory, startup, throughput
+from benchmarks import alternatives, cloning, memory, pure_worlds, seeds, startup, throughput
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -38,6 +38,23 @@ def test_cloning_prints_samples_a_second(capsys: pytest.CaptureFixture[str]) -> 
     assert "ratio" not in found
 
 
+def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--envs", "2", "--steps", "4", "--timesteps", "8", "--rounds", "1", "--options", '{"horizon": 3}']
+    pure_worlds.main(["--json", "--world", "LinearQuadratic", *small])
+    found = _told(capsys)["LinearQuadratic"]
+    assert found["rollout"] > 0
+    assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
+
+
+@pytest.mark.slow
+def test_seeds_prints_the_time_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    seeds.main(["--json", "--seeds", "1,2", "--envs", "2", "--steps", "8", "--seconds", "0.1"])
+    found = _told(capsys)["seeds"]
+    assert list(found) == ["1", "2"]
+    assert found["1"]["relative"] == 1
+    assert all(found[n][key] > 0 for n in found for key in ("per_seed", "steps", "first"))
+
+
 @pytest.mark.slow
 @needs_envpool
 def test_startup_tells_where_the_first_step_goes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +72,17 @@ def test_memory_compares_a_run_with_one_ten_times_as_long(capsys: pytest.Capture
     found = _told(capsys)["Hopper-v5"]
     assert found["iterations"] == [2, 20]
     assert found["ratio"] == pytest.approx(found["tenfold"] / found["once"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_alternatives_gives_a_curve_with_intervals_for_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    alternatives.main(["--json", "--seeds", "2", "--scale", "0.1"])
+    tasks = _told(capsys)["tasks"]
+    assert list(tasks) == ["gridworld", "linear-quadratic", "pendulum"]
+    for task in tasks.values():
+        assert len({curve["kind"] for curve in task["curves"].values()}) >= 2
+        for curve in task["curves"].values():
+            gap = curve["gap"]
+            assert len(curve["evaluations"]) == len(gap["mean"]) == len(gap["low"]) == len(gap["high"])
+            assert min(gap["mean"]) > -1e-4  # nothing is better than the best
+    assert tasks["gridworld"]["curves"]["policy iteration"]["gap"]["mean"][-1] == pytest.approx(0, abs=1e-9)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from journeyman.collect import Aggregate, Mean, Mixture, OnPolicy, Sample
+from journeyman.collect import AbstractBehaviour, Aggregate, Mean, Mixture, OnPolicy, Sample, Told
 from journeyman.episodes import EXPERT, POLICY
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
@@ -29,26 +29,37 @@ def constant(action: float) -> DensityPolicy:
 LEARNER, TEACHER = constant(-1.0), PolicyExpert(constant(1.0))
 
 
+def decided(behaviour: AbstractBehaviour, seed: int) -> tuple[jax.Array, Told]:
+    """One decision for every observation of `SEEN`, in its three parts."""
+
+    @jax.jit
+    def decide(key: jax.Array) -> tuple[jax.Array, Told]:
+        action, kept = behaviour.act(SEEN, behaviour.draw(len(SEEN), key))
+        return action, behaviour.tell(SEEN, action, kept)
+
+    return decide(jax.random.key(seed))
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
 def test_the_expert_acts_with_its_share_and_always_labels(beta: float) -> None:
-    decision = jax.jit(Mixture(LEARNER, TEACHER, jnp.asarray(beta)).__call__)(SEEN, jax.random.key(0))
-    by_expert = np.asarray(decision.source) == EXPERT
-    np.testing.assert_array_equal(decision.action[:, 0], np.where(by_expert, 1.0, -1.0))
-    np.testing.assert_array_equal(decision.target, np.ones((4000, 1)))
+    action, said = decided(Mixture(LEARNER, TEACHER, jnp.asarray(beta)), 0)
+    by_expert = np.asarray(said.source) == EXPERT
+    np.testing.assert_array_equal(action[:, 0], np.where(by_expert, 1.0, -1.0))
+    np.testing.assert_array_equal(said.target, np.ones((4000, 1)))
     # Binomial: exact at the ends, 4 standard deviations between.
     assert abs(by_expert.mean() - beta) <= 4 * math.sqrt(beta * (1 - beta) / 4000)
     assert not abs(by_expert.mean() - (beta + 0.1)) <= 4 * math.sqrt(beta * (1 - beta) / 4000)
-    assert np.isnan(decision.log_prob).all(), "the mixture's density is not that of either"
+    assert np.isnan(said.log_prob).all(), "the mixture's density is not that of either"
 
 
 def test_a_sample_knows_its_own_probability_and_the_mean_does_not() -> None:
-    drawn = Sample(LEARNER)(SEEN, jax.random.key(1))
-    assert drawn.target is drawn.action
-    np.testing.assert_allclose(drawn.log_prob, LEARNER.log_prob(SEEN, drawn.action), rtol=1e-5)
-    assert (np.asarray(drawn.source) == POLICY).all()
-    middle = Mean(LEARNER)(SEEN, jax.random.key(1))
-    np.testing.assert_array_equal(middle.action, LEARNER.mode(SEEN))
-    assert np.isnan(middle.log_prob).all()
+    action, said = decided(Sample(LEARNER), 1)
+    np.testing.assert_array_equal(said.target, action)
+    np.testing.assert_allclose(said.log_prob, LEARNER.log_prob(SEEN, action), rtol=1e-5)
+    assert (np.asarray(said.source) == POLICY).all()
+    middle, unsaid = decided(Mean(LEARNER), 1)
+    np.testing.assert_array_equal(middle, LEARNER.mode(SEEN))
+    assert np.isnan(unsaid.log_prob).all()
 
 
 def test_beta_falls_with_the_rounds() -> None:

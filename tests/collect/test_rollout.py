@@ -140,3 +140,30 @@ def test_the_box_clips_what_is_done_and_not_what_was_said() -> None:
 def test_a_rollout_has_a_step() -> None:
     with pytest.raises(JourneymanError, match="at least one step, not 0"):
         rollout(WORLD, Sample(actor()), start(WORLD), jax.random.key(0), 0)
+
+
+def test_a_simulator_that_breaks_ends_its_episode_and_counts_for_nothing_until_it_begins_again() -> None:
+    class _Breaking(_OnHost):
+        """The second environment shows nan after its second step of an episode, and once more after its third."""
+
+        def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
+            answer = super().step(action, meanwhile)
+            seen = answer.observation.copy()
+            seen[1] = np.where(np.isin(self.taken[1], (2, 3)), np.nan, seen[1])
+            return answer._replace(observation=seen)
+
+    made = _Breaking(np.ones((3, 1), np.float32), np.zeros(3, np.int64))
+    one = actor(LinearQuadratic(0.9, horizon=4, num_envs=3))
+    carry, first = rollout(made, Mean(one), start(made), jax.random.key(0), 3)  # ends while the episode is lost
+    after, second = rollout(made, Mean(one), carry, jax.random.key(1), 8)
+    flags = {
+        n: np.concatenate([getattr(p, n)[1] for p in (first, second)]) for n in ("valid", "terminated", "truncated")
+    }
+    assert flags["valid"].astype(int).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1]
+    assert np.flatnonzero(flags["terminated"]).tolist() == [1, 6]
+    assert not flags["truncated"].any(), "the simulator's own end came where nothing counted"
+    assert after.broken.tolist() == [0, 4, 0]
+    assert np.isfinite(second.observation).all()
+    assert second.elapsed[1, 2] == 0, "an episode that begins where the simulator began one"
+    healthy = rollout(make_host(), Mean(one), start(make_host()), jax.random.key(0), 3)[1]
+    np.testing.assert_array_equal(first.observation[[0, 2]], healthy.observation[[0, 2]])

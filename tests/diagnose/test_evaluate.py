@@ -96,6 +96,15 @@ def test_demonstrations_score_by_their_best_reward():
         Played.of(nothing)
 
 
+def test_the_distinct_start_states_are_counted_and_a_world_with_one_start_shows_one():
+    many = LinearQuadratic(horizon=2, start_std=1.0)
+    acts = policy(many, jax.random.key(0), hidden=())
+    found = evaluate(acts, many, episodes=9, num_envs=4)
+    assert (found.mean_action.distinct_starts, found.sampled.distinct_starts) == (9, 9)
+    one = evaluate(acts, LinearQuadratic(horizon=2, start_std=0.0), episodes=9, num_envs=4, sampled=False)
+    assert one.mean_action.distinct_starts == 1
+
+
 def test_a_policy_of_another_world_is_refused():
     acts = policy(LinearQuadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2), horizon=3), jax.random.key(0))
     with pytest.raises(JourneymanError, match="does not fit 'LinearQuadratic': it cannot read observations"):
@@ -106,7 +115,7 @@ def test_a_policy_of_another_world_is_refused():
 
 def test_a_row_of_the_report():
     returns = np.asarray([1.0, 2.0, 6.0])
-    played = Played(returns, returns / 10, np.asarray([3, 3, 3]))
+    played = Played(returns, returns / 10, np.asarray([3, 3, 3]), distinct_starts=3)
     row = policy_row("clone", Evaluation("w", 3, 0, played), score="best reward", data="4 demonstrations")
     assert (row.name, row.score.mean, row.episodes, row.best, row.sampled) == (
         "clone",

@@ -20,22 +20,33 @@ from journeyman.policies import (
     MLP,
     AbstractDensityPolicy,
     AbstractHead,
+    Bernoulli,
+    Beta,
     Categorical,
     DensityPolicy,
     Encoder,
+    FullGaussian,
     Gaussian,
+    GaussianMixture,
+    MultiCategorical,
     Normalizer,
     SquashedGaussian,
     partition,
 )
-from journeyman.worlds import Box
+from journeyman.worlds import AbstractFinite, Box
 
 SQUARE = Box.symmetric(2.0, 2)
 HEADS: dict[str, Callable[[], AbstractHead]] = {
     "gaussian": lambda: Gaussian.make(SQUARE),
     "gaussian by state": lambda: Gaussian.make(SQUARE, state_dependent=True),
     "squashed": lambda: SquashedGaussian.make(SQUARE),
+    "full": lambda: FullGaussian.make(SQUARE),
+    "full by state": lambda: FullGaussian.make(SQUARE, state_dependent=True),
+    "beta": lambda: Beta.make(SQUARE),
+    "mixture": lambda: GaussianMixture.make(SQUARE, components=2),
     "categorical": lambda: Categorical(3),
+    "multi-categorical": lambda: MultiCategorical((2, 3)),
+    "bernoulli": lambda: Bernoulli(2),
 }
 every_head = pytest.mark.parametrize("name", HEADS)
 COUNT = 6
@@ -51,11 +62,13 @@ def built(name: str) -> tuple[DensityPolicy, Samples]:
         tuple(jnp.asarray(random.normal(size=n) * 0.5) for n in sizes[1:]),
     )
     policy = DensityPolicy(Encoder(((2,),), (0,)), Normalizer.fresh(2), network, head)
-    target = random.integers(0, 3, COUNT) if name == "categorical" else random.normal(size=(COUNT, 2))
+    space = head.space()
+    choices = isinstance(space, AbstractFinite)
+    target = random.integers(0, space.counts, (COUNT, *space.shape)) if choices else random.normal(size=(COUNT, 2))
     valid = np.ones(COUNT)
     valid[-1] = 0
     weight = random.normal(size=COUNT) * valid
-    samples = Samples(random.normal(size=(COUNT, 2)), target, weight, valid, np.ones(()))
+    samples = Samples(random.normal(size=(COUNT, 2)), target, weight, valid, np.ones(()), np.zeros(COUNT))
     return policy, jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float) if x.dtype == float else None), samples)
 
 
@@ -87,6 +100,12 @@ def test_products_are_those_of_the_explicit_matrix_and_of_the_expected_score(nam
     # F is the covariance of the score, E[∇log π ∇log πᵀ]: 3000 actions at each valid observation, 5 standard errors
     # for each of a few hundred entries.
     outer, error = scores(policy, samples, unflatten, flat, 3000)
+    if "kl" in policy.head.approximates:
+        # The KL of (component, action) is at least that of the action, and so is its metric.
+        room = 5 * np.linalg.norm(error)
+        assert np.linalg.eigvalsh(matrix - outer)[0] > -room
+        assert np.linalg.eigvalsh(0.2 * matrix - outer)[0] < -room
+        return
     assert (np.abs(outer - matrix) < 5 * error + 1e-9).all()
     assert not (np.abs(outer - 1.5 * matrix) < 5 * error + 1e-9).all()
 
@@ -207,7 +226,7 @@ def moved(policy: _Pair, geometry: Euclidean | Fisher, step: float) -> np.ndarra
     random = np.random.default_rng(0)
     observation = jnp.asarray(random.normal(size=(40, 2)))
     ones = jnp.ones(40)
-    samples = Samples(observation, jnp.asarray(random.normal(size=40)), ones, ones, jnp.ones(()))
+    samples = Samples(observation, jnp.asarray(random.normal(size=40)), ones, ones, jnp.ones(()), jnp.zeros(40))
     gradient = WeightedLogLikelihood().gradient(policy, samples)[1]
     direction = geometry(policy, samples, gradient).value
     after = eqx.tree_at(lambda p: p.told, policy, policy.told - step * direction.told)

@@ -20,7 +20,15 @@ from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.policies import DensityPolicy, Encoder, policy
-from journeyman.weights import AbstractBaseline, AbstractWeight, Advantage, ConstantBaseline, Return, RewardToGo
+from journeyman.weights import (
+    AbstractBaseline,
+    AbstractWeight,
+    Advantage,
+    ConstantBaseline,
+    Return,
+    RewardToGo,
+    Unscaled,
+)
 from journeyman.worlds import GeometricChain, LinearQuadratic
 
 SIGMAS = 4.0  # one false alarm in 16 000; the seeds are fixed, so a test that passes keeps passing
@@ -32,8 +40,8 @@ class _Known(AbstractBaseline):
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         return None
 
-    def value(self, state: PyTree, observation: PyTree, like: Array) -> Array:
-        square = jnp.square(jnp.asarray(observation)[..., 0])
+    def value(self, state: PyTree, episodes: Episodes, returns: Array) -> Array:
+        square = jnp.square(jnp.asarray(episodes.observation)[..., 0])
         return -(jnp.broadcast_to(state[:, 0], square.shape) * square + jnp.broadcast_to(state[:, 1], square.shape))
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Any) -> PyTree:
@@ -117,7 +125,7 @@ CHAIN_ROWS = {
     "full return": (Return(1.0), ()),
     "reward-to-go": (RewardToGo(1.0), ()),
     "reward-to-go minus value": (
-        Advantage(1.0, 1.0, ConstantBaseline(), standardize=False),
+        Advantage(1.0, 1.0, ConstantBaseline(), scaling=Unscaled()),
         jnp.asarray(STAY / (1 - STAY)),
     ),
 }
@@ -160,7 +168,7 @@ def test_one_gaussian_step(d: float, std: float) -> None:
     one = gaussian(world, 0.0, d, std)
     _, episodes = rollout(world, Sample(one), start(world), jax.random.key(2), 1)
     episodes = over(episodes)
-    weight = Advantage(1.0, 1.0, ConstantBaseline(), standardize=False)
+    weight = Advantage(1.0, 1.0, ConstantBaseline(), scaling=Unscaled())
     baselines = (0.0, -(d**2 + std**2), -(d**2 + 3 * std**2))
     for baseline, variance in zip(baselines, ONE_STEP[d, std], strict=True):
         found = per_trajectory(one, episodes, weight, jnp.asarray(baseline), by_bias)
@@ -200,8 +208,8 @@ def values() -> tuple[np.ndarray, np.ndarray]:
 SCALAR_ROWS = {
     "full return": (Return(1.0), None, 6288.0),
     "reward-to-go": (RewardToGo(1.0), None, 3050.0),
-    "baseline of time": (Advantage(1.0, 1.0, _Known(), standardize=False), 1, 701.0),
-    "value of state and time": (Advantage(1.0, 1.0, _Known(), standardize=False), 0, 447.0),
+    "baseline of time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 1, 701.0),
+    "value of state and time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 0, 447.0),
 }
 
 

@@ -71,7 +71,7 @@ def test_the_page_is_the_same_twice_and_evaluate_agrees_with_it(folder: Path, jo
     code, told, _ = journeyman("evaluate", folder, *PENDULUM, "--episodes", "3", "--json")
     assert code == 0
     found = json.loads(told)
-    assert (found["world"], found["score"]) == ("envpool:Pendulum-v1", "return")
+    assert (found["world"], found["score"], found["distinct_starts"]) == ("envpool:Pendulum-v1", "return", 3)
     assert found["mean action"]["episodes"] == found["sampled"]["episodes"] == 3
     assert found["mean action"]["low"] <= found["mean action"]["mean"] <= found["mean action"]["high"]
     said = re.search(r"clone: (\S+) \[(\S+), (\S+)\] over 3 episodes", out)
@@ -85,9 +85,10 @@ def test_the_page_is_the_same_twice_and_evaluate_agrees_with_it(folder: Path, jo
 def test_evaluate_in_words_and_by_best_reward(folder: Path, journeyman: Journeyman) -> None:
     code, out, err = journeyman("evaluate", folder / "policy", *PENDULUM, "--episodes", "2", "--score", "best reward")
     assert (code, err) == (0, "")
-    first, second = out.splitlines()
+    first, second, third = out.splitlines()
     assert re.fullmatch(r"mean action: best reward \S+ \[\S+, \S+\] over 2 episodes, seed \d+", first)
     assert second.startswith("sampled: best reward ")
+    assert third == "distinct start states: 2 of 2"
 
 
 def test_overwrite_begins_anew(folder: Path, journeyman: Journeyman, tmp_path: Path) -> None:

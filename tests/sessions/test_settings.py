@@ -3,13 +3,16 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from journeyman import JourneymanError, cli
+from journeyman import JourneymanError, algorithms, cli
 from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
+from journeyman.sessions._settings import HeadName
+from journeyman.worlds import Box, MultiDiscrete
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +27,22 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_settings_survive_json(settings: FitSettings | ImproveSettings) -> None:
     assert from_json(type(settings), json.loads(json.dumps(to_json(settings)))) == settings
+
+
+def test_an_option_left_out_is_the_recipes_own_and_one_given_is_passed_on() -> None:
+    made = lambda name, **options: ImproveSettings("W", 100, algorithm=name, **options).learner()  # noqa: E731
+    assert made("natural-gradient") == algorithms.natural_gradient()
+    assert made("trpo") == algorithms.trpo()
+    assert made("ppo") == algorithms.ppo()
+    assert made("trpo", kl=0.05, discount=0.9) == algorithms.trpo(0.05, discount=0.9)
+    given = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 32, "clip": 0.1, "entropy": 0.01, "target_kl": 0.02}
+    assert made("ppo", **given, lambda_=0.9) == algorithms.ppo(**given, lambda_=0.9)
+
+
+def test_numbers_of_ppo_that_make_no_sense_are_told_at_once() -> None:
+    found = ImproveSettings("W", 100, algorithm="ppo", clip=0.0, entropy=-1.0, target_kl=0.0, epochs=0).problems()
+    assert len(found) == 4
+    assert all(any(word in problem for problem in found) for word in ("--clip", "--entropy", "--target-kl", "--epochs"))
 
 
 def test_paths_are_kept_absolute_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +95,31 @@ def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: 
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name in ("demonstrations", "kept_steps", "labels", "steps", "episodes"):
         assert re.search(rf"--{name.replace('_', '-')} INT .*?\(default: {getattr(default, name)}\)", told), name
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("automatic", "Gaussian"),
+        ("gaussian", "Gaussian"),
+        ("state-dependent", "Gaussian"),
+        ("full-covariance", "FullGaussian"),
+        ("mixture", "GaussianMixture"),
+        ("squashed", "SquashedGaussian"),
+        ("beta", "Beta"),
+    ],
+)
+def test_each_name_of_a_head_makes_it_and_refuses_what_does_not_fit(name: HeadName, made: str) -> None:
+    shape = PolicyShape(head=name)
+    box = SimpleNamespace(name="W", action_space=Box.symmetric(1.0, 2))
+    assert type(shape.make_head(box)).__name__ == made  # type: ignore[arg-type]
+    choices = SimpleNamespace(name="W", action_space=MultiDiscrete((2, 3)))
+    if name == "automatic":
+        assert type(shape.make_head(choices)).__name__ == "MultiCategorical"  # type: ignore[arg-type]
+        return
+    with pytest.raises(JourneymanError, match=rf"A {name} policy needs real actions, but 'W' has \[2, 3\] choices"):
+        shape.make_head(choices)  # type: ignore[arg-type]
+    endless = SimpleNamespace(name="W", action_space=Box.unbounded(2))
+    if name in ("squashed", "beta"):
+        with pytest.raises(JourneymanError, match=r"needs finite bounds with room between them.*use a Gaussian"):
+            shape.make_head(endless)  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ def test_the_states_weighed_by_their_discount_give_the_exact_discounted_gradient
     assert abs(mean - truth) < SIGNIFICANCE * error
     assert error < 0.05 * abs(truth), "a wide interval would contain anything"
     mean, error = found[False]
-    assert abs(mean - truth) > 2 * SIGNIFICANCE * error, "the control: with all times alike it is another direction"
+    assert abs(mean - truth) > SIGNIFICANCE * error, "the control: with all times alike the same test would fail"
 
 
 # -- V(o, t) ----------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_baseline_that_sees_the_time_is_the_value_of_a_finite_horizon() -> Non
         baseline = NetworkBaseline(hidden=(32,), epochs=20, batch_size=256, learning_rate=5e-3)
         state = baseline.init(acting.encoder, jax.random.key(0))
         state = baseline.fit(state, episodes, episodes.discounted_returns(1.0), jax.random.key(1), regress)
-        value = np.asarray(baseline.value(state, episodes.now, episodes.reward))
+        value = np.asarray(baseline.value(state, episodes, episodes.discounted_returns(1.0)))[:, :-1]
         seen = np.asarray(episodes.now["observation"] if shown else episodes.now)[..., 0]
         truth = _value(inner, gain)(seen)
         errors[shown] = np.sqrt(np.square(value - truth).mean()) / truth.std()
@@ -153,6 +153,7 @@ def _value(world: LinearQuadratic, gain: float):
 # -- learning ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_separate_parameters_reach_what_no_stationary_gain_can() -> None:
     world = timed(control(3, num_envs=256))
     fresh = policy(world, jax.random.key(0), hidden=(), per_step=True)

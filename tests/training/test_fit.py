@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from jaxtyping import Array, PyTree
 
-from journeyman.algorithms import bc
+from journeyman.algorithms import bc, reinforce
 from journeyman.episodes import Episodes, concatenate
 from journeyman.geometry import Direction, Euclidean
 from journeyman.objectives import WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, SquashedGaussian, policy
-from journeyman.training import AbstractStep, Learner, fit
+from journeyman.training import AbstractStep, Adam, Learner, fit
 from journeyman.training._checkpoint import Checkpoints
 from journeyman.training._metrics import read_metrics
 from journeyman.training._recorder import Recorder
-from journeyman.weights import RewardToGo, Uniform
+from journeyman.weights import LeaveOneOutBaseline, RewardToGo, Uniform
 from journeyman.worlds import Box, GeometricChain, LinearQuadratic
 
 WORLD = LinearQuadratic(np.eye(2), np.eye(2, 1), np.eye(2), 1.0)
@@ -30,11 +30,11 @@ TRACES: list[str] = []
 
 
 class _Traced(WeightedLogLikelihood):
-    """The same loss; every time it is traced it leaves a mark."""
+    """The same loss; every time its gradient is traced it leaves a mark."""
 
-    def __call__(self, policy: Any, samples: Any) -> Array:
+    def measured_gradient(self, policy: Any, samples: Any) -> tuple[tuple[Array, dict[str, Array]], PyTree]:
         TRACES.append("learn")
-        return super().__call__(policy, samples)
+        return super().measured_gradient(policy, samples)
 
 
 class _Bursts(AbstractStep):
@@ -45,7 +45,7 @@ class _Bursts(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros((), jnp.int32)
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         update = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.01), trained)
         burst = jnp.where(state >= self.good, jnp.inf, 0.01)
         return eqx.tree_at(lambda t: t.network.biases[0], update, jnp.full(1, burst)), state + 1, {}
@@ -176,3 +176,23 @@ def test_a_squashed_policy_takes_actions_on_the_bound() -> None:
     head = SquashedGaussian.make(Box(np.full(1, 300, np.float32), np.full(1, 301, np.float32)))
     found = fit(bc(epochs=20, batch_size=50), actor(head=head), clipped)
     assert np.isfinite(found.rows[-1]["loss"])
+
+
+# -- weights that learn, and weights that burst ---------------------------------------------------------
+
+
+def test_a_baseline_that_learns_from_earlier_batches_is_refused() -> None:
+    rewarded = dataclasses.replace(data(), reward=np.asarray(data().valid, np.float32) * np.asarray(data().now)[..., 0])
+    with pytest.raises(
+        JourneymanError, match="NetworkBaseline is fitted to earlier batches, and `fit` weighs its data"
+    ):
+        fit(reinforce(), actor(), rewarded)
+    fair = reinforce(1e-2, discount=0.9, baseline=LeaveOneOutBaseline())
+    moved = fit(fair, actor(), rewarded).policy
+    assert not np.array_equal(moved.network.biases[0], actor().network.biases[0]), "one that needs none is not"
+
+
+def test_data_whose_weights_overflow_is_refused() -> None:
+    rewarded = dataclasses.replace(data(), reward=np.asarray(data().valid, np.float32) * np.float32(3e38))
+    with pytest.raises(JourneymanError, match=r"The weights of \d+ steps of the data are not finite, so nothing was"):
+        fit(Learner(RewardToGo(), WeightedLogLikelihood(), Euclidean(), Adam()), actor(), rewarded)

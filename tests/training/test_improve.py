@@ -12,7 +12,7 @@ import optax
 import pytest
 from jaxtyping import Array, PyTree
 
-from journeyman.algorithms import bc, dagger, natural_gradient
+from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.collect import Sample as Draw
 from journeyman.episodes import Episodes
@@ -24,7 +24,14 @@ from journeyman.policies import DensityPolicy, floored, is_fresh, policy
 from journeyman.training import EVALUATION_SEED, KLRadius, Learner, Optax, Plan, fit, improve
 from journeyman.training._recorder import Recorder
 from journeyman.training._tally import Tally
-from journeyman.weights import Advantage, NetworkBaseline, RewardToGo, Weighed
+from journeyman.weights import (
+    Advantage,
+    LeaveOneOutBaseline,
+    NetworkBaseline,
+    RewardToGo,
+    TimeVaryingBaseline,
+    Weighed,
+)
 from journeyman.worlds import GeometricChain, LinearQuadratic
 
 # x' = x + u + noise, clone u ≈ −.15 x where −.6 x is near the optimum: there is much to win and much to lose.
@@ -47,9 +54,9 @@ class _TracedAdvantage(Advantage):
 class _TracedLikelihood(WeightedLogLikelihood):
     """The same loss; every time it is traced it leaves a mark."""
 
-    def __call__(self, policy: Any, samples: Any) -> Array:
+    def measured_gradient(self, policy: Any, samples: Any) -> tuple[tuple[Array, dict[str, Array]], PyTree]:
         TRACES.append("learn")
-        return super().__call__(policy, samples)
+        return super().measured_gradient(policy, samples)
 
 
 LEARNER = Learner(
@@ -168,9 +175,10 @@ def test_returns_are_counted_across_the_borders_of_batches() -> None:
     whole = rollout(world, Draw(linear(-0.3)), start(world), jax.random.key(0), 24)[1]
     tally, returns, lengths = Tally.fresh(3), [], []
     for begin, end in ((0, 4), (4, 5), (5, 6), (6, 17), (17, 24)):
-        tally, some, long = tally.count(whole.cut(begin, end))
-        returns += some.tolist()
-        lengths += long.tolist()
+        tally, found = tally.count(whole.cut(begin, end))
+        ended = np.asarray(found.ended)
+        returns += np.asarray(found.returns)[ended].tolist()
+        lengths += np.asarray(found.lengths)[ended].tolist()
     np.testing.assert_allclose(sorted(returns), np.sort(whole.episode_returns()), rtol=1e-5)
     assert lengths == [5] * 12
 
@@ -230,3 +238,18 @@ def test_a_burst_stops_with_the_leaf_named() -> None:
     learner = Learner(RewardToGo(), WeightedLogLikelihood(), Euclidean(), Optax(optax.scale(float("inf"))))
     message = refused(learner, linear(-0.15), WORLD, dataclasses.replace(PLAN, evaluation_episodes=0))
     assert "The update at 1 made 'policy.network.weights[0]' not finite" in message
+
+
+@pytest.mark.parametrize("baseline", [TimeVaryingBaseline(20), LeaveOneOutBaseline()])
+def test_infinite_advantages_stop_the_run_before_anything_is_learned(baseline: Any) -> None:
+    # Each reward is finite, and twenty of them are more than single precision holds.
+    huge = LinearQuadratic(state_cost=1e38, start=0.8, horizon=20, num_envs=16)
+    learner, plan = reinforce(0.01, discount=1.0, baseline=baseline), Plan(steps=672, batch=336)
+    rows: list[dict[str, Any]] = []
+    said = r"The weights of \d+ steps in iteration 1 are not finite, so nothing was learned from that data"
+    with pytest.raises(JourneymanError, match=said):
+        improve(learner, linear(0.0), huge, plan, record=Recorder(listen=rows.append))
+    assert len(rows) == 1
+    assert "bad_weights" not in rows[0]
+    usual = LinearQuadratic(state_cost=1.0, start=0.8, horizon=20, num_envs=16)
+    assert len(improve(learner, linear(0.0), usual, plan).rows) == 2

@@ -19,7 +19,16 @@ from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
 from journeyman.training import AbstractStep, Adam, KLRadius, Learner
 from journeyman.training._learner import descend
-from journeyman.weights import Advantage, ConstantBaseline, NoBaseline, Uniform
+from journeyman.weights import (
+    Advantage,
+    ConstantBaseline,
+    LeaveOneOutBaseline,
+    LinearBaseline,
+    NetworkBaseline,
+    NoBaseline,
+    TimeVaryingBaseline,
+    Uniform,
+)
 from journeyman.worlds import LinearQuadratic
 
 ROOM = 11
@@ -32,7 +41,7 @@ class _Visits(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros(ROOM), jnp.zeros(())
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         visited = jnp.abs(direction.value.network.weights[0][:, 0]) != 0
         nothing = jax.tree.map(jnp.zeros_like, trained)
         return nothing, (state[0] + jnp.where(visited, 1.0, 0.0), state[1] + 1), {}
@@ -46,7 +55,7 @@ class _Bursts(AbstractStep):
     def init(self, trained: PyTree) -> PyTree:
         return jnp.zeros(())
 
-    def __call__(self, direction: Direction, state: PyTree, trained: PyTree) -> tuple[PyTree, PyTree, dict]:
+    def __call__(self, direction: Direction, state: PyTree, trained: PyTree, trial: Any) -> tuple[PyTree, PyTree, dict]:
         leaves, structure = jax.tree.flatten(trained)
         update = [jnp.full_like(leaf, jnp.inf if i == self.leaf else 1.0) for i, leaf in enumerate(leaves)]
         return jax.tree.unflatten(structure, update), state + 1, {}
@@ -61,7 +70,7 @@ def one_hot(valid: Any) -> Samples:
     valid = jnp.asarray(valid, jnp.float32)
     seen = jnp.where(valid[:, None] > 0, jnp.eye(ROOM), jnp.nan)
     target = jnp.where(valid[:, None] > 0, jnp.ones((ROOM, 1)), jnp.nan)
-    return Samples(seen, target, jnp.ones(ROOM), valid, jnp.ones(())).cleared()
+    return Samples(seen, target, jnp.ones(ROOM), valid, jnp.ones(()), jnp.zeros(ROOM)).cleared()
 
 
 def learner(step: AbstractStep, **options: Any) -> Learner:
@@ -156,10 +165,12 @@ def test_a_radius_in_nats_needs_a_metric() -> None:
 
 
 def test_bootstrapping_needs_a_value() -> None:
-    for baseline in (NoBaseline(), ConstantBaseline()):
+    for baseline in (NoBaseline(), ConstantBaseline(), TimeVaryingBaseline(), LeaveOneOutBaseline()):
         message = build(weight=Advantage(lambda_=0.9, baseline=baseline))
         assert "Advantage needs 'value baseline' (a state value V(observation) is fitted along the way)" in message
         Learner(Advantage(lambda_=1.0, baseline=baseline), WeightedLogLikelihood(), Euclidean(), Adam())
+    for baseline in (LinearBaseline(), NetworkBaseline()):
+        Learner(Advantage(lambda_=0.9, baseline=baseline), WeightedLogLikelihood(), Euclidean(), Adam())
 
 
 def test_every_reason_is_told_at_once() -> None:

@@ -11,12 +11,16 @@ from journeyman.geometry import Direction, Fisher
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, floored, partition, policy
-from journeyman.training import Adam, KLRadius, Learner, Optax
+from journeyman.training import Adam, KLRadius, Learner, Optax, Trial
 from journeyman.training._learner import descend
 from journeyman.weights import Uniform
 from journeyman.worlds import LinearQuadratic
 
 PLANE = LinearQuadratic(np.eye(3), np.eye(3, 2), np.eye(3), np.eye(2))
+
+
+def untried(update: object) -> Trial:
+    raise AssertionError("this step must not pay for a trial")
 
 
 def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-2, iterations: int = 40, seed: int = 0) -> dict:
@@ -25,7 +29,7 @@ def taken(one: DensityPolicy, kl: float, *, damping: float = 1e-2, iterations: i
     observation = jax.random.normal(keys[0], (200, 3))
     target = one.distribution(observation).sample(keys[1])
     ones = jnp.ones(200)
-    samples = Samples(observation, target, jax.random.normal(keys[2], (200,)), ones, jnp.ones(()))
+    samples = Samples(observation, target, jax.random.normal(keys[2], (200,)), ones, jnp.ones(()), jnp.zeros(200))
     learner = Learner(Uniform(), WeightedLogLikelihood(), Fisher(damping, iterations), KLRadius(kl))
     done = jax.jit(lambda s: descend(learner, one, (), s, keys[0]))(samples)
     found = {name: float(value) for name, value in done.metrics.items()}
@@ -40,7 +44,9 @@ def test_the_realised_divergence_approaches_the_radius_linearly() -> None:
     keys = jax.random.split(jax.random.key(0), 2)
     observation = jax.random.normal(keys[0], (200, 3))
     ones = jnp.ones(200)
-    samples = Samples(observation, jnp.ones((200, 2)), jax.random.normal(keys[1], (200,)), ones, jnp.ones(()))
+    samples = Samples(
+        observation, jnp.ones((200, 2)), jax.random.normal(keys[1], (200,)), ones, jnp.ones(()), jnp.zeros(200)
+    )
     gradient = jax.jit(lambda s: WeightedLogLikelihood().gradient(one, s)[1])(samples)
     direction = jax.jit(lambda s, g: Fisher(1e-2, 40)(one, s, g))(samples, gradient)
 
@@ -51,7 +57,7 @@ def test_the_realised_divergence_approaches_the_radius_linearly() -> None:
 
     radii, found = np.array([1e-4, 1e-5, 1e-6]), []
     for radius in radii:
-        update, _, metrics = KLRadius(float(radius))(direction, (), trained)
+        update, _, metrics = KLRadius(float(radius))(direction, (), trained, untried)
         assert float(metrics["predicted_kl"]) == pytest.approx(radius, rel=1e-9)
         found.append(float(realised(update)))
     np.testing.assert_allclose(found, radii, rtol=0.05)
@@ -88,7 +94,7 @@ def test_after_a_clone_that_is_nearly_deterministic_the_step_is_finite_and_insid
 def test_nothing_to_climb_is_no_step() -> None:
     leaves = {"a": jnp.ones(3)}
     flat = Direction(jax.tree.map(jnp.zeros_like, leaves), jnp.zeros(()), jnp.zeros(()), {})
-    update, _, metrics = KLRadius(0.1)(flat, (), leaves)
+    update, _, metrics = KLRadius(0.1)(flat, (), leaves, untried)
     assert not np.asarray(update["a"]).any()
     assert float(metrics["predicted_kl"]) == 0
 
@@ -98,13 +104,13 @@ def test_adam_and_optax_are_what_they_say() -> None:
     direction = Direction(gradient, jnp.ones(()), jnp.full((), jnp.nan), {})
     ours, theirs = Adam(0.1), Optax(optax.adamw(0.1, weight_decay=0.0))
     for part in (ours, theirs):
-        update, _, _ = part(direction, part.init(leaves), leaves)
+        update, _, _ = part(direction, part.init(leaves), leaves, untried)
         # The first step of Adam is the learning rate against the sign of each gradient.
         np.testing.assert_allclose(update["a"], [-0.1, -0.1], rtol=1e-4)
-    decayed, _, _ = Adam(0.1, weight_decay=0.5)(direction, Adam(0.1, weight_decay=0.5).init(leaves), leaves)
+    decayed, _, _ = Adam(0.1, weight_decay=0.5)(direction, Adam(0.1, weight_decay=0.5).init(leaves), leaves, untried)
     np.testing.assert_allclose(decayed["a"], [-0.1 - 0.05, -0.1 + 0.1], atol=1e-5)
     bounded = Adam(0.1, clip_norm=1e-9)
-    assert np.abs(bounded(direction, bounded.init(leaves), leaves)[0]["a"]).max() < 0.1
+    assert np.abs(bounded(direction, bounded.init(leaves), leaves, untried)[0]["a"]).max() < 0.1
 
 
 def test_lengths_that_make_no_sense() -> None:

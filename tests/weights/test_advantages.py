@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journeyman.episodes import Episodes, concatenate
-from journeyman.weights import Advantage, ConstantBaseline, NoBaseline, Return, RewardToGo, advantages, full_returns
+from journeyman.weights import (
+    Advantage,
+    ConstantBaseline,
+    NoBaseline,
+    Return,
+    RewardToGo,
+    Unscaled,
+    advantages,
+    full_returns,
+)
 
 few = settings(deadline=None, max_examples=12)
 
@@ -141,7 +150,7 @@ PARTS = {
     "return": Return(0.9),
     "reward-to-go": RewardToGo(0.9),
     "reward-to-go, discounted states": RewardToGo(0.9, discounted_states=True),
-    "advantage": Advantage(0.9, 1.0, ConstantBaseline(), standardize=False),
+    "advantage": Advantage(0.9, 1.0, ConstantBaseline(), scaling=Unscaled()),
     "standardised": Advantage(0.9, 1.0, ConstantBaseline(), discounted_states=True),
 }
 

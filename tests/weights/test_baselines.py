@@ -12,7 +12,7 @@ from journeyman.episodes import Episodes, concatenate
 from journeyman.parts import JourneymanError
 from journeyman.policies import Encoder
 from journeyman.training._learner import regress
-from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Return, RewardToGo
+from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Return, RewardToGo, Unscaled
 from journeyman.worlds import Box
 
 ENCODER = Encoder.of(Box.unbounded(1))
@@ -37,7 +37,7 @@ def fixed_point(weight: Advantage, state: object, data: Episodes, rounds: int) -
     fit = fitting(weight)
     for index in range(rounds):
         state = fit(state, data, jax.random.key(index))
-    return float(weight.baseline.value(state, jnp.ones((1, 1)), jnp.zeros(1))[0])
+    return float(weight.baseline.value(state, data, jnp.zeros(data.valid.shape))[0, 0])
 
 
 @pytest.mark.parametrize("lambda_", [1.0, 0.5])
@@ -46,7 +46,7 @@ def test_the_value_of_an_endless_reward_under_a_time_limit(lambda_: float, handl
     # V = 1/(1−γ) = 5 where the limit truncates. Told as an end, the mean over the ten steps of (1−γ^k)/(1−γ), k = 1…10:
     # 5 − (Σ .8^k)/2 = 5 − 3.571/2 = 3.215 with λ = 1.
     baseline = NetworkBaseline(hidden=(4,), epochs=20, batch_size=40, learning_rate=1e-2)
-    weight = Advantage(0.8, lambda_, baseline, standardize=False)
+    weight = Advantage(0.8, lambda_, baseline, scaling=Unscaled())
     found = fixed_point(weight, weight.init(ENCODER, jax.random.key(0)), endless(10, handled=handled), 40)
     assert (abs(found - 5.0) < 0.1) == handled
     if lambda_ == 1.0 and not handled:
@@ -55,7 +55,7 @@ def test_the_value_of_an_endless_reward_under_a_time_limit(lambda_: float, handl
 
 @pytest.mark.parametrize("handled", [True, False])
 def test_a_constant_baseline_finds_the_same_values(handled: bool) -> None:
-    weight = Advantage(0.8, 1.0, ConstantBaseline(), standardize=False)
+    weight = Advantage(0.8, 1.0, ConstantBaseline(), scaling=Unscaled())
     found = fixed_point(weight, jnp.zeros(()), endless(10, handled=handled), 60)
     assert found == pytest.approx(5.0 if handled else 3.2147, abs=1e-3)
 

@@ -56,6 +56,17 @@ def test_the_scalar_control_row():
     assert by_std.item() == pytest.approx(-32.07547, abs=5e-6)
 
 
+def test_the_plain_gradient_shrinks_the_deviation_first_and_the_natural_one_does_not():
+    """The Fisher metric of u ~ N(kx, σ²) is diag(E[x²]/σ², 2/σ²) a step, E over discounted visits."""
+    gain, std, gamma = -0.2, 0.5, 0.9
+    by_gain, by_std = (slope.item() for slope in LinearQuadratic().gradient(gain, std, gamma))
+    square = -(1 - gamma) * LinearQuadratic(action_cost=1e-12).expected_return(gain, std, gamma)
+    assert square == pytest.approx((1 - gamma) * (1 + gamma * std**2 / (1 - gamma)) / (1 - gamma * (1 + gain) ** 2))
+    natural = by_gain / (square / std**2), by_std / (2 / std**2)
+    assert by_std / by_gain > 1.3  # both shrink, and σ faster
+    assert natural[1] / natural[0] < 0.55  # and here more slowly than k moves
+
+
 def test_the_three_dimensional_row():
     three = LinearQuadratic(np.eye(3), np.eye(3), np.diag([0.9, 0.1, 0.1]), np.diag([0.1, 0.9, 0.9]))
     want = -np.diag([0.89908343, 0.24025307, 0.24025307])  # u = Kx here, u = −Kx there

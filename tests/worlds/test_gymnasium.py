@@ -1,10 +1,21 @@
 """Anyone's vector environment, by what it declares about its resets."""
 
+import jax
 import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds import Box, Discrete, GymnasiumWorld, environment_seeds, world, world_config
+from journeyman.policies import Encoder, MultiCategorical, policy
+from journeyman.worlds import (
+    Box,
+    Discrete,
+    GymnasiumWorld,
+    MultiBinary,
+    MultiDiscrete,
+    environment_seeds,
+    world,
+    world_config,
+)
 
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
@@ -107,14 +118,59 @@ def test_spaces_are_translated_and_others_refused_by_name():
     assert made.observation_space["pixels"].high.dtype == np.float32
     assert made.observation_space["inner"]["tool"] == Discrete(4)
     for space, said in [
-        (s.MultiBinary(3), "MultiBinary"),
+        (s.MultiBinary((2, 2)), "flat MultiBinary"),
+        (s.MultiDiscrete([[2, 2], [2, 2]]), "flat MultiDiscrete from 0"),
+        (s.MultiDiscrete([2, 2], start=[1, 0]), "flat MultiDiscrete from 0"),
         (s.Discrete(3, start=1), "Discrete from 0"),
         (s.Dict({"a": s.Dict({"b": s.Text(4)})}), r"\['a'\]\['b'\] is Text"),
     ]:
         with pytest.raises(JourneymanError, match=said):
             GymnasiumWorld.from_vector_env(spaced(space))
     with pytest.raises(JourneymanError, match="action of"):
-        GymnasiumWorld.from_vector_env(spaced(Count.observation_space, s.MultiDiscrete([2, 2])))
+        GymnasiumWorld.from_vector_env(spaced(Count.observation_space, s.Tuple([s.Discrete(2)])))
+
+
+def test_several_choices_and_bits_are_seen_and_acted_on_and_refused_out_of_range():
+    s = gymnasium.spaces
+    seen = s.Dict({"bits": s.MultiBinary(3), "tools": s.MultiDiscrete([2, 4])})
+
+    class Echo(gymnasium.Env):
+        observation_space, action_space = seen, s.MultiDiscrete([2, 4])
+
+        def reset(self, *, seed=None, options=None):
+            return {"bits": np.ones(3, np.int8), "tools": np.zeros(2, np.int64)}, {}
+
+        def step(self, action):
+            assert action in self.action_space
+            return {"bits": np.zeros(3, np.int8), "tools": action.copy()}, float(action.sum()), False, False, {}
+
+    made = GymnasiumWorld.from_vector_env(gymnasium.vector.SyncVectorEnv([Echo, Echo]))
+    assert made.observation_space == {"bits": MultiBinary(3), "tools": MultiDiscrete((2, 4))}
+    assert made.action_space == MultiDiscrete((2, 4))
+    first = made.reset()
+    assert {leaf.dtype for leaf in first.values()} == {np.dtype(np.int32)}
+    encoder = Encoder.of(made.observation_space)
+    np.testing.assert_array_equal(encoder(first), np.tile([1.0, 1, 1, 1, 0, 1, 0, 0, 0], (2, 1)))
+    answer = made.step(np.array([[1, 3], [0, 2]], np.int32))
+    assert answer.observation["tools"].tolist() == [[1, 3], [0, 2]]
+    np.testing.assert_array_equal(encoder(answer.observation)[1], [0, 0, 0, 1, 0, 0, 0, 1, 0])
+    assert encoder.size == 9
+    with pytest.raises(
+        JourneymanError, match=r"Actions' entry 1 reaches from 2 to 4, but the world has 0 … 3; check the"
+    ):
+        made.step(np.array([[1, 4], [0, 2]]))
+    with pytest.raises(JourneymanError, match="entry 0 reaches from -1 to 0, but the world has 0 … 1"):
+        made.step(np.array([[-1, 3], [0, 2]]))
+    one = policy(made, jax.random.key(0), hidden=(4,))
+    assert one.head == MultiCategorical((2, 4))
+    action, _ = one.act(first, (), jax.random.key(0))
+    assert made.step(np.asarray(action)).reward.shape == (2,)
+
+
+@pytest.mark.parametrize("make", [lambda: MultiDiscrete(()), lambda: MultiDiscrete((2, 0)), lambda: MultiBinary(0)])
+def test_empty_sets_are_refused(make):
+    with pytest.raises(JourneymanError, match="at least one"):
+        make()
 
 
 def test_a_registered_id():

@@ -1,16 +1,20 @@
 """Exactly n whole episodes, each environment with its quota: what evaluation and demonstrations are made of."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from journeyman.collect._behaviour import AbstractBehaviour
-from journeyman.collect._rollout import rollout, start
+from journeyman.collect._rollout import Carry, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
-from journeyman.worlds import AbstractHostWorld, AbstractWorld
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 _CHUNK = 128
 
@@ -50,13 +54,10 @@ def play_to_the_end(
     longest: int = 100_000,
 ) -> PlayedOut:
     """`play`, and what the world says about each episode's success."""
-    if episodes < 1:
-        raise JourneymanError(f"At least one episode has to be played, not {episodes}; ask for one or more.")
-    width = min(width, episodes)
-    quota = np.asarray([len(range(i, episodes, width)) for i in range(width)])
-    own = world.remake(seed=seed, num_envs=width)
+    quota = _quota(episodes, width)
+    own = world.remake(seed=seed, num_envs=len(quota))
     try:
-        parts = _until_done(own, behaviour, quota, jax.random.key(seed), longest)
+        parts = _until_done(own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest)
         said = own.successes() if isinstance(own, AbstractHostWorld) else None
     finally:
         if isinstance(own, AbstractHostWorld):
@@ -65,18 +66,58 @@ def play_to_the_end(
     return PlayedOut(_joined(parts, quota), success)
 
 
-def _until_done(
-    world: AbstractWorld, behaviour: AbstractBehaviour, quota: np.ndarray, key: Array, longest: int
+def play_each(
+    world: AbstractPureWorld,
+    behaviours: AbstractBehaviour,
+    *,
+    members: int,
+    episodes: int,
+    seed: int,
+    width: int = 64,
+    longest: int = 100_000,
 ) -> list[Episodes]:
-    carry, parts, done = start(world), [], np.zeros(len(quota), int)
+    """What `play` gives for each of several behaviours, at once: every array of `behaviours` leads with `members`."""
+    quota = _quota(episodes, width)
+    own = world.remake(seed=seed, num_envs=len(quota))
+    carry = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), start(own))
+    advance = partial(_advance_each, own.remake(seed=0), behaviours)
+    parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
+    each = [[jax.tree.map(lambda leaf, i=i: leaf[i], part) for part in parts] for i in range(members)]
+    return [_joined(one, quota) for one in each]
+
+
+@eqx.filter_jit
+def _advance_each(
+    world: AbstractPureWorld, behaviours: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
+) -> tuple[Carry, Episodes]:
+    def one(behaviour: AbstractBehaviour, carry: Carry) -> tuple[Carry, Episodes]:
+        return rollout(world, behaviour, carry, key, num_steps)
+
+    return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(behaviours, carry)
+
+
+def _quota(episodes: int, width: int) -> np.ndarray:
+    """How many episodes each environment plays."""
+    if episodes < 1:
+        raise JourneymanError(f"At least one episode has to be played, not {episodes}; ask for one or more.")
+    width = min(width, episodes)
+    return np.asarray([len(range(i, episodes, width)) for i in range(width)])
+
+
+def _until_done(
+    world: AbstractWorld, advance: Callable[..., Any], carry: Carry, quota: np.ndarray, key: Array, longest: int
+) -> list[Episodes]:
+    """Pieces of `_CHUNK` steps until every environment (of every member) has its quota."""
+    parts: list[Episodes] = []
+    done = np.zeros(len(quota), int)
     while (done < quota).any():
         if len(parts) * _CHUNK >= longest * quota.max():
             raise JourneymanError(
                 f"An episode of '{world.name}' did not end within {longest} steps; give the world a time limit."
             )
-        carry, part = rollout(world, behaviour, carry, jax.random.fold_in(key, len(parts)), _CHUNK)
+        carry, part = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
         parts.append(jax.tree.map(np.asarray, part))
-        done = done + np.asarray(part.ended).sum(axis=1)
+        done = done + np.asarray(part.ended).sum(axis=-1)
     return parts
 
 

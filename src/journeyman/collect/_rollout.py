@@ -1,8 +1,7 @@
 """World × behaviour → `Episodes`: the one way in which anything is ever rolled out."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,29 +9,58 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.collect._behaviour import AbstractBehaviour, Decision
+from journeyman.collect._behaviour import AbstractBehaviour
+from journeyman.collect._decide import actor, drawn, told
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError
-from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld, Box
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld, Box, HostStep
 
 
 class Carry(eqx.Module):
-    """Where the environments stand between two rollouts. A host world keeps its own simulator; `simulator` is `()`."""
+    """Where the environments stand between two rollouts.
+
+    A host world keeps its own simulator; `simulator` then marks the environments whose episode is lost (`_recovered`).
+    `broken` counts, for each environment since its start, the steps that gave a reward or an observation that is not
+    finite; see `mended`.
+    """
 
     simulator: PyTree
     observation: PyTree
     ended: HostOrDevice
     elapsed: HostOrDevice
+    broken: HostOrDevice
 
 
 def start(world: AbstractWorld) -> Carry:
-    """The first states of all environments, a function of the world's seed alone."""
+    """The first states of all environments, a function of the world's seed alone.
+
+    Raises `JourneymanError` when a first observation is not finite: there is no earlier one to fall back on.
+    """
     flags, counts = np.zeros(world.num_envs, bool), np.zeros(world.num_envs, np.int32)
     if isinstance(world, AbstractHostWorld):
-        return Carry((), world.reset(), flags, counts)
-    keys = jax.random.split(jax.random.key(world.seed), world.num_envs)
-    simulator = jax.vmap(world.reset)(keys)  # type: ignore[attr-defined]
-    return Carry(simulator, jax.vmap(world.observe)(simulator), jnp.asarray(flags), jnp.asarray(counts))  # type: ignore[attr-defined]
+        carry = Carry(flags.copy(), world.reset(), flags, counts, counts.copy())
+    else:
+        assert isinstance(world, AbstractPureWorld)
+        simulator, observation = _started(_seedless(world), jax.random.key(world.seed))
+        carry = Carry(simulator, observation, *(jnp.asarray(x) for x in (flags, counts, counts)))
+    wrong = int((~np.asarray(_finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
+    if wrong:
+        raise JourneymanError(
+            f"{wrong} of {world.num_envs} environments of '{world.name}' begin with an observation that is not finite,"
+            " so there is nothing to act on; mend the world's reset."
+        )
+    return carry
+
+
+@eqx.filter_jit
+def _started(world: AbstractPureWorld, key: Array) -> tuple[PyTree, PyTree]:
+    simulator = jax.vmap(world.reset)(jax.random.split(key, world.num_envs))
+    return simulator, jax.vmap(world.observe)(simulator)
+
+
+def _seedless(world: AbstractPureWorld) -> AbstractPureWorld:
+    """The same dynamics for every seed, so that they are compiled once: randomness comes in by keys."""
+    return world.remake(seed=0)
 
 
 def rollout(
@@ -46,7 +74,7 @@ def rollout(
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):
-        return _pure(world, behaviour, carry, key, num_steps)
+        return _pure(_seedless(world), behaviour, carry, key, num_steps)
     assert isinstance(world, AbstractHostWorld)
     return _host(world, behaviour, carry, key, num_steps)
 
@@ -58,36 +86,98 @@ def rollout(
 def _pure(
     world: AbstractPureWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
 ) -> tuple[Carry, Episodes]:
-    def advance(carry: Carry, t: Array) -> tuple[Carry, tuple]:
-        decide, move, reset = jax.random.split(jax.random.fold_in(key, t), 3)
-        decision = behaviour(carry.observation, decide)
-        count = carry.ended.shape[0]
-        action = _clipped(world, decision.action)
-        moved, outcome = jax.vmap(world.step)(carry.simulator, action, jax.random.split(move, count))
-        fresh = jax.vmap(world.reset)(jax.random.split(reset, count))
-        simulator = jax.tree.map(functools.partial(_where, carry.ended), fresh, moved)
-        valid = ~carry.ended
-        terminated, truncated = outcome.terminated & valid, outcome.truncated & valid
-        reward = jnp.where(valid, outcome.reward, 0.0)
+    keys = jax.vmap(lambda t: jax.random.split(jax.random.fold_in(key, t), 3))(jnp.arange(num_steps))
+    # What is random in the decisions is drawn for all steps at once: many small draws cost more than a large one.
+    noise = jax.vmap(lambda one: behaviour.draw(carry.ended.shape[0], one))(keys[:, 0])
+
+    def advance(carry: Carry, now: tuple[Array, PyTree]) -> tuple[Carry, tuple]:
+        (_, move, reset), noise = now
+        action, kept = behaviour.act(carry.observation, noise)
+        sent = _clipped(world, action)
+        moved, outcome = jax.vmap(world.step)(carry.simulator, sent, jax.random.split(move, carry.ended.shape[0]))
+        simulator = _renewed(world, carry.ended, moved, reset)
+        seen = jax.vmap(world.observe)(simulator)
+        found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
         after = Carry(
             simulator,
-            jax.vmap(world.observe)(simulator),
-            terminated | truncated,
+            found.observation,
+            found.terminated | found.truncated | found.broken,
             jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32),
+            carry.broken + found.broken.astype(jnp.int32),
         )
-        return after, (carry.observation, decision, reward, terminated, truncated, valid, carry.elapsed)
+        step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
+        return after, (carry.observation, action, kept, step)
 
-    last, steps = jax.lax.scan(advance, carry, jnp.arange(num_steps))
-    observation, decision, reward, terminated, truncated, valid, elapsed = steps
-    stack = lambda many, one: jnp.concatenate([many, one[None]])  # noqa: E731
-    observation = jax.tree.map(stack, observation, last.observation)
-    fields = (observation, *decision[:2], reward, decision.log_prob, terminated, truncated, valid, elapsed)
-    fields = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (*fields, decision.source))
-    return last, Episodes(*fields)
+    last, (seen, action, kept, steps) = jax.lax.scan(advance, carry, (keys, noise))
+    said = behaviour.tell(seen, action, kept)
+    reward, *rest = steps
+    observation = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), seen, last.observation)
+    fields = (observation, action, said.target, reward, said.log_prob, *rest, said.source)
+    return last, Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
 
 
-def _where(mask: HostOrDevice, yes: Array, no: Array) -> Array:
-    return jnp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
+def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) -> PyTree:
+    """`moved`, with a fresh state wherever an episode has ended.
+
+    A loop that runs once if anybody needs it: most steps pay for no reset. Under a `vmap` over seeds a condition would
+    become a choice between two results, both computed; a loop runs as long as any seed needs it.
+    """
+
+    def renew(state: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
+        needed, simulator = state
+        fresh = jax.vmap(world.reset)(jax.random.split(key, needed.shape[0]))
+        return jnp.zeros_like(needed), jax.tree.map(functools.partial(_where, jnp, needed), fresh, simulator)
+
+    return jax.lax.while_loop(lambda state: state[0].any(), renew, (ended, moved))[1]
+
+
+# -- what is not finite ---------------------------------------------------------------------------------
+
+
+class Mended(NamedTuple):
+    """One step of all environments with nothing in it that is not finite; `broken` says where there was."""
+
+    observation: PyTree
+    reward: HostOrDevice
+    terminated: HostOrDevice
+    truncated: HostOrDevice
+    broken: HostOrDevice
+
+
+def mended(
+    xp: Any, resets: Any, before: PyTree, observation: PyTree, reward: Any, terminated: Any, truncated: Any
+) -> Mended:
+    """What a step is recorded as, for both kinds of world; `xp` is `numpy` or `jax.numpy`.
+
+    Where the reward or the new observation is not finite the episode terminates there, with reward 0 and the last
+    observation that was finite, and the environment is reset by the next step. `resets` marks the steps that only
+    reset: they have no reward and no flags, and one that gives an observation that is not finite is followed by
+    another.
+    """
+    acted = ~resets
+    reward = xp.where(acted, reward, xp.zeros_like(reward))
+    broken = ~(xp.isfinite(reward) & _finite(xp, observation, len(resets)))
+    return Mended(
+        jax.tree.map(functools.partial(_where, xp, broken), before, observation),
+        xp.where(broken, xp.zeros_like(reward), reward),
+        acted & (terminated | broken),
+        acted & truncated & ~broken,
+        broken,
+    )
+
+
+def _finite(xp: Any, observation: PyTree, count: int) -> Any:
+    """Which environments show nothing but finite numbers, `(count,)`."""
+    found = xp.ones(count, bool)
+    for leaf in jax.tree.leaves(observation):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            found = found & xp.isfinite(leaf).reshape(count, -1).all(axis=1)
+    return found
+
+
+def _where(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
+    """`yes` where `mask`, along the leading axis; random keys are chosen like numbers."""
+    return xp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
 
 
 def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
@@ -98,54 +188,76 @@ def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
     return jnp.clip(action, low, high)
 
 
-# -- host worlds: a thin loop around one compiled decision ----------------------------------------------
+# -- host worlds: a thin loop around one decision -------------------------------------------------------
 
 
 def _host(
     world: AbstractHostWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
 ) -> tuple[Carry, Episodes]:
-    decide = _decider(behaviour)
+    noise = jax.tree.map(np.asarray, drawn(behaviour, key, num_steps, world.num_envs))
+    act, kept_structure, _ = actor(behaviour, carry.observation, jax.tree.map(lambda leaf: leaf[0], noise))
+    steps = jax.tree.leaves(noise)
     observation, ended, elapsed = carry.observation, carry.ended, carry.elapsed
+    lost, broken = carry.simulator, carry.broken
     record: _Record | None = None
-    key_data = jax.random.key_data(key)
     for t in range(num_steps):
-        decision = decide(observation, key_data, np.uint32(t))
-        if record is None:
-            record = _Record(num_steps, observation, decision)
-        # Only the action is waited for; the rest is read and written down while the simulators run.
-        write = functools.partial(record.decided, t, observation, decision, ended, elapsed)
-        observation, reward, terminated, truncated = world.step(np.asarray(decision.action), write)
-        record.answered(t, reward, terminated, truncated)
+        action, kept = act(observation, [leaf[t] for leaf in steps])
+        record = record or _Record(num_steps, observation, action, kept)
+        # Only the action is waited for; the rest is written down while the simulators run.
+        write = functools.partial(record.decided, t, observation, action, kept, ended, elapsed)
+        answer = world.step(np.asarray(action), write)
         elapsed = np.where(ended, 0, elapsed + 1).astype(np.int32)
-        ended = terminated | truncated
+        if _whole(answer) and not lost.any():
+            observation, ended = answer.observation, answer.terminated | answer.truncated
+        else:
+            answer, ended, lost, found = _recovered(answer, observation, ended, lost)
+            observation, broken = answer.observation, broken + found.astype(np.int32)
+        record.answered(t, answer.reward, answer.terminated, answer.truncated)
     assert record is not None
-    return Carry((), observation, ended, elapsed), record.episodes(observation)
+    return Carry(lost, observation, ended, elapsed, broken), record.episodes(behaviour, observation, kept_structure)
+
+
+def _whole(answer: HostStep) -> bool:
+    """Whether every number is finite; a sum is not when one of its terms is not, and costs less than to ask each."""
+    total = answer.reward.sum()
+    for leaf in jax.tree.leaves(answer.observation):
+        total = total + leaf.sum()
+    return bool(np.isfinite(total))
+
+
+def _recovered(answer: HostStep, before: PyTree, resets: Any, lost: Any) -> tuple[HostStep, Any, Any, Any]:
+    """`mended` for simulators, which cannot be told that an episode has ended: `(answer, ended, lost, broken)`.
+
+    An environment that was broken is lost until its simulator ends the episode itself; its steps do not count.
+    """
+    over = answer.terminated | answer.truncated
+    found = mended(np, resets, before, *answer)
+    lost = (lost | found.broken) & ~over
+    answer = HostStep(found.observation, found.reward, found.terminated, found.truncated)
+    return answer, found.terminated | found.truncated | lost | over, lost, found.broken
 
 
 class _Record:
     """Arrays for one rollout, time first (each step writes one contiguous block)."""
 
-    def __init__(self, time: int, observation: PyTree, decision: Decision) -> None:
-        count = len(decision.log_prob)
+    def __init__(self, time: int, observation: PyTree, action: Any, kept: list[Any]) -> None:
+        count = len(action)
         room = lambda leaf, more=0: np.empty((time + more, *leaf.shape), leaf.dtype)  # noqa: E731
         self.observation = jax.tree.map(lambda leaf: room(leaf, 1), observation)
-        self.action = room(decision.action)
-        # A behaviour that learns from its own action says so by giving the same array twice.
-        self.target = self.action if decision.target is decision.action else room(decision.target)
-        self.log_prob, self.source = room(decision.log_prob), room(decision.source)
+        self.action, self.kept = room(action), [room(leaf) for leaf in kept]
         self.reward = np.empty((time, count), np.float32)
         self.elapsed = np.empty((time, count), np.int32)
         self.terminated, self.truncated, self.valid = (np.empty((time, count), bool) for _ in range(3))
 
-    def decided(self, t: int, observation: PyTree, decision: Decision, ended: Any, elapsed: Any) -> None:
+    def decided(self, t: int, observation: PyTree, action: Any, kept: list[Any], ended: Any, elapsed: Any) -> None:
         """What was seen and chosen at step t."""
         if isinstance(observation, np.ndarray):
             self.observation[t] = observation
         else:
             jax.tree.map(lambda room, leaf: room.__setitem__(t, leaf), self.observation, observation)
-        self.action[t], self.log_prob[t], self.source[t] = decision.action, decision.log_prob, decision.source
-        if self.target is not self.action:
-            self.target[t] = decision.target
+        self.action[t] = action
+        for room, leaf in zip(self.kept, kept, strict=True):
+            room[t] = leaf
         np.logical_not(ended, out=self.valid[t])
         self.elapsed[t] = elapsed
 
@@ -153,38 +265,13 @@ class _Record:
         """What the world answered to step t."""
         self.reward[t], self.terminated[t], self.truncated[t] = reward, terminated, truncated
 
-    def episodes(self, observation: PyTree) -> Episodes:
-        """Everything recorded, streams first."""
+    def episodes(self, behaviour: AbstractBehaviour, observation: PyTree, structure: Any) -> Episodes:
+        """Everything recorded, streams first, and what the behaviour tells of it."""
         jax.tree.map(lambda room, leaf: room.__setitem__(-1, leaf), self.observation, observation)
-        fields = {name: getattr(self, name) for name in Episodes.__dataclass_fields__}
+        now = jax.tree.map(lambda leaf: leaf[:-1], self.observation)
+        said = told(behaviour, now, self.action, jax.tree.unflatten(structure, self.kept))
+        target, log_prob, source = jax.tree.map(np.asarray, said)
+        names = "observation action reward terminated truncated valid elapsed".split()
+        fields = {name: getattr(self, name) for name in names}
+        fields |= {"target": self.action if target is None else target, "log_prob": log_prob, "source": source}
         return Episodes(**jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1), fields))
-
-
-def _decider(behaviour: AbstractBehaviour) -> Callable[[PyTree, Any, np.uint32], Decision]:
-    """`behaviour` as a call on numpy arrays, compiled once for all behaviours of the same structure."""
-    arrays, static = eqx.partition(behaviour, lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)))
-    leaves, structure = jax.tree.flatten(arrays)
-    static_leaves, static_structure = jax.tree.flatten(static)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
-    compiled = _compiled(structure, tuple(static_leaves), static_structure)
-
-    def decide(observation: PyTree, key_data: Any, t: np.uint32) -> Decision:
-        action, target, log_prob, source = compiled(leaves, observation, key_data, t)
-        return Decision(action, action if target is None else target, log_prob, source)
-
-    return decide
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(structure: Any, static_leaves: tuple, static_structure: Any) -> Callable:
-    static = jax.tree.unflatten(static_structure, static_leaves)
-
-    @jax.jit
-    def decide(leaves: list[Array], observation: PyTree, key_data: Array, t: Array) -> tuple:
-        behaviour = eqx.combine(jax.tree.unflatten(structure, leaves), static)
-        key = jax.random.fold_in(jax.random.wrap_key_data(key_data), t)
-        decision = behaviour(observation, key)
-        same = decision.target is decision.action
-        return decision.action, None if same else decision.target, decision.log_prob, decision.source
-
-    return decide

@@ -7,7 +7,7 @@ import numpy as np
 
 from journeyman.datasets._ends import Ends
 from journeyman.datasets._open import Findings
-from journeyman.worlds import AbstractSpace, Box, Discrete
+from journeyman.worlds import AbstractFinite, AbstractSpace, Box
 
 
 def label(name: str, path: Any) -> str:
@@ -96,8 +96,8 @@ def check_successor(columns: dict[str, Any], ends: Ends, findings: Findings) -> 
 def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray:
     """The actions in the dtype and shape of the world's, with a note for every change."""
     space = None if world is None else world.action_space
-    if isinstance(space, Discrete):
-        return _fit_discrete(action, space, _name(world), findings)
+    if isinstance(space, AbstractFinite):
+        return _fit_finite(action, space, _name(world), findings)
     if isinstance(space, Box):
         if action.ndim == 1 and space.shape == (1,):
             findings.notes.append("'action' had one number a step and was given the shape (steps, 1).")
@@ -115,22 +115,25 @@ def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray
     return as_float(action, "action", findings)
 
 
-def _fit_discrete(action: np.ndarray, space: Discrete, name: str, findings: Findings) -> np.ndarray:
-    if action.ndim == 2 and action.shape[1] == 1:
+def _fit_finite(action: np.ndarray, space: AbstractFinite, name: str, findings: Findings) -> np.ndarray:
+    if action.ndim == 2 and action.shape[1] == 1 and space.shape == ():
         findings.notes.append("'action' had shape (steps, 1) and was flattened to one choice a step.")
         action = action[:, 0]
-    if action.ndim != 1:
+    if action.shape[1:] != space.shape:
+        one = f"one of {space.counts} choices; store the index of the choice, not a vector."
+        many = f"{space.shape}, one of {space.counts.tolist()} choices each; store the index of each."
         findings.problems.append(
-            f"'action' has shape {action.shape[1:]} a step and the world {name} takes one of {space.n} choices; store"
-            " the index of the choice, not a vector."
+            f"'action' has shape {action.shape[1:]} a step and the world {name} takes {many if space.shape else one}"
         )
         return action
-    wrong = (action != np.round(action)) | (action < 0) | (action >= space.n)
+    wrong = space.outside(action)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        row, *entry = (int(i) for i in np.argwhere(wrong)[0])
+        where = f"row {row}{f', entry {entry[0]}' if entry else ''}"
         findings.problems.append(
-            f"'action' is {action[row]} at row {row} and the world {name} takes the whole numbers 0 to {space.n - 1}"
-            f" ({int(wrong.sum())} such values in all); name the right world or repair the column."
+            f"'action' is {action[(row, *entry)]} at {where} and the world {name} takes the whole numbers 0 to"
+            f" {space.counts[tuple(entry)] - 1} ({int(wrong.sum())} such values in all); name the right world or repair"
+            " the column."
         )
         return action
     if action.dtype.kind == "f":
@@ -162,7 +165,7 @@ def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
             )
         elif isinstance(space, Box):
             _outside(leaf, space, label("observation", path), "kept as they are; check world and units", findings)
-    return _as_leaves(observation, findings, {path for path, space in spaces if isinstance(space, Discrete)})
+    return _as_leaves(observation, findings, {path for path, space in spaces if isinstance(space, AbstractFinite)})
 
 
 def _as_leaves(observation: Any, findings: Findings, choices: Any = ()) -> Any:

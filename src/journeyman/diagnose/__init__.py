@@ -7,6 +7,13 @@ from journeyman.diagnose._evaluate import Evaluation as Evaluation
 from journeyman.diagnose._evaluate import Played as Played
 from journeyman.diagnose._evaluate import Score as Score
 from journeyman.diagnose._evaluate import evaluate as evaluate
+from journeyman.diagnose._gradient import EstimatorQuality as EstimatorQuality
+from journeyman.diagnose._gradient import GradientQuality as GradientQuality
+from journeyman.diagnose._gradient import gradient as gradient
+from journeyman.diagnose._gradient import standard_estimators as standard_estimators
 from journeyman.diagnose._interval import Interval as Interval
 from journeyman.diagnose._interval import interval as interval
 from journeyman.diagnose._interval import share_interval as share_interval
+from journeyman.diagnose._step import Along as Along
+from journeyman.diagnose._step import StepQuality as StepQuality
+from journeyman.diagnose._step import step as step

@@ -20,7 +20,7 @@ from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy, Encoder
 from journeyman.training import EVALUATION_SEED
-from journeyman.worlds import AbstractWorld, Box, Discrete
+from journeyman.worlds import AbstractFinite, AbstractWorld, Box
 
 _CHUNK = 4096
 
@@ -132,7 +132,7 @@ class Measured(NamedTuple):
 
 def error_unit(world: AbstractWorld) -> str:
     """What the error is counted in."""
-    if isinstance(world.action_space, Discrete):
+    if isinstance(world.action_space, AbstractFinite):
         return "share of decisions that differ"
     assert isinstance(world.action_space, Box)
     return "half widths of the action box" if world.action_space.bounded else "action units"
@@ -236,7 +236,7 @@ def _errors(action: np.ndarray, world: AbstractWorld, labelled: Episodes) -> Ste
         off = (done - wanted) / (width / 2)
         error = np.sqrt((off.reshape(len(off), -1) ** 2).sum(axis=1))
     else:
-        error = (action != target).astype(np.float64)
+        error = (action != target).reshape(len(target), -1).any(axis=1).astype(np.float64)
     episode, step, count = places(labelled)
     return Steps(episode, step, error, count)
 

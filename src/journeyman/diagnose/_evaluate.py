@@ -23,11 +23,13 @@ Score = Literal["return", "best reward"]
 @dataclasses.dataclass(frozen=True)
 class Played:
     """What happened in n whole episodes, one entry each: `returns` and `best_rewards` in reward units, `lengths` in
-    steps, all `(n,)`; `success` whether each succeeded, `None` where the world does not say."""
+    steps, all `(n,)`; how many different first observations they had; and `success` `(n,)`, whether each succeeded,
+    `None` where the world does not say."""
 
     returns: np.ndarray
     best_rewards: np.ndarray
     lengths: np.ndarray
+    distinct_starts: int
     success: np.ndarray | None = None
 
     @classmethod
@@ -46,6 +48,7 @@ class Played:
             returns=np.add.reduceat(reward, first),
             best_rewards=np.maximum.reduceat(reward, first),
             lengths=np.bincount(episode, minlength=count),
+            distinct_starts=episodes.distinct_starts(),
             success=success,
         )
 
@@ -63,8 +66,10 @@ class Evaluation:
     """How a policy did in a world.
 
     `mean_action` and `sampled` hold the episodes played with the likeliest action and with draws from the policy
-    (`None` where that was left out); both started from the same `seed`. `success` is the share of successful episodes
-    under the mean action, by the simulator's own word at any of their steps; `None` where it never says.
+    (`None` where that was left out); both started from the same `seed`. Where the first's `distinct_starts` is far
+    below `episodes`, the world hardly varies its starts, and the interval tells of less than it seems to. `success` is
+    the share of successful episodes under the mean action, by the simulator's own word at any of their steps; `None`
+    where it never says.
     """
 
     world: str

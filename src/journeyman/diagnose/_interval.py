@@ -132,6 +132,18 @@ def compare(
     return Interval(mean, *_bounds(mean, replicates, 0.0, count, level), count)
 
 
+def interval_from(estimate: float, replicates: np.ndarray, count: int, level: float = 0.95) -> Interval:
+    """The bias-corrected percentile interval of an estimate from its values on resamples of `count` things.
+
+    For statistics that are no ratio of sums. Replicates that are all alike give an interval of no width.
+    """
+    if count < 2:
+        return Interval(estimate, math.nan, math.nan, count)
+    if np.ptp(replicates) == 0:
+        return Interval(estimate, estimate, estimate, count)
+    return Interval(estimate, *_bounds(estimate, replicates, 0.0, count, level), count)
+
+
 def _replicates(clusters: Clusters, seed: int) -> np.ndarray:
     random, count = np.random.default_rng(seed), len(clusters.numerator)
     at_once = max(1, _NUMBERS_AT_ONCE // count)

@@ -1,23 +1,27 @@
 """The one loss."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies import AbstractDensityPolicy, partition
+from journeyman.weights import episode_numbers, episode_starts
 
 
 class Samples(eqx.Module):
     """Steps without their order: what a gradient is taken over.
 
-    observation `(samples, …)`, target `(samples, …)`, weight `(samples,)`, valid `(samples,)` as 0 or 1, and
-    `steps_per_episode` `()`, which turns a number of steps into a number of episodes.
+    observation `(samples, …)`, target `(samples, …)`, weight `(samples,)`, valid `(samples,)` as 0 or 1,
+    `steps_per_episode` `()`, which turns a number of steps into a number of episodes, and log_prob `(samples,)`, the
+    behaviour's log π(action | observation) in nats, nan where unknown. `episode` and `elapsed` `(samples,)` say which
+    episode each step belongs to, counted from 0, and its number inside it; `None` where that is not known.
     """
 
     observation: PyTree
@@ -25,6 +29,9 @@ class Samples(eqx.Module):
     weight: Float[HostOrDevice, " samples"]
     valid: Float[HostOrDevice, " samples"]
     steps_per_episode: Float[HostOrDevice, ""]
+    log_prob: Float[HostOrDevice, " samples"]
+    episode: Int[HostOrDevice, " samples"] | None = None
+    elapsed: Int[HostOrDevice, " samples"] | None = None
 
     @classmethod
     def of(cls, episodes: Episodes, weight: Array) -> "Samples":
@@ -32,16 +39,16 @@ class Samples(eqx.Module):
         axes = episodes.valid.ndim
         flat = lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
         valid = flat(episodes.valid).astype(weight.dtype)
-        starts = jnp.asarray(episodes.valid) & ~jnp.pad(
-            jnp.asarray(episodes.valid)[..., :-1], [(0, 0)] * (axes - 1) + [(1, 0)]
-        )
-        count = jnp.maximum(starts.sum(), 1).astype(weight.dtype)
+        count = jnp.maximum(episode_starts(episodes).sum(), 1).astype(weight.dtype)
         return cls(
             jax.tree.map(flat, episodes.now),
             jax.tree.map(flat, episodes.target),
             weight.reshape(-1),
             valid,
             jnp.maximum(valid.sum(), 1) / count,
+            flat(episodes.log_prob).astype(weight.dtype),
+            flat(episode_numbers(episodes)),
+            flat(episodes.elapsed),
         ).cleared()
 
     def cleared(self) -> "Samples":
@@ -51,37 +58,58 @@ class Samples(eqx.Module):
             inside = (self.valid > 0).reshape(-1, *(1 for _ in leaf.shape[1:]))
             return jnp.where(inside, leaf, jnp.zeros((), leaf.dtype))
 
-        return Samples(
-            jax.tree.map(clear, self.observation),
-            jax.tree.map(clear, self.target),
-            clear(self.weight),
-            self.valid,
-            self.steps_per_episode,
-        )
+        return self.map(clear)
 
     def take(self, indices: Array) -> "Samples":
         """The samples at `indices`."""
-        pick = lambda leaf: leaf[indices]  # noqa: E731
+        return self.map(lambda leaf: leaf[indices])
+
+    def map(self, change: Callable[[Any], Any]) -> "Samples":
+        """The same with every array that has an entry a sample put through `change`."""
         return Samples(
-            jax.tree.map(pick, self.observation),
-            jax.tree.map(pick, self.target),
-            self.weight[indices],
-            self.valid[indices],
+            jax.tree.map(change, self.observation),
+            jax.tree.map(change, self.target),
+            change(self.weight),
+            change(self.valid),
             self.steps_per_episode,
+            change(self.log_prob),
+            jax.tree.map(change, self.episode),
+            jax.tree.map(change, self.elapsed),
         )
 
 
 class AbstractObjective(AbstractPart):
-    """(policy, samples) → a value to be made small, and its gradient in the trained leaves."""
+    """(policy, samples) → a value to be made small, and its gradient in the trained leaves.
+
+    `compares` says whether the value is that of a ratio to the behaviour: then `Samples.log_prob` must be known, and
+    `approximate_kl` is logged, the mean of ρ − 1 − log ρ, which estimates KL(old ‖ new) and is never negative.
+    `needs_whole_episodes`: whether all steps of an episode must come together, so that minibatches are refused.
+    """
+
+    compares: ClassVar[bool] = False
+    needs_whole_episodes: ClassVar[bool] = False
 
     @abc.abstractmethod
+    def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The loss, and what else is worth logging of it, as means over the valid samples."""
+
     def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
         """The loss."""
+        return self.measure(policy, samples)[0]
 
     def gradient(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], PyTree]:
         """The loss and ∂loss/∂(trained leaves)."""
+        (loss, _), gradient = self.measured_gradient(policy, samples)
+        return loss, gradient
+
+    def measured_gradient(
+        self, policy: AbstractDensityPolicy, samples: Samples
+    ) -> tuple[tuple[Float[Array, ""], dict[str, Array]], PyTree]:
+        """What `measure` gives, and ∂loss/∂(trained leaves)."""
         trained, fixed = partition(policy)
-        return jax.value_and_grad(lambda leaves: self(eqx.combine(leaves, fixed), samples))(trained)
+        return jax.value_and_grad(lambda leaves: self.measure(eqx.combine(leaves, fixed), samples), has_aux=True)(
+            trained
+        )
 
 
 class WeightedLogLikelihood(AbstractObjective):
@@ -103,10 +131,10 @@ class WeightedLogLikelihood(AbstractObjective):
                 f"A likelihood is divided by 'steps', 'episodes' or 'weights', not by '{self.normalizer}'; choose one."
             )
 
-    def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
+    def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The loss; samples with `valid` 0 have no part in it."""
         log_prob = policy.log_prob(samples.observation, samples.target)
-        return -jnp.where(samples.valid > 0, samples.weight * log_prob, 0.0).sum() / self.divisor(samples)
+        return -jnp.where(samples.valid > 0, samples.weight * log_prob, 0.0).sum() / self.divisor(samples), {}
 
     def divisor(self, samples: Samples) -> Float[Array, ""]:
         """Z."""

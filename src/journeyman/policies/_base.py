@@ -11,7 +11,10 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart, JourneymanError
-from journeyman.policies._heads import AbstractHead, Gaussian, Scale, SquashedGaussian, default_head
+from journeyman.policies._bounded_heads import SquashedGaussian
+from journeyman.policies._default_head import default_head
+from journeyman.policies._gaussian_heads import FullGaussian, Gaussian
+from journeyman.policies._heads import AbstractHead, Scale
 from journeyman.policies._network import MLP, AbstractNetwork, PerStep
 from journeyman.policies._observation import AbstractStatistics, Encoder, Normalizer
 from journeyman.worlds import AbstractWorld
@@ -145,8 +148,8 @@ def by_step(policy: DensityPolicy, world: AbstractWorld) -> DensityPolicy:
     Raises `JourneymanError` for a world that does not show the time, observations that do not fit, a policy with
     separate parameters already, and a head whose own parameters cannot be handed to the network.
     """
-    encoder = Encoder.of(world.observation_space, policy.encoder.angles)
-    if encoder.horizon is None:
+    column = Encoder.of(world.observation_space).time_column
+    if column is None:
         raise JourneymanError(
             f"'{world.name}' does not show the step number, so no step can have parameters of its own; make it as"
             f" 'timed:{world.name}', or with journeyman.worlds.timed."
@@ -156,14 +159,17 @@ def by_step(policy: DensityPolicy, world: AbstractWorld) -> DensityPolicy:
             f"The policy's network is a {type(policy.network).__name__}, and only an MLP can be copied to every step;"
             " start from a policy made without `per_step`."
         )
-    column = encoder.time_column
-    assert column is not None
+    moved = 0 if policy.encoder.horizon is not None else 1  # columns behind the time, where it is new
+    angles = tuple(angle + moved * (angle >= column) for angle in policy.encoder.angles)
+    encoder = Encoder.of(world.observation_space, angles)
     network, normalizer = _told_time(policy, encoder, column)
     head, constants = _handed_over(policy.head)
-    times = jnp.arange(encoder.horizon, dtype=jnp.result_type(float)) / encoder.horizon
+    steps = encoder.horizon
+    assert steps is not None
+    times = jnp.arange(steps, dtype=jnp.result_type(float)) / steps
     offset = (times - normalizer.mean[column]) / normalizer.scale[column]
     bias = network.biases[0][None, :] + offset[:, None] * network.weights[0][column][None, :]
-    many = lambda leaf: jnp.repeat(leaf[None], encoder.horizon, axis=0)  # noqa: E731
+    many = lambda leaf: jnp.repeat(leaf[None], steps, axis=0)  # noqa: E731
     bare = eqx.tree_at(lambda n: n.weights[0], network, jnp.delete(network.weights[0], column, axis=0))
     networks = eqx.tree_at(lambda n: n.biases[0], jax.tree.map(many, bare), bias)
     return DensityPolicy(encoder, normalizer, PerStep(networks, many(constants), column), head)
@@ -175,8 +181,7 @@ def _told_time(policy: DensityPolicy, encoder: Encoder, column: int) -> tuple[ML
     assert isinstance(network, MLP)
     if policy.encoder == encoder:
         return network, old
-    without = [(s, n) for s, n in zip(encoder.shapes, encoder.classes, strict=True) if n >= 0]
-    if list(zip(policy.encoder.shapes, policy.encoder.classes, strict=True)) != without:
+    if policy.encoder.horizon is not None or policy.encoder.timeless != encoder.timeless:
         raise JourneymanError(
             f"The world shows observations of shapes {encoder.shapes}, of which the policy reads"
             f" {policy.encoder.shapes}; make the policy for this world, or for the same one without the time."
@@ -191,6 +196,10 @@ def _handed_over(head: AbstractHead) -> tuple[AbstractHead, Array]:
     """A head without parameters of its own, and what it must read from the network to be the head it was."""
     if isinstance(head, Gaussian) and head.log_std is not None:
         return Gaussian(head.scale, None, head.bounds), head.log_std + 0.5  # `Gaussian.parameters` takes 0.5 away
+    if isinstance(head, FullGaussian) and head.correlation is not None:
+        diagonal, constants = _handed_over(head.diagonal)
+        assert isinstance(diagonal, Gaussian)
+        return FullGaussian(diagonal, None), jnp.concatenate([constants, head.correlation])
     if isinstance(head, SquashedGaussian):
         inner, constants = _handed_over(head.inner)
         return eqx.tree_at(lambda h: h.inner, head, inner), constants
@@ -225,13 +234,11 @@ def rescaled(policy: DensityPolicy, scale: Scale) -> DensityPolicy:
 
 
 def floored(policy: DensityPolicy, minimum_std: float) -> DensityPolicy:
-    """The same mean action with the standard deviation at least `minimum_std`, in half widths of the action box.
+    """The same likeliest action with the standard deviation at least `minimum_std`, in half widths of the action box.
 
     A clone is often nearly deterministic, and a policy gradient learns from its own variations: without a floor
     its gradient explodes and its steps vanish. A head without a deviation is returned as it is.
     """
-    if not isinstance(policy.head, (Gaussian, SquashedGaussian)):
-        return policy
     return eqx.tree_at(lambda p: p.head, policy, policy.head.floored(minimum_std))
 
 

@@ -1,6 +1,6 @@
 """From what a world shows to what a network reads: one vector, its angles unrolled, its scales removed."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart
-from journeyman.worlds import AbstractSpace, Discrete, Time
+from journeyman.worlds import AbstractSpace
 
 
 class AbstractStatistics(AbstractPart):
@@ -19,21 +19,21 @@ class AbstractStatistics(AbstractPart):
 class Encoder(AbstractPart):
     """Any observation as one float vector: leaves in tree order, raveled and joined.
 
-    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), 0 for
-    reals, and −H for the step number t of a world whose horizon is H (it becomes the one feature t/H). `angles` are
-    columns of the joined vector, in radians, that wrap: each becomes its cosine, and its sine is appended, so that 0
-    and 2π are one place.
+    `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), a tuple
+    of such numbers for a vector of integers (each becomes one-hot), 0 for reals and bits, and −H for the step number t
+    of a world whose horizon is H (it becomes the one feature t/H). `angles` are columns of the joined vector, in
+    radians, that wrap: each becomes its cosine, and its sine is appended, so that 0 and 2π are one place.
     """
 
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
-    classes: tuple[int, ...] = eqx.field(static=True)
+    classes: tuple[int | tuple[int, ...], ...] = eqx.field(static=True)
     angles: tuple[int, ...] = eqx.field(static=True, default=())
 
     @classmethod
     def of(cls, space: Any, angles: tuple[int, ...] = ()) -> "Encoder":
         """The encoder of a (nested) observation space."""
         leaves = jax.tree.leaves(space, is_leaf=lambda item: isinstance(item, AbstractSpace))
-        classes = tuple(_classes(leaf) for leaf in leaves)
+        classes = tuple(leaf.classes for leaf in leaves)
         return cls(tuple(tuple(leaf.shape) for leaf in leaves), classes, tuple(angles))
 
     @property
@@ -44,12 +44,22 @@ class Encoder(AbstractPart):
     @property
     def horizon(self) -> int | None:
         """How many steps there are to know apart; `None` where the observation does not tell the time."""
-        return max((-n for n in self.classes if n < 0), default=None)
+        return max((-n for n in self.classes if _is_time(n)), default=None)
 
     @property
     def time_column(self) -> int | None:
         """Which feature the time is; `None` where the observation does not tell it."""
         return None if self.horizon is None else sum(self._widths[: self._time_leaf])
+
+    @property
+    def timeless(self) -> list[tuple[tuple[int, ...], int | tuple[int, ...]]]:
+        """Shape and classes of each leaf but the time."""
+        return [(s, n) for s, n in zip(self.shapes, self.classes, strict=True) if not _is_time(n)]
+
+    def reads_as(self, other: "Encoder") -> bool:
+        """Whether both read the same leaves, angles and the horizon's length left aside."""
+        kinds = [[-1 if _is_time(n) else n for n in one.classes] for one in (self, other)]
+        return self.shapes == other.shapes and kinds[0] == kinds[1]
 
     def time(self, observation: PyTree) -> Array | None:
         """The step number inside the episode, `(*batch,)` integers; `None` where the observation does not tell it."""
@@ -57,36 +67,41 @@ class Encoder(AbstractPart):
 
     @property
     def _time_leaf(self) -> int:
-        return next(place for place, n in enumerate(self.classes) if n < 0)
+        return next(place for place, n in enumerate(self.classes) if _is_time(n))
 
     @property
     def _widths(self) -> list[int]:
-        return [max(n, 0) or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True)]
+        pairs = zip(self.shapes, self.classes, strict=True)
+        return [1 if _is_time(n) else int(np.sum(n)) or int(np.prod(s)) for s, n in pairs]
 
     def __call__(self, observation: PyTree) -> Float[Array, "*batch features"]:
         """`(*batch, features)` float32 from leaves of shape `(*batch, *shape)`."""
         columns = []
         for leaf, shape, classes in zip(jax.tree.leaves(observation), self.shapes, self.classes, strict=True):
             leaf = jnp.asarray(leaf)
-            if classes < 0:
+            if isinstance(classes, tuple):
+                columns += [_one_hot(leaf[..., i], n) for i, n in enumerate(classes)]
+            elif classes < 0:
                 columns.append(leaf[..., None].astype(jnp.result_type(float)) / -classes)
             elif classes:
-                columns.append(jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float)))
+                columns.append(_one_hot(leaf, classes))
             else:
                 lead = leaf.shape[: leaf.ndim - len(shape)]
                 columns.append(leaf.reshape(*lead, int(np.prod(shape))).astype(jnp.result_type(float)))
         joined = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=-1)
         if not self.angles:
             return joined
-        chosen = np.asarray(self.angles)
-        turning = joined[..., chosen]
-        return jnp.concatenate([joined.at[..., chosen].set(jnp.cos(turning)), jnp.sin(turning)], axis=-1)
+        turns = np.isin(np.arange(joined.shape[-1]), self.angles)
+        cosines = jnp.where(jnp.broadcast_to(turns, joined.shape), jnp.cos(joined), joined)
+        return jnp.concatenate([cosines, *(jnp.sin(joined[..., angle : angle + 1]) for angle in self.angles)], axis=-1)
 
 
-def _classes(leaf: AbstractSpace) -> int:
-    if isinstance(leaf, Time):
-        return -leaf.horizon
-    return leaf.n if isinstance(leaf, Discrete) else 0
+def _one_hot(leaf: Array, classes: int) -> Array:
+    return jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float))
+
+
+def _is_time(classes: int | tuple[int, ...]) -> TypeGuard[int]:
+    return not isinstance(classes, tuple) and classes < 0
 
 
 class Normalizer(AbstractStatistics):

@@ -60,6 +60,9 @@ def policy_folder(path: Path) -> Path:
     inside = path / "policy"
     if (inside / "policy.json").exists():
         return inside
+    if (path / "policies").is_dir():
+        first = min(path.joinpath("policies").iterdir(), key=lambda folder: (len(folder.name), folder.name))
+        raise JourneymanError(f"'{path}' is a sweep with a policy for each seed; name one of them, such as '{first}'.")
     if not (path / "policy.json").exists():
         raise JourneymanError(
             f"'{path}' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it; name a run"

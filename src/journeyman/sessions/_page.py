@@ -80,7 +80,6 @@ def improve_curves(
         "y_label": "return",
         "references": tuple(references),
         "command": command,
-        "interval": "mean ± 1.96 standard errors over episodes",
         "caption": "The return of the episodes that ended in each batch (sampled actions), and of the mean action on"
         " fixed start states.",
     }
@@ -90,19 +89,27 @@ def improve_curves(
         (f"{name}, sampled", "return", "return_deviation", "finished"),
     ):
         told = [row for row in rows if key in row]
-        if len(told) > 1:
+        if len(told) < 2:
+            continue
+        if isinstance(told[0][key], list):
+            band, about = _over_seeds([row[key] for row in told]), "mean and 95 % bootstrap interval over seeds"
+        else:
             middle = np.asarray([row[key] for row in told])
             n = np.asarray([row[count] if count else row.get("evaluation_episodes", 20) for row in told])
             error = 1.96 * np.asarray([row[spread] for row in told]) / np.sqrt(n)
-            curves.append(
-                Curve(
-                    name=label,
-                    x=[row["step"] for row in told],
-                    y=Band(middle, middle - error, middle + error),
-                    **shared,
-                )
-            )
+            band, about = Band(middle, middle - error, middle + error), "mean ± 1.96 standard errors over episodes"
+        curves.append(Curve(name=label, x=[row["step"] for row in told], y=band, interval=about, **shared))
     return curves
+
+
+def _over_seeds(values: Sequence[Sequence[float]]) -> Band:
+    """Of each point, the mean over the seeds that have a value there and its interval."""
+    points = np.asarray(values, float)
+    known = [interval(point[np.isfinite(point)]) for point in points if np.isfinite(point).any()]
+    where = np.flatnonzero(np.isfinite(points).any(axis=1))
+    band = np.full((3, len(points)), np.nan)
+    band[:, where] = np.asarray([[one.mean, one.low, one.high] for one in known]).T
+    return Band(*band)
 
 
 def facts(record: dict[str, Any] | None, **more: str) -> dict[str, str]:

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import jax
 
 from journeyman.datasets import read
-from journeyman.diagnose import evaluate
+from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.parts import citations, rebuild, refuse
 from journeyman.policies import DensityPolicy, inspect, policy
-from journeyman.report import Reference, Report, policy_row, write
+from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
 from journeyman.sessions._page import facts, film, improve_curves
 from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
-from journeyman.sessions._settings import ImproveSettings
+from journeyman.sessions._settings import ImproveSettings, ScoreName
 from journeyman.training import (
     Learner,
     Plan,
@@ -27,16 +27,17 @@ from journeyman.training import (
     improve,
     read_metrics,
     read_record,
+    sweep,
     world_problems,
 )
-from journeyman.worlds import AbstractWorld
+from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
 
 class _Ready(NamedTuple):
     """What practice starts from, all of it checked."""
 
     world: AbstractWorld
-    start: DensityPolicy
+    starts: list[DensityPolicy]
     learner: Learner
     demonstrations: Episodes | None
 
@@ -56,7 +57,11 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
         context={"verb": "improve", "settings": to_json(settings)},
     )
     plan = plan_of(settings)
-    improve(ready.learner, ready.start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
+    if settings.seeds == 1:
+        start = ready.starts[0]
+        improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
+    else:
+        sweep(ready.learner, ready.starts, ready.world, plan, record=recorder)
     stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
     return practice_page(settings, say=say)
 
@@ -69,17 +74,23 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     made = attempt(found, lambda: world_of(settings))
     asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
     data = attempt(found, lambda: _demonstrations(settings, made))
-    start = None
+    starts = None
     if settings.policy is not None or (made is not None and not settings.shape.problems()):
-        start = attempt(found, lambda: _start(settings, made))
-    if made is not None and start is not None:
-        found += world_problems(start, made)
+        starts = attempt(found, lambda: _starts(settings, made))
+    if made is not None and starts:
+        found += world_problems(starts[0], made)
+    if settings.seeds > 1 and isinstance(made, AbstractHostWorld):
+        found.append(
+            f"'{made.name}' is a simulator on the host and cannot be mapped over {settings.seeds} seeds; run the"
+            f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ..."
+            " --seed $s --out runs/seed-$s; done"
+        )
     if made is not None and asked is not None:
         found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
     refuse(found)
     assert made is not None  # else something was found
-    assert start is not None
-    return _Ready(made, start, settings.learner(_expert(asked)), data)
+    assert starts is not None
+    return _Ready(made, starts, settings.learner(_expert(asked)), data)
 
 
 def world_of(settings: ImproveSettings) -> AbstractWorld:
@@ -105,14 +116,16 @@ def plan_of(settings: ImproveSettings) -> Plan:
     )
 
 
-def _start(settings: ImproveSettings, made: AbstractWorld | None) -> DensityPolicy:
+def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[DensityPolicy]:
+    """The policy to start from, for each seed."""
+    seeds = range(settings.seed, settings.seed + max(settings.seeds, 1))
     if settings.policy is not None:
-        return load_policy(settings.policy)
+        return [load_policy(settings.policy)] * len(seeds)
     assert made is not None
-    shape = settings.shape
-    key = jax.random.key(settings.seed)
+    shape, keys = settings.shape, [jax.random.key(seed) for seed in seeds]
+    form = {"hidden": shape.hidden, "activation": shape.activation, "per_step": shape.per_step}
     head = shape.make_head(made)
-    return policy(made, key, hidden=shape.hidden, head=head, activation=shape.activation, per_step=shape.per_step)
+    return [policy(made, key, head=head, **form) for key in keys]
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
@@ -133,36 +146,67 @@ def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Ep
 
 
 def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
-    """Evaluate a run's policy before and after, and write `report.html` into its folder."""
+    """Evaluate a run's policy (or policies) before and after, and write `report.html` into its folder."""
     record, rows = read_record(settings.out), read_metrics(settings.out)
     made = world_of(settings)
-    with Run.open(settings.out) as run:
-        before: DensityPolicy = rebuild(record["config"]["parts"], run.arrays)["policy"]
-    after = load_policy(settings.out)
-    command = f"journeyman report {relative(settings.out)}"
     name = "start" if settings.policy is None else "clone"
-    results = {name: evaluate(before, made, episodes=settings.episodes)}
-    results["improved"] = evaluate(after, made, episodes=settings.episodes)
+    policies = {name: _before(settings, record), "improved": _after(settings)}
+    command = f"journeyman report {relative(settings.out)}"
     told = {name: "where the run began", "improved": f"{rows[-1]['step']:,} environment steps"}
-    row = {n: policy_row(n, e, score=settings.score, data=told[n], command=command) for n, e in results.items()}
-    for label, one in row.items():
-        say(f"{label}: {one.score.mean:.4g} [{one.score.low:.4g}, {one.score.high:.4g}] over {one.episodes} episodes.")
+    row = {}
+    for label, ones in policies.items():
+        found = [evaluate(one, made, episodes=settings.episodes) for one in ones]
+        row[label] = _table_row(label, found, settings.score, told[label], command)
+        one, over = row[label], f"{row[label].episodes} episodes" if len(ones) == 1 else f"{len(ones)} seeds"
+        say(f"{label}: {one.score.mean:.4g} [{one.score.low:.4g}, {one.score.high:.4g}] over {over}.")
     ends: list[Any] = [row[name], row["improved"]]
-    reference = Reference(name, results[name].score().mean)
+    seeds = "" if settings.seeds == 1 else f", {settings.seeds} seeds"
     page = Report(
-        title=f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}",
+        title=f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}{seeds}",
         summary=[
             f"Practice took the mean {settings.score} from {ends[0].score.mean:.4g} to {ends[1].score.mean:.4g}"
-            f" in {rows[-1]['step']:,} environment steps."
+            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}."
         ],
         facts=facts(record, world=made.name),
         policies=ends,
-        curves=improve_curves("improved", rows, command, [reference]),
-        films=[film(n, p, made, seed=0) for n, p in ((name, before), ("improved", after))],
+        curves=improve_curves("improved", rows, command, _references(name, row[name], settings)),
+        films=[film(n, ones[0], made, seed=0) for n, ones in policies.items()],
         citations=citations(settings.learner(_asked(settings)), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _before(settings: ImproveSettings, record: dict[str, Any]) -> list[DensityPolicy]:
+    with Run.open(settings.out) as run:
+        parts = rebuild(record["config"]["parts"], run.arrays)
+    return [parts["policy"]] if settings.seeds == 1 else list(parts["policies"])
+
+
+def _after(settings: ImproveSettings) -> list[DensityPolicy]:
+    if settings.seeds == 1:
+        return [load_policy(settings.out)]
+    return [load_policy(settings.out / "policies" / str(settings.seed + i)) for i in range(settings.seeds)]
+
+
+def _table_row(name: str, found: list[Evaluation], score: ScoreName, data: str, command: str) -> PolicyRow:
+    """One policy's row; of several seeds the mean over seeds, with its interval over seeds and not over episodes."""
+    if len(found) == 1:
+        return policy_row(name, found[0], score=score, data=data, command=command)
+    return PolicyRow(
+        name=name,
+        score=report_interval(interval([one.score(score).mean for one in found])),
+        episodes=sum(one.episodes for one in found),
+        sampled=report_interval(interval([one.score(score, sampled=True).mean for one in found])),
+        best=max(one.best(score) for one in found),
+        data=f"{data}; mean over {len(found)} seeds",
+        command=command,
+    )
+
+
+def _references(name: str, row: PolicyRow, settings: ImproveSettings) -> list[Reference]:
+    """Where the run began, as a line: curves are of returns, so only where the score is the return."""
+    return [Reference(name, row.score.mean)] if settings.score == "return" else []
 
 
 def _asked(settings: ImproveSettings) -> AbstractExpert | None:

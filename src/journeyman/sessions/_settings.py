@@ -1,18 +1,36 @@
 """What a user may set, verb by verb. The command line is generated from these."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
+from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
-from journeyman.policies import AbstractHead, Gaussian, SquashedGaussian, default_head
+from journeyman.policies import (
+    AbstractHead,
+    Beta,
+    FullGaussian,
+    Gaussian,
+    GaussianMixture,
+    SquashedGaussian,
+    default_head,
+)
 from journeyman.sessions._refusals import flag, positive
 from journeyman.training import Learner
-from journeyman.worlds import AbstractWorld, Box
+from journeyman.worlds import AbstractFinite, AbstractWorld, Box
 
-HeadName = Literal["automatic", "gaussian", "state-dependent", "squashed"]
+HeadName = Literal["automatic", "gaussian", "state-dependent", "full-covariance", "mixture", "squashed", "beta"]
+_REAL_HEADS: dict[str, Callable[[Box], AbstractHead]] = {
+    "gaussian": Gaussian.make,
+    "state-dependent": functools.partial(Gaussian.make, state_dependent=True),
+    "full-covariance": FullGaussian.make,
+    "mixture": GaussianMixture.make,
+    "squashed": SquashedGaussian.make,
+    "beta": Beta.make,
+}
 ScoreName = Literal["return", "best reward"]
 
 
@@ -23,7 +41,7 @@ class PolicyShape:
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers."""
     head: HeadName = "automatic"
-    """The distribution over actions: automatic takes categorical for finite sets and gaussian for boxes."""
+    """The distribution over actions: automatic takes gaussian for boxes, for a finite set the one that fits."""
     activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
     """What follows each hidden layer."""
     per_step: bool = False
@@ -36,18 +54,16 @@ class PolicyShape:
         return [f"--shape.hidden must be positive widths, not {list(self.hidden)}; 64 64 is usual."]
 
     def make_head(self, world: AbstractWorld) -> AbstractHead:
-        """The head for a world's actions; refuses a Gaussian for a finite set."""
+        """The head for a world's actions; refuses real actions for a finite set, and what the box cannot hold."""
         space = world.action_space
         if self.head == "automatic":
             return default_head(space)
-        if not isinstance(space, Box):
-            raise JourneymanError(
-                f"A {self.head} policy needs real actions, but '{world.name}' has {space.n} choices; use"  # type: ignore[attr-defined]
-                " --shape.head automatic."
-            )
-        if self.head == "squashed":
-            return SquashedGaussian.make(space)
-        return Gaussian.make(space, state_dependent=self.head == "state-dependent")
+        if isinstance(space, Box):
+            return _REAL_HEADS[self.head](space)
+        kind = f"{space.counts.tolist()} choices" if isinstance(space, AbstractFinite) else f"a {type(space).__name__}"
+        raise JourneymanError(
+            f"A {self.head} policy needs real actions, but '{world.name}' has {kind}; use --shape.head automatic."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,12 +130,23 @@ class ImproveSettings:
     """The artefact or run to start from; without one, a fresh policy is made."""
     out: Path = Path("runs/improved")
     """The run folder to make."""
-    algorithm: Literal["natural-gradient", "reinforce", "dagger"] = "natural-gradient"
-    kl: float = 0.02
-    """Natural gradient: how far a step may change the policy, in nats."""
-    learning_rate: float = 1e-3
-    """REINFORCE and DAgger: Adam's."""
-    discount: float = 0.995
+    algorithm: Literal["natural-gradient", "trpo", "ppo", "reinforce", "dagger"] = "natural-gradient"
+    kl: float | None = None
+    """Natural gradient (0.02) and TRPO (0.01): how far a step may change the policy, in nats."""
+    learning_rate: float | None = None
+    """Adam's, of REINFORCE and DAgger (1e-3) and of PPO (3e-4)."""
+    epochs: int = 10
+    """PPO: passes over a batch."""
+    batch_size: int = 64
+    """PPO: steps a minibatch."""
+    clip: float = 0.2
+    """PPO: how far from 1 a ratio of probabilities is rewarded."""
+    entropy: float = 0.0
+    """PPO: the weight of the entropy in the objective."""
+    target_kl: float | None = None
+    """PPO: ends the passes over a batch once a minibatch's approximate KL is above 1.5 times this."""
+    discount: float | None = None
+    """0.99 for TRPO and PPO, 0.995 for the others."""
     lambda_: float = 0.95
     expert: Path | None = None
     """DAgger: the artefact of the expert policy."""
@@ -142,16 +169,30 @@ class ImproveSettings:
     checkpoint_every: int = 25
     """Iterations between checkpoints; a simulator that cannot be stored is made afresh at each."""
     seed: int = 0
+    seeds: int = 1
+    """How many runs, with seeds from --seed on, are one program (worlds that are JAX programs only)."""
     overwrite: bool = False
 
     def learner(self, expert: AbstractExpert | None = None) -> Learner:
         """The recipe with these numbers."""
+        usual = 0.99 if self.algorithm in ("trpo", "ppo") else 0.995
+        returns: dict[str, Any] = {
+            "discount": usual if self.discount is None else self.discount,
+            "lambda_": self.lambda_,
+        }
+        kl: dict[str, Any] = {} if self.kl is None else {"kl": self.kl}
+        rate: dict[str, Any] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         if self.algorithm == "natural-gradient":
-            return natural_gradient(self.kl, discount=self.discount, lambda_=self.lambda_)
+            return natural_gradient(**kl, **returns)
+        if self.algorithm == "trpo":
+            return trpo(**kl, **returns)
         if self.algorithm == "reinforce":
-            return reinforce(self.learning_rate, discount=self.discount, lambda_=self.lambda_)
+            return reinforce(**rate, **returns)
+        if self.algorithm == "ppo":
+            passes: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "target_kl": self.target_kl}
+            return ppo(**rate, **returns, **passes, clip=self.clip, entropy=self.entropy)
         assert expert is not None
-        return dagger(expert, learning_rate=self.learning_rate)
+        return dagger(expert, **rate)
 
     def problems(self) -> list[str]:
         """What is wrong with these numbers or contradicts itself, in sentences."""
@@ -159,13 +200,20 @@ class ImproveSettings:
             steps=self.steps,
             batch=self.batch,
             num_envs=self.num_envs,
-            learning_rate=self.learning_rate,
-            kl=self.kl,
+            learning_rate=1.0 if self.learning_rate is None else self.learning_rate,
+            kl=1.0 if self.kl is None else self.kl,
+            target_kl=1.0 if self.target_kl is None else self.target_kl,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            clip=self.clip,
             minimum_std=self.minimum_std,
             episodes=self.episodes,
             evaluate_every=self.evaluate_every,
             checkpoint_every=self.checkpoint_every,
+            seeds=self.seeds,
         )
+        if self.seeds > 1 and self.algorithm == "dagger":
+            found.append("DAgger keeps its data on the host and runs one seed at a time; leave --seeds out.")
         if 0 < self.batch < self.num_envs:
             found.append(
                 f"--batch {self.batch} is less than one step for each of --num-envs {self.num_envs}; raise the first or"
@@ -173,7 +221,9 @@ class ImproveSettings:
             )
         if self.evaluation_episodes < 0:
             found.append(f"--evaluation-episodes must be 0 or more, not {self.evaluation_episodes}; 20 is usual.")
-        if not 0 < self.discount <= 1:
+        if not self.entropy >= 0:
+            found.append(f"--entropy must be 0 or more, not {self.entropy}; 0 is usual.")
+        if self.discount is not None and not 0 < self.discount <= 1:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
         if not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")

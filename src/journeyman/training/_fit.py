@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,18 +13,18 @@ from jaxtyping import Array
 
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
-from journeyman.parts import AbstractPart, check, fingerprint, refuse
-from journeyman.policies import Categorical, DensityPolicy, Encoder
+from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
+from journeyman.policies import DensityPolicy, Encoder
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
-from journeyman.training._recorder import Recorder, check_finite
-from journeyman.weights import Uniform
+from journeyman.training._recorder import Recorder, check_finite, unweighable
+from journeyman.weights import AbstractBaseline, Uniform
 
 
 class Trained(NamedTuple):
     """The policy, and one row of metrics for every logged moment of this process."""
 
     policy: DensityPolicy
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
 
 
 class Demonstrations(AbstractPart):
@@ -57,14 +58,15 @@ def fit(
     """Fit `policy` to `episodes` with `learner`, for `learner.epochs` passes.
 
     A fresh policy first takes its observation statistics from the valid steps of `episodes` (never of `held_out`).
-    A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in nats a step.
-    Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
+    The data is weighed once, before the first pass, so a weight with a baseline that learns from earlier batches is
+    refused. A row is logged every `log_every` epochs: the loss and, with `held_out`, its negative log-likelihood in
+    nats a step. Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
 
     Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
     update is not finite (the last finite state is kept, and the first bad leaf named).
     """
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
-    _check_arguments(policy, episodes, held_out, log_every, checkpoint_every)
+    _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
     record = Recorder() if record is None else record
     links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
     links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
@@ -96,7 +98,7 @@ def _passes(
             check_finite(row.pop("bad_leaf"), row["loss"], state.learner.policy, record, int(state.epoch), state)
             if int(state.epoch) % checkpoint_every == 0:
                 record.save(int(state.epoch), state)
-    record.finish(int(state.epoch), state, state.learner.policy)
+    record.finish(int(state.epoch), state, [state.learner.policy], seed)
     return Trained(state.learner.policy, rows)
 
 
@@ -120,9 +122,14 @@ def _pass(
 
 
 def _check_arguments(
-    policy: DensityPolicy, episodes: Episodes, held_out: Episodes | None, log_every: int, checkpoint_every: int
+    learner: Learner,
+    policy: DensityPolicy,
+    episodes: Episodes,
+    held_out: Episodes | None,
+    log_every: int,
+    checkpoint_every: int,
 ) -> None:
-    found = []
+    found = weighing_problems(learner)
     if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
         found.append(
             f"Checkpoints come at logged epochs, so checkpoint_every = {checkpoint_every} must be a positive multiple"
@@ -130,34 +137,41 @@ def _check_arguments(
         )
     if not episodes.num_steps:
         found.append("The episodes hold no valid step, so there is nothing to fit; pass at least one.")
+    valid = np.asarray(episodes.valid)
+    unknown = int(np.isnan(np.asarray(episodes.log_prob)[valid]).sum())
+    if learner.objective.compares and unknown:
+        found.append(
+            f"{type(learner.objective).__name__} compares with the behaviour, and {unknown} of {int(valid.sum())} steps"
+            " do not say how likely their action was; record log_prob, or use WeightedLogLikelihood."
+        )
     found += fitting_problems(policy, episodes)
     found += [] if held_out is None else [f"Held out: {problem}" for problem in fitting_problems(policy, held_out)]
     refuse(found)
 
 
+def weighing_problems(learner: Learner) -> list[str]:
+    """Why `fit` cannot weigh data with this learner, in sentences."""
+    if not learner.weight.learns:
+        return []
+    inside = [part for part in walk(learner.weight) if isinstance(part, AbstractBaseline)]
+    name = type(inside[0] if inside else learner.weight).__name__
+    return [
+        f"{name} is fitted to earlier batches, and `fit` weighs its data once, before there are any; use a baseline"
+        " that needs none (LeaveOneOutBaseline, NoBaseline), or `improve`."
+    ]
+
+
 def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
-    """Where the shapes of a policy and of data disagree, in sentences."""
-    found = []
+    """Where a policy and data disagree about observations or actions, in sentences."""
     axes = episodes.valid.ndim
     shapes = tuple(tuple(leaf.shape[axes:]) for leaf in jax.tree.leaves(episodes.observation))
     if shapes != policy.encoder.shapes:
-        found.append(
+        return [
             f"The data's observations have shapes {shapes}, the policy reads {policy.encoder.shapes}; make the policy"
             " for the world the data comes from."
-        )
-        return found
-    found += horizon_problems(policy.encoder, _longest(policy.encoder, episodes), "the data goes on")
-    target = jax.ShapeDtypeStruct(episodes.target.shape[axes:], episodes.target.dtype)
-    one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[axes:], leaf.dtype), episodes.observation)
-    action = jax.eval_shape(policy.mode, one)
-    if action.shape != target.shape:
-        found.append(
-            f"The data's actions have shape {target.shape}, the policy's have {action.shape}; make the policy for the"
-            " world the data comes from."
-        )
-    elif isinstance(policy.head, Categorical):
-        found += _class_problems(policy.head.classes, np.asarray(episodes.target)[np.asarray(episodes.valid)])
-    return found
+        ]
+    found = horizon_problems(policy.encoder, _longest(policy.encoder, episodes), "the data goes on")
+    return found + policy.head.problems(np.asarray(episodes.target)[np.asarray(episodes.valid)])
 
 
 def horizon_problems(encoder: Encoder, steps: int | None, who: str) -> list[str]:
@@ -177,25 +191,13 @@ def _longest(encoder: Encoder, episodes: Episodes) -> int | None:
     return int(np.asarray(time)[valid].max()) + 1 if time is not None and valid.any() else None
 
 
-def _class_problems(classes: int, target: np.ndarray) -> list[str]:
-    if target.dtype.kind not in "iu":
-        return [
-            f"The data's actions are {target.dtype}, the policy chooses one of {classes}; convert them to integers, or"
-            " make the policy for a world of real actions."
-        ]
-    outside = target[(target < 0) | (target >= classes)]
-    return [
-        f"The data holds the action {found}, the policy knows 0 to {classes - 1}; make the policy for the world the"
-        " data comes from."
-        for found in outside[:1]
-    ]
-
-
 def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: int) -> tuple[Samples, FitState]:
     episodes = jax.tree.map(jnp.asarray, episodes)
     policy = observed(policy, episodes) if bool(policy.normalizer.count == 0) else policy
     state = initial(learner, policy, jax.random.key(seed))
-    _, samples = weigh(learner, state, episodes)
+    weighed, samples = weigh(learner, state, episodes)
+    bad = int(weighed.metrics["bad_weights"])
+    refuse([unweighable(bad, "of the data")] if bad else [])
     return _compact(samples), FitState(state, np.asarray(0))
 
 

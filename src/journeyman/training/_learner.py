@@ -1,5 +1,6 @@
 """A learner is a recipe's parts; `weigh`, `descend` and `refit` are what happens with them on one batch."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,9 +12,9 @@ from journeyman.collect import AbstractCollection, OnPolicy
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, check
+from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, Number, check, holds
 from journeyman.policies import DensityPolicy, partition, renormalized
-from journeyman.training._steps import AbstractStep, Adam
+from journeyman.training._steps import AbstractStep, Adam, Trial
 from journeyman.weights import AbstractWeight, Uniform, Weighed
 
 _FROM_WITHIN = frozenset({"metric", "value baseline"})
@@ -22,9 +23,11 @@ _FROM_WITHIN = frozenset({"metric", "value baseline"})
 class Learner(AbstractPart):
     """weight × objective × geometry × step, the way of collecting, and how often a batch is passed over.
 
-    `batch_size` = None takes each pass as one step on the whole batch. Raises `JourneymanError`, with every reason at
-    once, when the parts cannot work together; what the policy, the data and the world must give is checked by `fit`
-    and `improve` before anything runs.
+    `batch_size` = None takes each pass as one step on the whole batch. With `target_kl`, which needs minibatches and an
+    objective that compares with the behaviour, the passes end before the first minibatch whose approximate KL is above
+    1.5 times it (as in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot
+    work together; what the policy, the data and the world must give is checked by `fit` and `improve` before anything
+    runs.
     """
 
     weight: AbstractWeight
@@ -34,6 +37,7 @@ class Learner(AbstractPart):
     collect: AbstractCollection = OnPolicy()
     epochs: int = eqx.field(static=True, default=1)
     batch_size: int | None = eqx.field(static=True, default=None)
+    target_kl: Number | None = None
 
     def __check_init__(self) -> None:
         check(self, later=frozenset(CAPABILITIES) - _FROM_WITHIN)
@@ -41,6 +45,25 @@ class Learner(AbstractPart):
             raise JourneymanError(
                 f"A learner passes over its data at least once in batches of at least one, not {self.epochs} times"
                 f" in batches of {self.batch_size}."
+            )
+        if self.objective.needs_whole_episodes and (self.batch_size is not None or self.collect.keeps):
+            raise JourneymanError(
+                f"{type(self.objective).__name__} compares whole episodes, and"
+                f" {'minibatches' if self.batch_size is not None else type(self.collect).__name__} would tear them"
+                " apart; use batch_size=None and data that is used once."
+            )
+        if self.target_kl is not None and not (
+            holds(self.target_kl > 0) and self.batch_size is not None and self.objective.compares
+        ):
+            raise JourneymanError(
+                "A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
+                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size ="
+                f" {self.batch_size}; leave it out."
+            )
+        if self.collect.keeps and self.objective.compares:
+            raise JourneymanError(
+                f"{type(self.objective).__name__} compares with the behaviour's likelihood, which the data that"
+                f" {type(self.collect).__name__} keeps does not have; use WeightedLogLikelihood."
             )
         if self.collect.keeps and self.weight.learns:
             raise JourneymanError(
@@ -97,60 +120,124 @@ def descend(
 def _one(
     learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples
 ) -> tuple[DensityPolicy, PyTree, dict[str, Array]]:
-    loss, gradient = learner.objective.gradient(policy, samples)
+    (loss, measured), gradient = learner.objective.measured_gradient(policy, samples)
     direction = learner.geometry(policy, samples, gradient)
     trained, fixed = partition(policy)
-    update, step_state, metrics = learner.step(direction, step_state, trained)
-    policy = eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
-    squares = [jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient)]
-    norm = jnp.sqrt(sum(squares, start=jnp.zeros(())))
-    return policy, step_state, {"loss": loss, "gradient_norm": norm, **direction.metrics, **metrics}
+    realised = _realised(learner.objective, policy, samples)
+
+    def moved(update: PyTree) -> DensityPolicy:
+        return eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
+
+    update, step_state, metrics = learner.step(direction, step_state, trained, lambda u: realised(moved(u)))
+    norm, promised = jnp.sqrt(_dot(gradient, gradient)), -_dot(gradient, update)
+    known = {"loss": loss, **measured, "gradient_norm": norm, "predicted_gain": promised}
+    metrics = {**known, **direction.metrics, **metrics}
+    return moved(update), step_state, metrics
+
+
+def _dot(first: PyTree, second: PyTree) -> Array:
+    return sum(jax.tree.leaves(jax.tree.map(lambda a, b: (a * b).sum(), first, second)), start=jnp.zeros(()))
+
+
+def _realised(
+    objective: AbstractObjective, policy: DensityPolicy, samples: Samples
+) -> Callable[[DensityPolicy], Trial]:
+    """another policy → the mean KL(policy ‖ other) over the samples, and how far the loss fell. One forward pass."""
+    before, loss = policy.parameters(samples.observation), objective(policy, samples)
+    share = samples.valid / jnp.maximum(samples.valid.sum(), 1.0)
+
+    def against(other: DensityPolicy) -> Trial:
+        kl = policy.kl(before, other.parameters(samples.observation))
+        return Trial((share * kl).sum(), loss - objective(other, samples))
+
+    return against
+
+
+def _entropy(policy: DensityPolicy, samples: Samples) -> Array:
+    share = samples.valid / jnp.maximum(samples.valid.sum(), 1.0)
+    return (share * policy.entropy(samples.observation)).sum()
 
 
 def _full(learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples) -> Descended:
-    before = policy.parameters(samples.observation)
-    share = samples.valid / jnp.maximum(samples.valid.sum(), 1.0)
     metrics: dict[str, Array] = {}
     new = policy
     for _ in range(learner.epochs):
         new, step_state, metrics = _one(learner, new, step_state, samples)
-    moved = policy.kl(before, new.parameters(samples.observation))
-    entropy = policy.head.entropy(before)
-    metrics |= {"kl": (share * moved).sum(), "entropy": (share * entropy).sum()}
-    return Descended(new, step_state, metrics)
+    if "kl" not in metrics or learner.epochs > 1:
+        metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
+    return Descended(new, step_state, {**metrics, "entropy": _entropy(policy, samples)})
+
+
+class _Passing(eqx.Module):
+    """What passes over minibatches carry: where they are, whether they are over, and the means of this pass so far."""
+
+    trained: PyTree
+    step: PyTree
+    taken: Array
+    over: Array
+    seen: Array
+    sums: dict[str, Array]
+
+    def anew(self) -> "_Passing":
+        """At the beginning of a pass."""
+        return eqx.tree_at(lambda n: (n.seen, n.sums), self, jax.tree.map(jnp.zeros_like, (self.seen, self.sums)))
 
 
 def _minibatches(
     learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, size: int, first: Any
 ) -> Descended:
-    capacity = samples.valid.shape[0]
-    size = min(size, capacity)
-    count = samples.valid.sum().astype(jnp.int32)
-    batches = (count + size - 1) // size
-    fixed = partition(policy)[1]
-    static = eqx.filter(step_state, eqx.is_array, inverse=True)
+    size = min(size, samples.valid.shape[0])
+    batches = (samples.valid.sum().astype(jnp.int32) + size - 1) // size
+    trained, fixed = partition(policy)
+    arrays, static = eqx.partition(step_state, eqx.is_array)
+    zero, none = jnp.zeros((), samples.valid.dtype), jnp.zeros((), jnp.int32)
 
-    def epoch(index: Array, carry: tuple) -> tuple:
-        order = _shuffled(samples.valid, jax.random.fold_in(key, first + index))
-        order = jnp.pad(order, (0, -capacity % size))
+    def epoch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
+        index, now = carry
+        mixed = _mixed(samples, size, jax.random.fold_in(key, first + index))
 
-        def batch(number: Array, carry: tuple) -> tuple:
-            trained, moments, total = carry
-            places = number * size + jnp.arange(size, dtype=jnp.int32)
-            some = samples.take(jax.lax.dynamic_slice(order, (number * size,), (size,)))
-            some = eqx.tree_at(lambda s: s.valid, some, some.valid * (places < count).astype(some.valid.dtype))
-            state = eqx.combine(moments, static)
-            new, state, metrics = _one(learner, eqx.combine(trained, fixed), state, some)
-            total = total + metrics["loss"] * some.valid.sum()
-            return partition(new)[0], eqx.filter(state, eqx.is_array), total
+        def batch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
+            number, now = carry
+            some = mixed.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * size, size))
+            return number + 1, _stepped(learner, now, fixed, static, some)
 
-        trained, moments, _ = carry
-        return jax.lax.fori_loop(0, batches, batch, (trained, moments, jnp.zeros(())))
+        _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (none, now.anew()))
+        return index + 1, now
 
-    start = (partition(policy)[0], eqx.filter(step_state, eqx.is_array), jnp.zeros(()))
-    trained, moments, total = jax.lax.fori_loop(0, learner.epochs, epoch, start)
-    metrics = {"loss": total / jnp.maximum(samples.valid.sum(), 1.0)}
-    return Descended(eqx.combine(trained, fixed), eqx.combine(moments, static), metrics)
+    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, samples)[1])
+    start = _Passing(trained, arrays, none, jnp.zeros((), bool), zero, dict.fromkeys(logged, zero))
+    _, done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (none, start))
+    new = eqx.combine(done.trained, fixed)
+    metrics = {name: total / jnp.maximum(done.seen, 1.0) for name, total in done.sums.items()}
+    if learner.objective.compares:
+        metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
+        metrics |= {"entropy": _entropy(policy, samples), "gradient_steps": done.taken}
+    return Descended(new, eqx.combine(done.step, static), metrics)
+
+
+def _mixed(samples: Samples, size: int, key: Array) -> Samples:
+    """The samples in random order, the valid first, filled up to whole minibatches with some that do not count.
+
+    Gathered once a pass: picking each minibatch's rows in its step costs more than all the small operations there.
+    """
+    order = _shuffled(samples.valid, key)
+    order = jnp.pad(order, (0, -len(order) % size))
+    mixed = samples.take(order)
+    inside = jnp.arange(len(order)) < samples.valid.sum().astype(int)
+    return eqx.tree_at(lambda s: s.valid, mixed, jnp.where(inside, mixed.valid, 0.0))
+
+
+def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:
+    """After one minibatch; beyond the target KL, where it was."""
+    new, state, metrics = _one(learner, eqx.combine(now.trained, fixed), eqx.combine(now.step, static), some)
+    trained, arrays, over = partition(new)[0], eqx.filter(state, eqx.is_array), now.over
+    if learner.target_kl is not None:
+        over = metrics["approximate_kl"] > 1.5 * learner.target_kl
+        stay = lambda new, old: jnp.where(over, old, new)  # noqa: E731
+        trained, arrays = jax.tree.map(stay, (trained, arrays), (now.trained, now.step))
+    weight = some.valid.sum()
+    sums = {name: total + weight * metrics[name] for name, total in now.sums.items()}
+    return _Passing(trained, arrays, now.taken + (~over).astype(jnp.int32), over, now.seen + weight, sums)
 
 
 def _shuffled(valid: HostOrDevice, key: Array) -> Array:
@@ -178,11 +265,12 @@ def regress(
     *,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: Number,
 ) -> DensityPolicy:
     """Least squares as a likelihood: fit `model` (a `FixedGaussian`) to `target` on the valid samples."""
     weight = valid.astype(target.dtype)
-    samples = Samples(observation, target, weight, weight, jnp.ones((), target.dtype)).cleared()
+    unknown = jnp.full_like(weight, jnp.nan)
+    samples = Samples(observation, target, weight, weight, jnp.ones((), target.dtype), unknown).cleared()
     fitter = Learner(
         Uniform(), WeightedLogLikelihood(), Euclidean(), Adam(learning_rate), epochs=epochs, batch_size=batch_size
     )
@@ -192,8 +280,10 @@ def regress(
 
 @eqx.filter_jit
 def weigh(learner: Learner, state: LearnerState, episodes: Episodes) -> tuple[Weighed, Samples]:
-    """The weight of every step, and the steps without their order."""
+    """The weight of every step, and the steps without their order; `bad_weights` counts what is not finite."""
     weighed = learner.weight(state.weight, episodes)
+    bad = (~jnp.isfinite(weighed.weight) | ~jnp.isfinite(weighed.target)).sum()
+    weighed = weighed._replace(metrics={**weighed.metrics, "bad_weights": bad})
     return weighed, Samples.of(episodes, weighed.weight)
 
 
@@ -208,9 +298,14 @@ def learn(
 
 @eqx.filter_jit
 def refit(learner: Learner, state: LearnerState, episodes: Episodes, target: Array, key: Array) -> LearnerState:
-    """After the policy's step: fit the baseline to the batch, and count the batch into the policy's statistics."""
-    weight = learner.weight.fit(state.weight, episodes, target, key, regress)
-    return LearnerState(_counted(state.policy, episodes), weight, state.step)
+    """After the policy's step: fit the baseline to the batch, and count the batch into the policy's statistics.
+
+    To a `target` that is not finite nothing is fitted; `weigh` has counted it, and the run stops.
+    """
+    fitted = learner.weight.fit(state.weight, episodes, target, key, regress)
+    good = jnp.isfinite(target).all()
+    keep = lambda new, old: jnp.where(good, new, old) if eqx.is_array(new) else new  # noqa: E731
+    return LearnerState(_counted(state.policy, episodes), jax.tree.map(keep, fitted, state.weight), state.step)
 
 
 def _counted(policy: DensityPolicy, episodes: Episodes) -> DensityPolicy:

@@ -25,6 +25,7 @@ class Memory(eqx.Module):
             room(like.weight),
             room(like.valid),
             np.ones((), like.weight.dtype),
+            room(like.log_prob),
         )
         return cls(samples, np.zeros((), np.int64))
 
@@ -36,7 +37,7 @@ class Memory(eqx.Module):
             raise JourneymanError(
                 f"The memory holds {len(self.samples.valid)} samples, not {end}; ask for fewer steps or more room."
             )
-        names = ("observation", "target", "weight", "valid")
+        names = ("observation", "target", "weight", "valid", "log_prob")
         for name in names:
             mine, theirs = getattr(self.samples, name), getattr(more, name)
             jax.tree.map(lambda room, new: room.__setitem__(slice(begin, end), np.asarray(new)[chosen]), mine, theirs)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,27 @@ class Metrics:
             self._events = None
 
 
+class Rows(Sequence[dict[str, Any]]):
+    """The rows from `first` to `last` of a run's `metrics.jsonl`, read when first asked for: a long run holds none."""
+
+    def __init__(self, folder: Path, first: int, last: int) -> None:
+        self._folder, self._first, self._last = folder, first, last
+        self._read: list[dict[str, Any]] | None = None
+
+    def __len__(self) -> int:
+        return self._last - self._first
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._read is None:
+            self._read = read_metrics(self._folder)[self._first : self._last]
+        return self._read[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def read_metrics(folder: str | Path, *, clock: bool = True) -> list[dict[str, Any]]:
     """The rows of `metrics.jsonl`; a torn last line is left out.
 
@@ -156,6 +177,8 @@ def _numbers(value: Any) -> Any:
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found = []
     for key, value in row.items():
+        if isinstance(value, list) and value and all(isinstance(item, (int, float)) for item in value):
+            value = sum(value) / len(value)  # of a sweep the event files show the mean; the rows have all members
         if isinstance(value, Mapping):
             found += _scalars(value, f"{prefix}{key}/")
         elif (

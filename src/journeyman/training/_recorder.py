@@ -1,6 +1,6 @@
 """What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ import jax
 
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
+from journeyman.training._metrics import Rows
 from journeyman.training._progress import Progress
 from journeyman.training._run import Run, check_links, read_record
 
@@ -44,6 +45,7 @@ class Recorder:
         self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
         self._context, self._links = dict(context or {}), dict(links or {})
         self._run: Run | None = None
+        self._first = 0
 
     def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
         """Create the run folder, or open it and refuse parts, settings or data other than those that began it."""
@@ -62,7 +64,21 @@ class Recorder:
 
     def restore(self, state: State) -> State:
         """The newest checkpoint when resuming (metrics are cut back to it), else `state` itself."""
-        return self._run.restore(state)[1] if self._run is not None and self._resume else state
+        if self._run is None:
+            return state
+        found = self._run.restore(state)[1] if self._resume else state
+        self._first = self._run.metrics.rows
+        return found
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows are on disk, so that nobody else need hold them."""
+        return self._run is not None
+
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The rows that this process has written to the run folder."""
+        assert self._run is not None
+        return Rows(self._run.folder, self._first, self._run.metrics.rows)
 
     def log(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write one row and hand it on."""
@@ -78,11 +94,14 @@ class Recorder:
         if self._run is not None:
             self._run.checkpoint(step, state)
 
-    def finish(self, step: int, state: Any, policy: DensityPolicy) -> None:
-        """The last checkpoint and the policy artefact."""
-        if self._run is not None:
-            self.save(step, state)
-            save(policy, self._run.policy_folder, links=self._run.links, overwrite=True)
+    def finish(self, step: int, state: Any, policies: Sequence[DensityPolicy], seed: int) -> None:
+        """The last checkpoint and the policy artefact; where there are several, one for each seed from `seed` on."""
+        if self._run is None:
+            return
+        self.save(step, state)
+        for number, policy in enumerate(policies, seed):
+            folder = self._run.policy_folder if len(policies) == 1 else self._run.policies_folder / str(number)
+            save(policy, folder, links=self._run.links, overwrite=True)
 
     def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
         """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""
@@ -95,16 +114,36 @@ class Recorder:
             self._run = None
 
 
-def check_finite(bad_leaf: int, loss: float, policy: DensityPolicy, record: Recorder, step: int, state: Any) -> None:
-    """Stop a run whose update was not finite; the state given is the last finite one and is saved first."""
-    if bad_leaf < 0:
+def check_finite(
+    bad_leaf: int,
+    loss: float,
+    policy: DensityPolicy,
+    record: Recorder,
+    step: int,
+    state: Any,
+    whose: str = "",
+    bad_weights: int = 0,
+) -> None:
+    """Stop a run whose weights or update were not finite; the state given is the last finite one and is saved first."""
+    if bad_leaf < 0 and not bad_weights:
         return
     record.save(step, state)
+    if bad_weights:
+        raise JourneymanError(unweighable(bad_weights, f"in iteration {step}{whose}"))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policy)[0])]
     raise JourneymanError(
-        f"The update at {step} made 'policy{paths[bad_leaf]}' not finite (loss {loss:.4g}), so it was not taken and the"
-        " last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
+        f"The update at {step} made 'policy{paths[bad_leaf]}'{whose} not finite (loss {loss:.4g}), so it was not taken"
+        " and the last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"
         " observations in the data."
+    )
+
+
+def unweighable(count: int, where: str) -> str:
+    """The sentence about weights that are not finite."""
+    return (
+        f"The weights of {count} steps {where} are not finite, so nothing was learned from that data and the last"
+        " finite state is kept: sums of its rewards, or the baseline's values, overflow single precision; scale the"
+        " rewards down, or look for extreme ones."
     )
 
 

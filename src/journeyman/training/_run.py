@@ -30,11 +30,11 @@ from journeyman.training._metrics import Metrics, has_tensorboard
 
 FORMAT, FORMAT_VERSION = "journeyman-run", 1
 CONFIG, ARRAYS, LOCK = "config.json", "config.safetensors", "lock"
-CHECKPOINTS, TENSORBOARD, POLICY = "checkpoints", "tensorboard", "policy"
+CHECKPOINTS, TENSORBOARD, POLICY, POLICIES = "checkpoints", "tensorboard", "policy", "policies"
 
 # What an overwritten run loses; whatever else lies in the folder stays. config.json goes last, so that an
 # overwrite that was cut short can be repeated.
-WRITTEN = (CHECKPOINTS, TENSORBOARD, POLICY, METRICS, "report.html", "summary.json", ARRAYS, CONFIG)
+WRITTEN = (CHECKPOINTS, TENSORBOARD, POLICY, POLICIES, METRICS, "report.html", "summary.json", ARRAYS, CONFIG)
 
 PACKAGES = (
     "journeyman jax jaxlib equinox optax lineax numpyro numpy orbax-checkpoint envpool gymnasium mujoco"
@@ -73,6 +73,7 @@ class Run:
     seed = property(lambda self: self.record["seed"], doc="The seed of everything random in the run.")
     links = property(lambda self: self.record["links"], doc="Fingerprints of what went into the run.")
     policy_folder = property(lambda self: self.folder / POLICY, doc="Where the policy artefact belongs.")
+    policies_folder = property(lambda self: self.folder / POLICIES, doc="Where those of a sweep belong, by seed.")
 
     @classmethod
     def create(

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from journeyman.episodes import Episodes
+from journeyman.parts import Number
+from journeyman.weights._pieces import episode_starts
 
 
 def advantages(
-    episodes: Episodes, value: Float[Array, "*batch observations"], *, discount: float, lambda_: float
+    episodes: Episodes, value: Float[Array, "*batch observations"], *, discount: Number, lambda_: Number
 ) -> Float[Array, "*batch time"]:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16).
 
@@ -35,7 +37,7 @@ def advantages(
     return jnp.moveaxis(result, 0, -1)
 
 
-def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch time"]:
+def full_returns(episodes: Episodes, *, discount: Number) -> Float[Array, "*batch time"]:
     """The discounted return of the whole episode, Σ_k γ^k r_k from its first step, at each of its steps.
 
     Of an episode that began before the stream or goes on after it, only the recorded rewards are counted. As the weight
@@ -43,9 +45,6 @@ def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch
     """
     to_go = episodes.discounted_returns(discount)
     time_first = lambda x: jnp.moveaxis(jnp.asarray(x), -1, 0)  # noqa: E731
-    starts = jnp.concatenate(
-        [jnp.ones_like(episodes.valid[..., :1]), ~jnp.asarray(episodes.valid)[..., :-1]], axis=-1
-    ) & jnp.asarray(episodes.valid)
     # The factor that brings a reward-to-go back to the episode's first recorded step is γ^elapsed of that step.
     elapsed = jnp.asarray(episodes.elapsed)
     factor = jnp.power(jnp.asarray(discount, to_go.dtype), elapsed.astype(to_go.dtype))
@@ -55,6 +54,6 @@ def full_returns(episodes: Episodes, *, discount: float) -> Float[Array, "*batch
         total = jnp.where(first, whole, total)
         return total, total
 
-    steps = (time_first(starts), time_first(to_go * factor))
+    steps = (time_first(episode_starts(episodes)), time_first(to_go * factor))
     _, result = jax.lax.scan(forward, jnp.zeros_like(steps[1][0]), steps)
     return jnp.moveaxis(result, 0, -1) * jnp.asarray(episodes.valid, to_go.dtype)

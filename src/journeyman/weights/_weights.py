@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, Number, holds
 from journeyman.policies import Encoder
 from journeyman.weights._advantages import advantages, full_returns
-from journeyman.weights._baselines import AbstractBaseline, NetworkBaseline, NoBaseline, Regress
+from journeyman.weights._baselines import AbstractBaseline, NoBaseline, Regress
+from journeyman.weights._regressions import NetworkBaseline
+from journeyman.weights._scaling import AbstractScaling, Standardized, Unscaled, batch_deviation, batch_mean
 
 _WILLIAMS = """@article{williams1992simple,
   title={Simple statistical gradient-following algorithms for connectionist reinforcement learning},
@@ -57,23 +59,44 @@ class Uniform(AbstractWeight):
 
 
 class Return(AbstractWeight):
-    """w_t = Σ_k γ^k r_k of the whole episode: REINFORCE in its first form (Williams 1992).
+    """w_t = scaled(Σ_k γ^k r_k of the whole episode − b_t): REINFORCE in its first form (Williams 1992).
 
     k counts from the episode's first step, so γᵗ weighs the states: this is the exact discounted gradient's weight.
+    Only recorded rewards count; nothing is added beyond a cut. `baseline` (none) and `scaling` (none) are parts;
+    `Centred()` recovers centred returns, `LeaveOneOutBaseline(by_step=False)` leaves the own return out of the mean.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
     citation: ClassVar[str] = _WILLIAMS
 
-    discount: float = eqx.field(static=True, default=1.0)
+    discount: Number = 1.0
+    baseline: AbstractBaseline = NoBaseline()
+    scaling: AbstractScaling = Unscaled()
 
     def __check_init__(self) -> None:
         _check_discount(self.discount)
 
+    def init(self, encoder: Encoder, key: Array) -> PyTree:
+        """The baseline's state."""
+        return self.baseline.init(encoder, key)
+
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
-        """The episode's return, at each of its steps."""
-        weight = full_returns(episodes, discount=self.discount)
-        return Weighed(weight, weight, {})
+        """The episode's return minus b, at each of its steps; the return is the regression's target."""
+        returns = full_returns(episodes, discount=self.discount)
+        value = self.baseline.value(state, episodes, returns)[..., :-1]
+        valid = jnp.asarray(episodes.valid, returns.dtype)
+        advantage = jnp.where(valid > 0, returns - value, 0.0)
+        weight = self.scaling(advantage, valid, returns)
+        return Weighed(weight, returns, _told(advantage, returns, value, valid))
+
+    def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
+        """Fit the baseline to the returns."""
+        return self.baseline.fit(state, episodes, target, key, regress)
+
+    @property
+    def learns(self) -> bool:
+        """As the baseline does."""
+        return self.baseline.learns
 
 
 class RewardToGo(AbstractWeight):
@@ -86,7 +109,7 @@ class RewardToGo(AbstractWeight):
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
     citation: ClassVar[str] = _WILLIAMS
 
-    discount: float = eqx.field(static=True, default=1.0)
+    discount: Number = 1.0
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
@@ -99,12 +122,13 @@ class RewardToGo(AbstractWeight):
 
 
 class Advantage(AbstractWeight):
-    """w_t = γ^{m t} A_t, with A from `advantages` and the baseline b.
+    """w_t = γ^{m t} · scaled(A_t), with A from `advantages` and the baseline b.
 
     `lambda_` = 1 recovers the reward-to-go minus b (Monte Carlo), smaller values trade variance for the bias of b.
-    `standardize` subtracts the batch's mean and divides by its deviation (not its variance). `discounted_states`
-    (m = 1) lets γᵗ weigh the states, as in `RewardToGo`; by default (m = 0) it does not. Raises for a discount outside
-    (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
+    `scaling` says what is done to the batch's advantages: `Standardized()`, `Centred()` or `Unscaled()`.
+    `discounted_states` (m = 1) lets γᵗ weigh the states, as in `RewardToGo`, which is this weight without baseline and
+    unscaled; by default (m = 0) it does not.
+    Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
@@ -113,63 +137,68 @@ class Advantage(AbstractWeight):
   author={Schulman, John and Moritz, Philipp and Levine, Sergey and Jordan, Michael and Abbeel, Pieter},
   booktitle={International Conference on Learning Representations}, year={2016}}"""
 
-    discount: float = eqx.field(static=True, default=0.99)
-    lambda_: float = eqx.field(static=True, default=1.0)
+    discount: Number = 0.99
+    lambda_: Number = 1.0
     baseline: AbstractBaseline = NetworkBaseline()
-    standardize: bool = eqx.field(static=True, default=True)
+    scaling: AbstractScaling = Standardized()
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         _check_discount(self.discount)
-        if not 0 <= self.lambda_ <= 1:
+        if not holds(self.lambda_ >= 0, self.lambda_ <= 1):
             raise JourneymanError(f"λ must lie in [0, 1], not {self.lambda_}: it weighs temporal differences.")
 
     def requires(self) -> frozenset[str]:
         """λ < 1 bootstraps from a value."""
-        return self.needs | (frozenset({"value baseline"}) if self.lambda_ < 1 else frozenset())
+        return self.needs | (frozenset({"value baseline"}) if not holds(self.lambda_ >= 1) else frozenset())
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """The baseline's state."""
         return self.baseline.init(encoder, key)
 
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
-        """The advantage of every step, and V + A as the regression's target."""
-        like = jnp.zeros((*episodes.batch_shape, episodes.valid.shape[-1] + 1))
-        value = self.baseline.value(state, episodes.observation, like)
+        """The weight of every step, and what the baseline regresses on: b + A, its λ that of the weight or 1."""
+        returns = episodes.discounted_returns(self.discount)
+        value = self.baseline.value(state, episodes, returns)
         advantage = advantages(episodes, value, discount=self.discount, lambda_=self.lambda_)
         valid = jnp.asarray(episodes.valid, value.dtype)
-        target = jnp.where(valid > 0, advantage + value[..., :-1], 0.0)
-        n = jnp.maximum(valid.sum(), 1)
-        mean = advantage.sum() / n
-        deviation = jnp.sqrt(jnp.square((advantage - mean) * valid).sum() / n)
-        error = jnp.square(advantage).sum()
-        spread = jnp.square((target - target.sum() / n) * valid).sum()
-        metrics = {
-            "advantage_mean": mean,
-            "advantage_deviation": deviation,
-            "explained_variance": 1 - error / jnp.maximum(spread, 1e-12),
-        }
-        if self.standardize:
-            # A batch of equal advantages has nothing to say: its weights are 0, not 0/0.
-            advantage = (advantage - mean) * valid / jnp.maximum(deviation, 1e-8)
-        return Weighed(_discount_states(advantage, episodes, self.discount, self.discounted_states), target, metrics)
+        error = advantage
+        # A λ that is swept is not known here; where it is 1 the two are the same.
+        plain = isinstance(self.lambda_, (int, float)) and self.lambda_ == 1
+        if not plain and self.baseline.regresses_on() == "monte carlo":
+            error = advantages(episodes, value, discount=self.discount, lambda_=1.0)
+        target = jnp.where(valid > 0, error + value[..., :-1], 0.0)
+        weight = self.scaling(advantage, valid, returns)
+        weight = _discount_states(weight, episodes, self.discount, self.discounted_states)
+        return Weighed(weight, target, _told(advantage, target, value[..., :-1], valid))
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
-        """Fit the baseline to V + A, computed with the baseline as it was while weighing."""
+        """Fit the baseline to the target, computed with the baseline as it was while weighing."""
         return self.baseline.fit(state, episodes, target, key, regress)
 
     @property
     def learns(self) -> bool:
-        """All baselines but none."""
-        return not isinstance(self.baseline, NoBaseline)
+        """As the baseline does."""
+        return self.baseline.learns
+
+
+def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[str, Array]:
+    """What is logged of the advantages before they are scaled, and of the baseline."""
+    error = jnp.square(jnp.where(valid > 0, target - value, 0.0)).sum()
+    spread = jnp.square(jnp.where(valid > 0, target - batch_mean(target, valid), 0.0)).sum()
+    return {
+        "advantage_mean": batch_mean(advantage, valid),
+        "advantage_deviation": batch_deviation(advantage, valid),
+        "explained_variance": 1 - error / jnp.maximum(spread, 1e-12),
+    }
 
 
 def _check_discount(discount: Any) -> None:
-    if not 0 < discount <= 1:
+    if not holds(discount > 0, discount <= 1):
         raise JourneymanError(f"The discount must lie in (0, 1], not {discount}; 0.99 looks about 100 steps ahead.")
 
 
-def _discount_states(weight: Array, episodes: Episodes, discount: float, apply: bool) -> Array:
+def _discount_states(weight: Array, episodes: Episodes, discount: Number, apply: bool) -> Array:
     if not apply:
         return weight
     return weight * jnp.power(jnp.asarray(discount, weight.dtype), jnp.asarray(episodes.elapsed, weight.dtype))

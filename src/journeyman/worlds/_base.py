@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.parts import AbstractPart, JourneymanError
-from journeyman.worlds._spaces import AbstractSpace, Discrete, Time
+from journeyman.worlds._spaces import AbstractSpace
 
 
 class _Direct:
@@ -97,6 +97,28 @@ class AbstractPureWorld(AbstractWorld):
     def observe(self, state: PyTree) -> PyTree:
         """What the policy sees of `state`."""
 
+    def state_of(self, observation: PyTree) -> PyTree:
+        """The state that one `observation` determines, its clock at 0: where a planner starts from.
+
+        Worlds whose observation holds everything but the clock override this and give "settable state". Raises
+        `JourneymanError` in all others.
+        """
+        del observation
+        raise JourneymanError(
+            f"An observation of '{self.name or type(self).__name__}' does not say which state the world is in, so"
+            " nobody can plan from it; choose a world that gives 'settable state', or write its `state_of`."
+        )
+
+    def noiseless(self) -> "AbstractPureWorld":
+        """The same world with every random move at its mean: what a planner that differentiates plans in.
+
+        Worlds that give "differentiable dynamics" override this. Raises `JourneymanError` in all others.
+        """
+        raise JourneymanError(
+            f"'{self.name or type(self).__name__}' does not say what it is without its noise, so it cannot be planned"
+            " in by derivatives; choose a world that gives 'differentiable dynamics', or write its `noiseless`."
+        )
+
     def remake(self, *, seed: int, num_envs: int | None = None) -> "AbstractPureWorld":
         """The same dynamics with another seed and width."""
         width = self.num_envs if num_envs is None else num_envs
@@ -137,6 +159,6 @@ def zeros_like_space(space: Any, *lead: int) -> PyTree:
     """An observation or action of zeros with leading axes `lead`, for shapes and first compilations."""
 
     def one(item: AbstractSpace) -> np.ndarray:
-        return np.zeros((*lead, *item.shape), np.int32 if isinstance(item, (Discrete, Time)) else np.float32)
+        return np.zeros((*lead, *item.shape), item.dtype)
 
     return jax.tree.map(one, space, is_leaf=lambda item: isinstance(item, AbstractSpace))

@@ -8,19 +8,50 @@ from typing import Any
 
 from journeyman.parts import JourneymanError, did_you_mean, refuse
 from journeyman.worlds._base import AbstractWorld
+from journeyman.worlds._brax import BraxWorld, brax_ids
 from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
+from journeyman.worlds._gymnax import GymnaxWorld, gymnax_ids
 from journeyman.worlds._harvest import Harvest
 from journeyman.worlds._linear_quadratic import LinearQuadratic
+from journeyman.worlds._one_step_gaussian import OneStepGaussian
+from journeyman.worlds._pendulum import Pendulum
+from journeyman.worlds._playground import PlaygroundWorld, playground_ids
+from journeyman.worlds._probes import PROBES
+from journeyman.worlds._scaled_features import ScaledFeatures
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import gymnasium_ids, registered
+from journeyman.worlds._tabular import Tabular
+from journeyman.worlds._tabular_worlds import Garnet, Gridworld, TwoState, cliff_walking
 from journeyman.worlds._timed import timed
 
-_PURE: dict[str, type] = {"LinearQuadratic": LinearQuadratic, "GeometricChain": GeometricChain, "Harvest": Harvest}
+_PURE: dict[str, Callable[..., AbstractWorld]] = {
+    "LinearQuadratic": LinearQuadratic,
+    "GeometricChain": GeometricChain,
+    "Harvest": Harvest,
+    "OneStepGaussian": OneStepGaussian,
+    "ScaledFeatures": ScaledFeatures,
+    "Pendulum": Pendulum,
+    "Tabular": Tabular,
+    "Gridworld": Gridworld,
+    "CliffWalking": cliff_walking,
+    "TwoState": TwoState,
+    "Garnet": Garnet,
+    **{probe.__name__: probe for probe in PROBES},
+}
 _ADAPTORS: dict[str, Callable[..., AbstractWorld]] = {
     "envpool": EnvPoolWorld,
     "gymnasium": GymnasiumWorld.make,
+    "gymnax": GymnaxWorld,
+    "brax": BraxWorld,
+    "playground": PlaygroundWorld,
+}
+# What is always named with its prefix: the module that must be there, and who knows the ids.
+_PACKAGED: dict[str, tuple[str, Callable[[], list[str]]]] = {
+    "gymnax": ("gymnax", gymnax_ids),
+    "brax": ("brax", brax_ids),
+    "playground": ("mujoco_playground", playground_ids),
 }
 
 
@@ -28,10 +59,10 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     """The world called `name`, `num_envs` times side by side; `seed` decides everything random in it.
 
     `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
-    Gymnasium's. `LinearQuadratic`, `GeometricChain` and `Harvest` are exact worlds of our own.
-    `gymnasium:package/ID` imports the package first, so that it can register. `timed:NAME` is the world NAME whose
-    time limit belongs to the task (`timed`; its option `shown` says whether the step number is seen). `options` are
-    the simulator's or the world's own.
+    Gymnasium's. `gymnax:ID`, `brax:ID` and `playground:ID` are JAX programs, always named with their package.
+    `LinearQuadratic`, `Gridworld` and others are exact worlds of our own. `gymnasium:package/ID` imports the package
+    first, so that it can register. `timed:NAME` is the world NAME whose time limit belongs to the task (`timed`; its
+    option `shown` says whether the step number is seen). `options` are the simulator's or the world's own.
 
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
     installs it) and an option that the world does not take.
@@ -79,8 +110,8 @@ def world_config(world: AbstractWorld) -> dict[str, Any]:
 def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
     """`(name, kind)` of every world whose name contains `pattern`, ignoring case; `*` and `?` match as in a shell.
 
-    The kind is `exact`, `envpool` or `gymnasium`; each name is what `world` takes. Only what is installed is listed;
-    packages that register with Gymnasium when imported appear once they have been.
+    The kind is `exact`, `envpool`, `gymnasium`, `gymnax`, `brax` or `playground`; each name is what `world` takes.
+    Only what is installed is listed; packages that register with Gymnasium when imported appear once they have been.
     """
     found = [(name, "exact") for name in _PURE]
     pooled = envpool_ids() if _has("envpool") else []
@@ -88,13 +119,15 @@ def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
     taken = set(pooled)
     if _has("gymnasium"):
         found += [(f"gymnasium:{id}" if id in taken else id, "gymnasium") for id in gymnasium_ids()]
+    for prefix, (module, ids) in _PACKAGED.items():
+        found += [(f"{prefix}:{id}", prefix) for id in (ids() if _has(module) else [])]
     glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     return [(name, kind) for name, kind in found if fnmatch.fnmatch(name.lower(), glob.lower())]
 
 
 def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> AbstractWorld:
-    cls = _PURE[name]
-    known = set(inspect.signature(cls).parameters) - {"num_envs", "seed"}
+    build = _PURE[name]
+    known = set(inspect.signature(build).parameters) - {"num_envs", "seed"}
     refuse(
         [
             f"'{name}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
@@ -102,7 +135,7 @@ def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> Abstr
             if key not in known
         ]
     )
-    return cls(num_envs=num_envs, seed=seed, **options)
+    return build(num_envs=num_envs, seed=seed, **options)
 
 
 def _has(module: str) -> bool:

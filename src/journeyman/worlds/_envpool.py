@@ -11,9 +11,10 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import PyTree
 
-from journeyman.parts import JourneymanError, did_you_mean, refuse, require
+from journeyman.parts import JourneymanError, did_you_mean, require
 from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
 from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
+from journeyman.worlds._options import check_options
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import make_single, single_gives
 from journeyman.worlds._success import Successes
@@ -153,7 +154,7 @@ def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> 
         warnings.simplefilter("ignore")
         try:
             spec = envpool.make_spec(id)
-            _check_options(id, options, {k: v for k, v in spec.config._asdict().items() if k not in _OURS})
+            check_options(id, options, {k: v for k, v in spec.config._asdict().items() if k not in _OURS})
             threads = {"num_threads": min(num_envs, os.cpu_count() or 1)}
             made = {**threads, **options}
             simulator = envpool.make_gymnasium(id, num_envs=num_envs, env_seed=seeds, **made)
@@ -170,17 +171,3 @@ def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> 
             f"'{id}' takes the actions {sorted(keys)}, and only worlds with a single 'action' are supported."
         )
     return simulator.spec, simulator
-
-
-def _check_options(id: str, options: dict[str, Any], known: dict[str, Any]) -> None:
-    found = [
-        f"'{id}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
-        for key in options
-        if key not in known
-    ]
-    for key, value in options.items():
-        wanted = type(known.get(key))
-        fits = isinstance(value, (int, float) if wanted is float else wanted)
-        if wanted in (int, float, str, bool) and not fits:
-            found.append(f"The option '{key}' of '{id}' is {value!r}, but it takes a {wanted.__name__}.")
-    refuse(found)

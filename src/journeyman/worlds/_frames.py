@@ -81,7 +81,7 @@ def _sent(world: AbstractWorld, env: Any, action: Any) -> Any:
         return np.clip(np.asarray(action), world.action_space.low, world.action_space.high).astype(
             env.action_space.dtype
         )
-    return int(np.asarray(action))
+    return np.asarray(action).astype(env.action_space.dtype)[()]
 
 
 def _picture(world: AbstractWorld, actions: list, seed: int, count: int, size: int) -> Frames:

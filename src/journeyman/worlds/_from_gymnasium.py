@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds._spaces import AbstractSpace, Box, Discrete, Time
+from journeyman.worlds._spaces import AbstractFinite, AbstractSpace, Box, Discrete, MultiBinary, MultiDiscrete
 
 
 def space_from_gymnasium(space: Any, what: str) -> Any:
-    """A `gymnasium.Space` as a `Box`, a `Discrete` or a (nested) dict of them; integer boxes become float32.
+    """A `gymnasium.Space` as one of our spaces or a (nested) dict of them; integer boxes become float32.
 
     Raises `JourneymanError` naming any other space; `what` says whose it is.
     """
@@ -22,9 +22,14 @@ def space_from_gymnasium(space: Any, what: str) -> Any:
         return Box(low=_bound(space.low), high=_bound(space.high))
     if kind == "Discrete" and int(space.start) == 0:
         return Discrete(int(space.n))
+    if kind == "MultiDiscrete" and space.nvec.ndim == 1 and not space.start.any():
+        return MultiDiscrete(tuple(int(n) for n in space.nvec))
+    if kind == "MultiBinary" and len(space.shape) == 1:
+        return MultiBinary(int(space.shape[0]))
     raise JourneymanError(
-        f"The {what} is {space}, and only Box, Discrete from 0 and Dict of them are supported; wrap the environment"
-        " so that it shows one of these (gymnasium.wrappers.FlattenObservation and its kin)."
+        f"The {what} is {space}, and only Box, Discrete from 0, flat MultiDiscrete from 0, flat MultiBinary and Dict of"
+        " them are supported; wrap the environment so that it shows one of these"
+        " (gymnasium.wrappers.FlattenObservation and its kin)."
     )
 
 
@@ -34,13 +39,12 @@ def _bound(values: np.ndarray) -> np.ndarray:
 
 
 def observation_reader(space: Any, *, copy: bool) -> Callable[[Any], PyTree]:
-    """A function from the simulator's observations to ours: float32, or int32 where `space` is `Discrete` or `Time`.
+    """A function from the simulator's observations to ours, each leaf in the type of its space.
 
     `copy` is for simulators that write into the arrays they have handed out.
     """
     if isinstance(space, AbstractSpace):
-        dtype = np.int32 if isinstance(space, (Discrete, Time)) else np.float32
-        return lambda leaf: np.asarray(leaf).astype(dtype, copy=copy)
+        return lambda leaf: np.asarray(leaf).astype(space.dtype, copy=copy)
     readers = {key: observation_reader(inner, copy=copy) for key, inner in space.items()}
     return lambda tree: {key: read(tree[key]) for key, read in readers.items()}
 
@@ -53,9 +57,11 @@ class ActionBuffer:
 
     def __init__(self, space: Any, num_envs: int, dtype: Any):
         if not isinstance(space, AbstractSpace):
-            raise JourneymanError(f"The action space is {space}, and only a Box or a Discrete can be acted on.")
+            raise JourneymanError(f"The action space is {space}, and only a Box or a finite set can be acted on.")
         self._space = space
         self._array = np.zeros((num_envs, *space.shape), dtype)
+        if isinstance(space, AbstractFinite):
+            self._counts = space.counts
         if isinstance(space, Box):
             self._low = np.broadcast_to(space.low, self._array.shape).astype(dtype)
             self._high = np.broadcast_to(space.high, self._array.shape).astype(dtype)
@@ -68,13 +74,21 @@ class ActionBuffer:
                 f"The actions have shape {action.shape}, but the world takes {self._array.shape}: one for each"
                 " environment; check the policy's action dimension."
             )
-        if isinstance(self._space, Discrete):
-            if action.size and (action.min() < 0 or action.max() >= self._space.n):
-                raise JourneymanError(
-                    f"Actions reach from {action.min()} to {action.max()}, but the world has 0 … {self._space.n - 1};"
-                    " check the policy's number of actions."
-                )
+        if isinstance(self._space, AbstractFinite):
+            if action.size and (action.min() < 0 or (action >= self._counts).any()):
+                raise JourneymanError(_refusal(action, self._space))
             self._array[...] = action
             return self._array
         np.maximum(action, self._low, out=self._array)
         return np.minimum(self._array, self._high, out=self._array)
+
+
+def _refusal(action: np.ndarray, space: AbstractFinite) -> str:
+    """What the first entry with an integer outside of its set reaches, and what the world has."""
+    first = np.argwhere(space.outside(action))[0][1:]
+    entry, count = action[(slice(None), *first)], space.counts[tuple(first)]
+    which = f"Actions' entry {int(first[0])} reaches" if len(first) else "Actions reach"
+    return (
+        f"{which} from {entry.min()} to {entry.max()}, but the world has 0 … {count - 1}; check the policy's number of"
+        " actions."
+    )

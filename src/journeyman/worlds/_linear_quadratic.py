@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +43,7 @@ class LinearQuadratic(AbstractPureWorld):
     Raises `JourneymanError` for matrices that do not fit together or costs that are not positive.
     """
 
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics"})
+    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics", "settable state"})
 
     dynamics: Matrix
     control: Matrix
@@ -147,6 +148,14 @@ class LinearQuadratic(AbstractPureWorld):
     def observe(self, state: LinearState) -> Array:
         """x itself."""
         return state.x
+
+    def state_of(self, observation: Array) -> LinearState:
+        """x at time 0."""
+        return LinearState(jnp.asarray(observation, jnp.float32), jnp.zeros((), jnp.int32))
+
+    def noiseless(self) -> "LinearQuadratic":
+        """The same without w: its best gain is the same (certainty equivalence)."""
+        return eqx.tree_at(lambda world: world.noise, self, 0.0)
 
     # -- what is known exactly ---------------------------------------------------------------------------
 

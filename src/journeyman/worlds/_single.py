@@ -14,11 +14,12 @@ _EXTRAS = {"gym_pusht": "pusht"}
 def registered(id: str) -> Any | None:
     """Gymnasium's entry for `id`, or None; what stands before '/' or ':' is imported, so that it registers.
 
+    A module before ':' must be there even where Gymnasium has the id itself: `gymnx:CartPole-v1` is a slip of the pen.
     Raises `JourneymanError` with the install line if that module is missing.
     """
     gymnasium = require("gymnasium", extra="gymnasium")
     module, plain = id.split(":", 1) if ":" in id else (id.split("/", 1)[0] if "/" in id else "", id)
-    if plain not in gymnasium.registry and module.isidentifier():
+    if module.isidentifier() and (":" in id or plain not in gymnasium.registry):
         _register(module, id)
     return gymnasium.registry.get(plain)
 

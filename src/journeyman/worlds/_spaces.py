@@ -1,6 +1,7 @@
-"""What an observation or an action may be: a box of reals, one of finitely many integers, or the step number."""
+"""What an observation or an action may be: a box of reals, integers from a finite set, or the step number."""
 
 import abc
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,17 @@ class AbstractSpace(AbstractPart):
     @abc.abstractmethod
     def shape(self) -> tuple[int, ...]:
         """The shape of one element."""
+
+    @property
+    def dtype(self) -> Any:
+        """In what type its elements are kept."""
+        return np.float32
+
+    @property
+    def classes(self) -> int | tuple[int, ...]:
+        """How a network reads an element: an integer (or each of several) one-hot, by how many values it takes; plain
+        numbers (0) as they are; the step number (−H) as t/H."""
+        return 0
 
 
 class Box(AbstractSpace):
@@ -52,15 +64,80 @@ class Box(AbstractSpace):
         return cls(low=np.full(shape, -bound, np.float32), high=np.full(shape, bound, np.float32))
 
 
-class Discrete(AbstractSpace):
+class AbstractFinite(AbstractSpace):
+    """Finitely many integers: entry i is one of 0 … counts[i] − 1, whatever the others are."""
+
+    @property
+    @abc.abstractmethod
+    def counts(self) -> np.ndarray:
+        """How many values each entry takes, an integer array of `shape`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one element."""
+        return self.counts.shape
+
+    @property
+    def dtype(self) -> Any:
+        """int32."""
+        return np.int32
+
+    def outside(self, values: np.ndarray) -> np.ndarray:
+        """Where `values` `(*batch, *shape)` hold what is not in the set: fractions count as outside too."""
+        return (values < 0) | (values >= self.counts) | (values != np.round(values))
+
+
+class Discrete(AbstractFinite):
     """The integers 0 … n−1."""
 
     n: int
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """A scalar."""
-        return ()
+    def counts(self) -> np.ndarray:
+        """n, as an array without axes."""
+        return np.asarray(self.n)
+
+    @property
+    def classes(self) -> int:
+        """n."""
+        return self.n
+
+
+class MultiDiscrete(AbstractFinite):
+    """Several choices at once: entry i is one of 0 … sizes[i] − 1."""
+
+    sizes: tuple[int, ...]
+
+    def __check_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise JourneymanError(
+                f"Several choices need at least one, each among one or more values, not {self.sizes}; give a size each."
+            )
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The sizes."""
+        return np.asarray(self.sizes)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The sizes."""
+        return self.sizes
+
+
+class MultiBinary(AbstractFinite):
+    """n bits, each 0 or 1. A network reads them as numbers."""
+
+    n: int
+
+    def __check_init__(self) -> None:
+        if self.n < 1:
+            raise JourneymanError(f"A vector of bits needs at least one, not {self.n}; give their number.")
+
+    @property
+    def counts(self) -> np.ndarray:
+        """2 for each bit."""
+        return np.full(self.n, 2)
 
 
 class Time(AbstractSpace):
@@ -68,7 +145,21 @@ class Time(AbstractSpace):
 
     horizon: int
 
+    def __check_init__(self) -> None:
+        if self.horizon < 1:
+            raise JourneymanError(f"A horizon is one step or more, not {self.horizon}; give the number of steps.")
+
     @property
     def shape(self) -> tuple[int, ...]:
         """A scalar."""
         return ()
+
+    @property
+    def dtype(self) -> Any:
+        """int32."""
+        return np.int32
+
+    @property
+    def classes(self) -> int:
+        """−`horizon`: one number, read as a share of it."""
+        return -self.horizon

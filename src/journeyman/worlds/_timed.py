@@ -85,6 +85,10 @@ class Timed(AbstractPureWorld):
         seen = self.inner.observe(state.inner)
         return {"observation": seen, "time": state.time} if self.shown else seen
 
+    def noiseless(self) -> "Timed":
+        """The inner world's, timed."""
+        return Timed(self.inner.noiseless(), self.shown)
+
     def remake(self, *, seed: int, num_envs: int | None = None) -> "Timed":
         """The inner world remade."""
         return Timed(self.inner.remake(seed=seed, num_envs=num_envs), self.shown)

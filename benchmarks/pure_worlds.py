@@ -1,0 +1,116 @@
+"""Steps a second in a pure world: rollouts, and PPO beside Rejax and Ajax with the same sizes.
+
+    python -m benchmarks.pure_worlds --json --world gymnax:CartPole-v1 --opponents rejax ajax
+
+PPO on every side: 64 environments × 128 steps an iteration, 4 epochs of 16 minibatches, a policy and a value network
+of 64×64 tanh units, no evaluations. In every round each goes once, and ratios are taken inside a round. What comes
+once, compiling and the first run, is told apart as `first_seconds`.
+
+Each opponent has an environment of its own, made in the user's cache folder when it is first asked for: Rejax 0.1.3
+works with gymnax 0.0.9 only, Ajax needs Python 3.12.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import journeyman.algorithms as algorithms
+from benchmarks._measure import machine, middle, parser, seconds, tell
+from benchmarks._opponent import answering, environment, interpreter_of_at_least
+from journeyman.collect import Sample, rollout, start
+from journeyman.policies import policy
+from journeyman.training import Plan, improve
+from journeyman.worlds import AbstractWorld, world
+
+HERE = Path(__file__).parent
+# Rejax's gymnax imports six without declaring it.
+REQUIREMENTS = {"rejax": ["rejax==0.1.3", "gymnax==0.0.9", "six"], "ajax": ["ajax-rl==0.4.0", "six"]}
+VERSIONS = {"rejax": "0.1.3", "ajax": "0.4.0"}
+PYTHON = {"rejax": (3, 10), "ajax": (3, 12)}
+EPOCHS, MINIBATCHES = 4, 16
+
+
+def measure(
+    name: str, options: dict[str, Any], *, envs: int, steps: int, iterations: int, rounds: int, opponents: list[str]
+) -> dict[str, Any]:
+    """Steps a second of our rollouts and of everybody's PPO, medians over `rounds`."""
+    made = world(name, num_envs=envs, seed=0, **options)
+    total = envs * steps * iterations
+    found: dict[str, Any] = {"rollout": _rolling(made, envs * steps, steps, rounds)}
+    first: dict[str, float] = {}
+    times: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        contestants = {who: _opponent(stack, who, made, steps, iterations) for who in opponents}
+        ours = our_training(made, steps, iterations)
+        contestants = {"ppo": ours, **contestants} if ours is not None else contestants
+        for who, train in contestants.items():
+            first[who], times[who] = train(), []
+        for _ in range(rounds):
+            for who, train in contestants.items():
+                times[who].append(train())
+    found |= {who: middle([total / one for one in taken]) for who, taken in times.items()}
+    for who in [who for who in opponents if "ppo" in times]:
+        found[f"ppo_to_{who}"] = middle([theirs / mine for mine, theirs in zip(times["ppo"], times[who], strict=True)])
+    found["first_seconds"] = {who: round(one, 2) for who, one in first.items()}
+    sizes = {"envs": envs, "steps": steps, "iterations": iterations, "epochs": EPOCHS, "minibatches": MINIBATCHES}
+    return {name: found | sizes | {"rounds": rounds, "device": jax.devices()[0].device_kind, "machine": machine()}}
+
+
+def _rolling(made: AbstractWorld, size: int, steps: int, rounds: int) -> float:
+    """Steps a second of a compiled rollout with a 64×64 policy; the first, which compiles, does not count."""
+    behaviour = Sample(policy(made, jax.random.key(0), hidden=(64, 64)))
+    carry, _ = rollout(made, behaviour, start(made), jax.random.key(1), steps)
+    times = []
+    for i in range(rounds):
+        spent, (carry, _) = seconds(lambda c=carry, i=i: rollout(made, behaviour, c, jax.random.key(2 + i), steps))
+        times.append(size / spent)
+    return middle(times)
+
+
+def our_training(made: AbstractWorld, steps: int, iterations: int) -> Callable[[], float] | None:
+    """A function that trains from fresh and gives its seconds, the evaluation left out; `None` without a PPO."""
+    recipe = getattr(algorithms, "ppo", None)
+    if recipe is None:
+        return None
+    learner = recipe(epochs=EPOCHS, minibatches=MINIBATCHES)
+    batch = made.num_envs * steps
+    plan = Plan(steps=iterations * batch, batch=batch, checkpoint_every=iterations)
+    fresh = policy(made, jax.random.key(0), hidden=(64, 64))
+    return lambda: seconds(lambda: improve(learner, fresh, made, plan).policy)[0]
+
+
+def _opponent(stack: ExitStack, who: str, made: AbstractWorld, steps: int, iterations: int) -> Callable[[], float]:
+    prefix, _, id = made.name.partition(":")
+    if prefix != "gymnax":
+        raise SystemExit(f"{who} is run on gymnax's worlds, not on '{made.name}'; leave --opponents out.")
+    python = interpreter_of_at_least(*PYTHON[who])
+    if python is None:
+        raise SystemExit(f"{who} needs Python {'.'.join(map(str, PYTHON[who]))} or newer, and none was found.")
+    interpreter = environment(f"{who}-{VERSIONS[who]}", REQUIREMENTS[who], python)
+    sizes = (made.num_envs, steps, EPOCHS, MINIBATCHES, iterations)
+    return stack.enter_context(answering(interpreter, HERE / f"_{who}_worker.py", id, *map(str, sizes)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    options = parser(__doc__)
+    options.add_argument("--world", default="gymnax:CartPole-v1", help="a pure world")
+    options.add_argument("--envs", type=int, default=64, help="environments")
+    options.add_argument("--steps", type=int, default=128, help="steps in each, an iteration")
+    options.add_argument("--timesteps", type=int, default=500_000, help="steps in a training run, rounded up")
+    options.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    options.add_argument("--opponents", nargs="*", default=[], choices=sorted(VERSIONS), help="who is run beside")
+    options.add_argument("--options", default="{}", type=json.loads, help="the world's options, as JSON")
+    given = options.parse_args(arguments)
+    sizes = {"envs": given.envs, "steps": given.steps, "rounds": given.rounds, "opponents": given.opponents}
+    iterations = math.ceil(given.timesteps / (given.envs * given.steps))
+    tell(measure(given.world, given.options, iterations=iterations, **sizes), given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What the numbers of a gradient diagnosis say, in sentences and as a table.
+
+Takes `EstimatorQuality` and `GradientQuality`, which are made of these sentences and so cannot be imported here.
+"""
+
+import math
+from typing import Any
+
+from journeyman.diagnose._interval import Interval
+
+
+def need_finding(judged: dict[str, Any], wanted: float, episodes: int) -> str:
+    """Who needs how many trajectories."""
+    blind = [name for name, one in judged.items() if not math.isfinite(one.batch.mean)]
+    seen = {name: one for name, one in judged.items() if name not in blind}
+    if not seen:
+        return (
+            f"Cannot tell: on {episodes} trajectories no estimator's gradient stands out from its noise, so the batch"
+            f" for a signal-to-noise ratio of {wanted:g} is unknown; play more episodes."
+        )
+    order = sorted(seen, key=lambda name: seen[name].batch.mean)
+    said = [f"{name} {_count(seen[name].batch)}" for name in order]
+    text = f"A signal-to-noise ratio of {wanted:g} takes so many trajectories a batch: {'; '.join(said)}."
+    if blind:
+        text += f" Of {' and '.join(blind)} nobody can tell: the gradient does not stand out from its noise."
+    return text
+
+
+def cause_finding(whole: Interval, coupling: Interval, scale: Interval, centred: Any, roles: dict[str, str]) -> str:
+    """Where the variance of the full return comes from."""
+    share = lambda part: f"{100 * part.mean / whole.mean:.0f} %"  # noqa: E731
+    parts = (
+        f"{share(coupling)} comes from coupling of past and future{_unclear(coupling)},"
+        f" {share(scale)} from the scale of returns{_unclear(scale)}"
+        f" and {share(centred.variance)} remains with '{roles['centred']}'"
+    )
+    lucky = (
+        f"of that, the luckiest 5 % of the trajectories carry {100 * centred.lucky.mean:.0f} %, and the sample is worth"
+        f" {100 * centred.effective.mean:.0f} % of its size"
+    )
+    return f"Of the variance {whole.mean:.4g} of '{roles['full']}', {parts}; {lucky}."
+
+
+def bias_note(name: str, one: Any, reference: str) -> str:
+    """Whether an estimator's mean differs from the reference's."""
+    assert one.bias is not None
+    assert one.along is not None
+    size = f"{100 * one.bias.mean:.0f} % of the gradient ({_percent(one.bias)})"
+    along = f"{_signed(one.along.mean)} % along it ({_percent(one.along)})"
+    if one.biased:
+        return f"'{name}' is biased against '{reference}': its mean is off by {size}, {along}."
+    return f"'{name}' has no detectable bias against '{reference}': {size}, {along}."
+
+
+def table(found: Any) -> str:
+    """One row an estimator."""
+    head = ("estimator", "|g|²", "tr Σ", "95 %", "ratio", f"batch for {found.wanted:g}", "95 %", "lucky", "bias")
+    rows = [head, *(_row(name, one) for name, one in found.estimators.items())]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
+
+
+def _row(name: str, one: Any) -> tuple[str, ...]:
+    bias = "" if one.along is None else f"{_signed(one.along.mean)} %{' *' if one.biased else ''}"
+    return (
+        name,
+        f"{one.signal.mean:.4g}",
+        f"{one.variance.mean:.4g}",
+        f"{one.variance.low:.4g} to {one.variance.high:.4g}",
+        f"{one.ratio.mean:.3g}",
+        _whole(one.batch.mean),
+        f"{_whole(one.batch.low)} to {_whole(one.batch.high)}",
+        f"{100 * one.lucky.mean:.0f} %",
+        bias,
+    )
+
+
+def _whole(number: float) -> str:
+    return f"{math.ceil(number):,}" if math.isfinite(number) else "?"
+
+
+def _count(batch: Interval) -> str:
+    upper = f"{_whole(batch.high)}" if math.isfinite(batch.high) else "any number"
+    return f"{_whole(batch.mean)} (95 % interval {_whole(batch.low)} to {upper})"
+
+
+def _unclear(part: Interval) -> str:
+    return "" if part.low > 0 or part.high < 0 else " (not told from 0)"
+
+
+def _percent(part: Interval) -> str:
+    return f"95 % interval {_signed(part.low)} % to {_signed(part.high)} %"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-", "−")

@@ -1,0 +1,138 @@
+"""From a policy on disk to a diagnosis of its gradient or of its step."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from journeyman.diagnose import GradientQuality, StepQuality, gradient, standard_estimators, step
+from journeyman.geometry import Fisher
+from journeyman.parts import refuse
+from journeyman.policies import DensityPolicy
+from journeyman.report import Finding, Report, write
+from journeyman.sessions._files import load_policy
+from journeyman.sessions._page import facts
+from journeyman.sessions._refusals import attempt, can_report, make_world, positive
+from journeyman.training import EVALUATION_SEED, world_problems
+from journeyman.weights import Advantage
+from journeyman.worlds import AbstractWorld
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagnoseGradientSettings:
+    """How good the gradient is: estimators side by side, the batch they need, and where their variance comes from."""
+
+    policy: Path
+    """A run folder or an artefact."""
+    world: str
+    """Where, for instance Hopper-v5."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
+    episodes: int = 512
+    """Trajectories; as many again are played to fit the baselines."""
+    ratio: float = 1.0
+    """The signal-to-noise ratio that a batch should have."""
+    discount: float = 1.0
+    lambda_: float = 0.95
+    """Of the generalised advantages."""
+    seed: int = EVALUATION_SEED
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """A folder for diagnosis.json and report.html."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagnoseStepSettings:
+    """What one step does: covariant or not, realised against predicted KL, the return along the direction."""
+
+    policy: Path
+    """A run folder or an artefact."""
+    world: str
+    """Where, for instance Hopper-v5."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
+    kl: float = 0.01
+    """The step's predicted KL, in nats."""
+    episodes: int = 64
+    """Of the batch whose gradient is followed."""
+    evaluation_episodes: int = 64
+    """Played at each length of the step."""
+    discount: float = 0.99
+    lambda_: float = 0.95
+    damping: float = 1e-3
+    """Of the natural direction."""
+    seed: int = EVALUATION_SEED
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """A folder for diagnosis.json and report.html."""
+
+
+def diagnose_gradient(settings: DiagnoseGradientSettings) -> GradientQuality:
+    """`diagnose.gradient` of the policy in `settings.policy`; written to `settings.out` where that is given.
+
+    Raises `JourneymanError` with everything that is wrong at once.
+    """
+    found = positive(episodes=settings.episodes, ratio=settings.ratio)
+    estimators = attempt(found, lambda: standard_estimators(settings.discount, settings.lambda_))
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    diagnosis = gradient(
+        policy, world, estimators, episodes=settings.episodes, ratio=settings.ratio, seed=settings.seed
+    )
+    _write(settings.out, "The gradient", diagnosis, settings)
+    return diagnosis
+
+
+def diagnose_step(settings: DiagnoseStepSettings) -> StepQuality:
+    """`diagnose.step` of the policy in `settings.policy`; written to `settings.out` where that is given.
+
+    Raises `JourneymanError` with everything that is wrong at once.
+    """
+    found = positive(kl=settings.kl, episodes=settings.episodes, evaluation_episodes=settings.evaluation_episodes)
+    weight = attempt(found, lambda: Advantage(settings.discount, settings.lambda_))
+    geometry = attempt(found, lambda: Fisher(settings.damping))
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    assert weight is not None  # else `_loaded` has refused
+    assert geometry is not None
+    diagnosis = step(
+        policy,
+        world,
+        weight,
+        geometry=geometry,
+        kl=settings.kl,
+        episodes=settings.episodes,
+        evaluation_episodes=settings.evaluation_episodes,
+        seed=settings.seed,
+    )
+    _write(settings.out, "The step", diagnosis, settings)
+    return diagnosis
+
+
+def _loaded(
+    found: list[str], path: Path, name: str, options: Sequence[str], out: Path | None
+) -> tuple[DensityPolicy, AbstractWorld]:
+    policy = attempt(found, lambda: load_policy(path))
+    world = attempt(found, lambda: make_world(name, options, num_envs=1, seed=0))
+    if policy is not None and world is not None:
+        found += world_problems(policy, world)
+    if out is not None:
+        attempt(found, can_report)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            found.append(f"'{out}' exists already, and nothing is lost unasked; name a new folder with --out.")
+    refuse(found)
+    assert policy is not None  # else something was found
+    assert world is not None
+    return policy, world
+
+
+def _write(out: Path | None, title: str, diagnosis: GradientQuality | StepQuality, settings: Any) -> None:
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    numbers = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
+    (out / "diagnosis.json").write_text(numbers + "\n", encoding="utf-8")
+    findings = [Finding("note", sentence) for sentence in (diagnosis.finding, *diagnosis.notes)]
+    told = facts(None, world=diagnosis.world, policy=str(settings.policy), seed=str(diagnosis.seed))
+    write(Report(title=f"{title} in {diagnosis.world}", facts=told, findings=findings), out / "report.html")

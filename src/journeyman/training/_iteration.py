@@ -1,0 +1,182 @@
+"""One iteration as a program, and many of them as one: what `improve` and `sweep` run."""
+
+import zlib
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from journeyman.collect import rollout
+from journeyman.episodes import Episodes
+from journeyman.training._learner import Learner, LearnerState, learn, refit, weigh
+from journeyman.training._tally import Tally
+from journeyman.worlds import AbstractPureWorld, AbstractSpace, Box
+
+Row = dict[str, dict[str, Array]]
+"""Numbers of one iteration: "counted" over its episodes, "weighed" of its batch, "learned" where a step was taken."""
+
+ROOM = 64
+"""The most iterations between two looks from the host: what their rows take is set aside once."""
+
+
+class Running(eqx.Module):
+    """What changes from iteration to iteration; in a sweep, every array leads with an axis of members.
+
+    `carry` is `()` for a host world, which keeps its own simulators.
+    """
+
+    learner: LearnerState
+    carry: PyTree
+    tally: Tally
+    episodes: Array
+
+
+def named_key(seed: int | Array, name: str, index: int | Array) -> Array:
+    """A random key for one purpose and one iteration: a new purpose never changes the others' numbers.
+
+    `seed` is a number, or the key made from it.
+    """
+    root = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
+    return jax.random.fold_in(jax.random.fold_in(root, zlib.crc32(name.encode())), index)
+
+
+def iterate(
+    learner: Learner, world: AbstractPureWorld, running: Running, root: Array, index: Array, warm: Array, num_steps: int
+) -> tuple[Running, Row]:
+    """Iteration `index` on a pure world: collect, then `digest`."""
+    behaviour = learner.collect.behaviour(running.learner.policy, index)
+    carry, episodes = rollout(world, behaviour, running.carry, named_key(root, "collect", index), num_steps)
+    broken = carry.broken.sum() - running.carry.broken.sum()
+    moved = Running(running.learner, carry, running.tally, running.episodes)
+    return digest(learner, world.action_space, moved, episodes, broken, root, index, warm)
+
+
+def digest(
+    learner: Learner,
+    space: AbstractSpace,
+    running: Running,
+    episodes: Episodes,
+    broken: Array,
+    root: Array,
+    index: Array,
+    warm: Array,
+) -> tuple[Running, Row]:
+    """What follows collecting, for both kinds of world: weigh, step, refit, count.
+
+    Iteration 0 takes no step when `warm`. The step is computed all the same and not taken, once in a run: a branch
+    would be one more program, and under a `vmap` both of its sides.
+    """
+    weighed, samples = weigh(learner, running.learner, episodes)
+    stepped, learned = learn(learner, running.learner, samples, named_key(root, "learn", index))
+    taken = (index > 0) | ~warm
+    after = jax.tree.map(
+        lambda new, old: jnp.where(taken, new, old) if eqx.is_array(new) else new, stepped, running.learner
+    )
+    learned["bad_leaf"] = jnp.where(taken, learned["bad_leaf"], -1)
+    after = refit(learner, after, episodes, weighed.target, named_key(root, "refit", index))
+    running = Running(after, running.carry, running.tally, running.episodes)
+    running, counted = count(running, space, episodes, broken)
+    return running, {"counted": counted, "weighed": weighed.metrics, "learned": learned}
+
+
+digested = eqx.filter_jit(digest)
+
+
+@eqx.filter_jit
+def count(
+    running: Running, space: AbstractSpace, episodes: Episodes, broken: Array
+) -> tuple[Running, dict[str, Array]]:
+    """The episodes that ended, the actions that the box clipped, and the steps that broke."""
+    tally, finished = running.tally.count(episodes)
+    found = finished.summary()
+    total = running.episodes + found["finished"]
+    found = {"episodes": total, **found, "broken_steps": broken}
+    if isinstance(space, Box):
+        found["clipped_share"] = _clipped_share(space, episodes)
+    return Running(running.learner, running.carry, tally, total), found
+
+
+def _clipped_share(space: Box, episodes: Episodes) -> Array:
+    action, valid = jnp.asarray(episodes.action), jnp.asarray(episodes.valid)
+    low, high = (jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape) for b in (space.low, space.high))
+    outside = ((action < low) | (action > high)).any(axis=tuple(range(valid.ndim, action.ndim)))
+    share = valid.astype(jnp.result_type(float))
+    return (share * outside.astype(share.dtype)).sum() / jnp.maximum(share.sum(), 1)
+
+
+@eqx.filter_jit
+def several(
+    learner: Learner,
+    world: AbstractPureWorld,
+    running: Running,
+    root: Array,
+    first: Array,
+    until: Array,
+    warm: Array,
+    *,
+    num_steps: int,
+    swept: bool,
+) -> tuple[Running, Row, Array]:
+    """Iterations `first … until − 1`, at most `ROOM`, as one program: `(running, rows, until)`.
+
+    Both ends are traced, so a run needs one program whatever its length, and how it is cut into pieces changes no
+    number. Rows lead with `(ROOM,)`. The loop ends early, with `until` the iteration after, where weights or an
+    update were not finite. `swept` maps over the leading axis of `running`, of `root` and of every array among the
+    learner's numbers; the counters stay single, so that what depends on them is decided once for all members.
+    """
+
+    def one(learner: Learner, running: Running, root: Array, index: Array) -> tuple[Running, Row]:
+        return iterate(learner, world, running, root, index, warm, num_steps)
+
+    member = eqx.if_array(0)
+    turn = eqx.filter_vmap(one, in_axes=(member, member, member, None)) if swept else one
+    moving, still = eqx.partition(running, eqx.is_array)
+    numbers, rest = eqx.partition(learner, eqx.is_array)
+
+    # A program of its own, so that it is traced once: for the shapes of its rows, and in the loop.
+    @jax.jit
+    def turned(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
+        after, row = turn(eqx.combine(numbers, rest), eqx.combine(moving, still), root, index)
+        return strict(eqx.filter(after, eqx.is_array)), row
+
+    def body(state: tuple[Array, PyTree, Row, Array]) -> tuple[Array, PyTree, Row, Array]:
+        index, moving, rows, _ = state
+        moving, row = turned(numbers, moving, root, index)
+        rows = jax.tree.map(lambda room, new: room.at[index - first].set(new), rows, row)
+        bad = (row["learned"]["bad_leaf"] >= 0) | (row["weighed"]["bad_weights"] > 0)
+        return index + 1, moving, rows, bad.any()
+
+    moving = strict(moving)
+    shapes = jax.eval_shape(turned, numbers, moving, root, first)[1]
+    rows = jax.tree.map(lambda leaf: jnp.zeros((ROOM, *leaf.shape), leaf.dtype), shapes)
+    going = lambda state: (state[0] < until) & ~state[3]  # noqa: E731
+    index, moving, rows, _ = jax.lax.while_loop(going, body, (first, moving, rows, jnp.zeros((), bool)))
+    return eqx.combine(moving, still), rows, index
+
+
+def strict(tree: PyTree) -> PyTree:
+    """The same arrays, none of them of a weak type: a loop needs the types that it gives back."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+    return jax.tree.map(one, tree)
+
+
+def stack(members: list[PyTree]) -> PyTree:
+    """Trees of one structure as one, their arrays below one another; what is no array must be the same in all."""
+
+    def one(*leaves: Any) -> Any:
+        return jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0]
+
+    return jax.tree.map(one, *members)
+
+
+def member(tree: PyTree, index: int) -> PyTree:
+    """One tree of a stack."""
+    return jax.tree.map(lambda leaf: leaf[index] if isinstance(leaf, (jax.Array, np.ndarray)) else leaf, tree)

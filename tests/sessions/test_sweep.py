@@ -1,0 +1,57 @@
+"""`journeyman improve --seeds`: one command, a policy for each seed, intervals over seeds, and resumable."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from journeyman import JourneymanError, cli
+from journeyman.sessions._files import load_policy
+from journeyman.sessions._page import improve_curves
+from journeyman.training import read_metrics
+
+SIZES = ["--num-envs", "4", "--batch", "40", "--steps", "160", "--episodes", "3", "--evaluation-episodes", "2"]
+SIZES += ["--evaluate-every", "2", "--checkpoint-every", "2", "--shape.hidden", "4", "--algorithm", "reinforce"]
+
+
+def test_seeds_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    words = ["improve", "--world", "LinearQuadratic", "--options", "horizon=5", "start_std=1.0", *SIZES]
+    assert cli.main([*words, "--seeds", "3", "--seed", "5", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "over 3 seeds." in told
+    assert sorted(path.name for path in (out / "policies").iterdir()) == ["5", "6", "7"]
+    rows = read_metrics(out)
+    assert [len(row["evaluation_return"]) for row in rows if "evaluation_return" in row] == [3, 3, 3]
+    page = (out / "report.html").read_text()
+    assert "95 % bootstrap interval over seeds" in page
+    assert "mean over 3 seeds" in page
+    with pytest.raises(JourneymanError, match=r"is a sweep with a policy for each seed; name one .*5'"):
+        load_policy(out)
+    assert load_policy(out / "policies" / "6").network.weights[0].shape == (1, 4)
+    # An end is an end: resuming has nothing to do but the page.
+    (out / "report.html").unlink()
+    assert cli.main(["resume", str(out)]) == 0
+    assert (out / "report.html").exists()
+    assert read_metrics(out) == rows
+
+
+def test_seeds_of_a_host_world_and_of_dagger_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["improve", "--world", "gymnasium:CartPole-v1", "--steps", "100", "--seeds", "2", "--algorithm", "dagger"]
+    assert cli.main([*words, "--out", str(tmp_path / "x")]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "cannot be mapped over 2 seeds; run the command once for each" in told
+    assert "DAgger keeps its data on the host and runs one seed at a time" in told
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_curve_over_seeds_has_its_interval_over_seeds() -> None:
+    nan = float("nan")
+    values = [[1.0, 2.0, 3.0], [nan, nan, nan], [4.0, nan, 6.0]]
+    rows = [{"step": i, "return": v, "return_deviation": v, "finished": [1, 1, 1]} for i, v in enumerate(values)]
+    (curve,) = improve_curves("improved", json.loads(json.dumps(rows)), "command")
+    np.testing.assert_allclose(curve.y.middle, [2.0, nan, 5.0])
+    assert curve.y.low[0] < 2.0 < curve.y.high[0]
+    assert np.isnan(curve.y.low[1])
+    assert "over seeds" in curve.interval
