@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from journeyman.episodes import EXPERT, POLICY, HostOrDevice
 from journeyman.experts import AbstractExpert
 from journeyman.parts import AbstractPart
-from journeyman.policies import DensityPolicy
+from journeyman.policies import AbstractDensityPolicy
 
 
 class Told(NamedTuple):
@@ -47,15 +47,15 @@ class Sample(AbstractBehaviour):
 
     needs: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    policy: DensityPolicy
+    policy: AbstractDensityPolicy
 
     def draw(self, count: int, key: Array) -> PyTree:
-        """The head's own noise."""
-        return self.policy.head.noise(key, count)
+        """The policy's own noise."""
+        return self.policy.noise(key, count)
 
     def act(self, observation: PyTree, noise: PyTree) -> tuple[Array, PyTree]:
-        """The head's sample of that noise."""
-        return self.policy.head.sample(self.policy.parameters(observation), noise), ()
+        """The policy's draw with that noise."""
+        return self.policy.draw(observation, noise), ()
 
     def tell(self, observation: PyTree, action: Array, kept: PyTree) -> Told:
         """log π(a | observation)."""
@@ -68,7 +68,7 @@ class Mean(AbstractBehaviour):
 
     needs: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    policy: DensityPolicy
+    policy: AbstractDensityPolicy
 
     def draw(self, count: int, key: Array) -> PyTree:
         """Nothing is random."""
@@ -115,7 +115,7 @@ class Mixture(AbstractBehaviour):
 
     needs: ClassVar[frozenset[str]] = frozenset({"density", "expert"})
 
-    policy: DensityPolicy
+    policy: AbstractDensityPolicy
     expert: AbstractExpert
     beta: Float[Array, ""]
 

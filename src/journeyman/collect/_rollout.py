@@ -233,7 +233,7 @@ def _recovered(answer: HostStep, before: PyTree, resets: Any, lost: Any) -> tupl
     over = answer.terminated | answer.truncated
     found = mended(np, resets, before, *answer)
     lost = (lost | found.broken) & ~over
-    answer = HostStep(found.observation, found.reward, found.terminated, found.truncated)
+    answer = HostStep(found.observation, *map(np.asarray, (found.reward, found.terminated, found.truncated)))
     return answer, found.terminated | found.truncated | lost | over, lost, found.broken
 
 
@@ -269,7 +269,7 @@ class _Record:
         """Everything recorded, streams first, and what the behaviour tells of it."""
         jax.tree.map(lambda room, leaf: room.__setitem__(-1, leaf), self.observation, observation)
         now = jax.tree.map(lambda leaf: leaf[:-1], self.observation)
-        said = told(behaviour, now, self.action, jax.tree.unflatten(structure, self.kept))
+        said = told(behaviour, now, jnp.asarray(self.action), jax.tree.unflatten(structure, self.kept))
         target, log_prob, source = jax.tree.map(np.asarray, said)
         names = "observation action reward terminated truncated valid elapsed".split()
         fields = {name: getattr(self, name) for name in names}

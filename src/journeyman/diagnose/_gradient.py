@@ -265,7 +265,7 @@ def _roles(estimators: Mapping[str, AbstractWeight], judged: Mapping[str, Estima
 
 
 def _is_centred(weight: AbstractWeight) -> bool:
-    return isinstance(weight, Advantage) and weight.lambda_ == 1 and not isinstance(weight.baseline, NoBaseline)
+    return isinstance(weight, Advantage) and bool(weight.lambda_ == 1) and not isinstance(weight.baseline, NoBaseline)
 
 
 def _reference(estimators: Mapping[str, AbstractWeight], named: str | None) -> str:

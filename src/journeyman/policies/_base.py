@@ -35,6 +35,18 @@ class AbstractDensityPolicy(AbstractPolicy):
     def distribution(self, observation: PyTree) -> dist.Distribution:
         """π(· | observation) as a NumPyro distribution."""
 
+    def noise(self, key: Array, count: int) -> PyTree:
+        """All that is random in `count` actions, each leaf leading with `(count,)`; else random bits."""
+        return jax.random.key_data(jax.random.split(key, count))
+
+    def draw(self, observation: PyTree, noise: PyTree) -> Array:
+        """One action for each of `(count,)` observations: a sample of `distribution`, made of that noise."""
+
+        def one(observation: PyTree, bits: Array) -> Array:
+            return jnp.asarray(self.distribution(observation).sample(jax.random.wrap_key_data(bits)))
+
+        return jax.vmap(one)(observation, noise)
+
     @abc.abstractmethod
     def log_prob(self, observation: PyTree, action: Array) -> Float[Array, "*batch"]:
         """log π(action | observation), nats."""
@@ -72,6 +84,14 @@ class DensityPolicy(AbstractDensityPolicy):
         """What the head makes of the network's outputs."""
         features = self.normalizer(self.encoder(observation))
         return self.head.parameters(self.network(features, self.encoder.time(observation)))
+
+    def noise(self, key: Array, count: int) -> PyTree:
+        """The head's."""
+        return self.head.noise(key, count)
+
+    def draw(self, observation: PyTree, noise: PyTree) -> Array:
+        """The head's sample."""
+        return self.head.sample(self.parameters(observation), noise)
 
     def distribution(self, observation: PyTree) -> dist.Distribution:
         """π(· | observation)."""

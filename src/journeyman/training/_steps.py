@@ -214,7 +214,7 @@ def refusal(metrics: dict[str, float]) -> str | None:
     }[int(metrics.get("refused", 0))]
 
 
-def _to_the_edge(direction: Direction, kl: float | Array) -> tuple[Array, Array]:
+def _to_the_edge(direction: Direction, kl: Number) -> tuple[Array, Array]:
     """The length α with ½ α² dᵀFd = kl, 0 where there is none; and the code of why."""
     curvature, slope = direction.curvature, direction.slope
     finite = jnp.isfinite(curvature) & jnp.isfinite(slope)

@@ -90,7 +90,7 @@ class LinearBaseline(AbstractBaseline):
         rows = jnp.where(valid[:, None] > 0, columns(features), 0.0)
         goal = jnp.where(valid[:, None] > 0, scale(target[:, None]), 0.0)
         count = valid.sum()
-        coefficient = _ridge(rows, goal, self.ridge * jnp.maximum(count, 1))
+        coefficient = _ridge(rows, goal, jnp.asarray(self.ridge * jnp.maximum(count, 1)))
         new = LinearFit(
             state.encoder,
             normalizer,
