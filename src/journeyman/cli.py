@@ -177,11 +177,13 @@ def _evaluate(verb: Evaluate) -> None:
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
     starts = found.mean_action.distinct_starts
     if verb.json:
-        numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
+        parts: dict[str, Any] = {
+            k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()
+        }
         share = found.success
-        numbers["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
+        parts["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
         about = {"world": verb.world, "score": verb.score, "seed": found.seed}
-        _say(json.dumps({**about, "distinct_starts": starts, **numbers}))
+        _say(json.dumps({**about, "distinct_starts": starts, **parts}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"

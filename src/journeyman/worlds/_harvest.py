@@ -68,6 +68,7 @@ class Harvest(AbstractPureWorld):
         harvested = action == 1
         grown = jnp.power(jnp.float32(self.growth), state.astype(jnp.float32))
         reward = jnp.where(harvested, grown, jnp.float32(0))
+        assert self.horizon is not None
         time = state + 1
         return time, Outcome(reward, harvested, ~harvested & (time >= self.horizon))
 

@@ -31,9 +31,10 @@ def timed(world: AbstractWorld, *, shown: bool = True) -> "Timed | TimedHost":
     if isinstance(world, (Timed, TimedHost)):
         raise JourneymanError(f"'{world.name}' is timed already; leave out the second `timed`.")
     if isinstance(world, AbstractPureWorld):
-        return Timed(world, shown)
+        return Timed(world, shown)  # type: ignore[call-arg]
     assert isinstance(world, AbstractHostWorld)
-    return TimedHost(world, np.zeros(world.num_envs, np.int32), np.zeros(world.num_envs, bool), shown)
+    time, ended = np.zeros(world.num_envs, np.int32), np.zeros(world.num_envs, bool)
+    return TimedHost(world, time, ended, shown)  # type: ignore[call-arg]
 
 
 class TimedState(NamedTuple):
@@ -76,7 +77,8 @@ class Timed(AbstractPureWorld):
         """One step; the last one terminates."""
         inner, outcome = self.inner.step(state.inner, action, key)
         time = state.time + 1
-        last = outcome.truncated & (time >= self.horizon)
+        assert self.inner.horizon is not None
+        last = outcome.truncated & (time >= self.inner.horizon)
         after = Outcome(outcome.reward, outcome.terminated | last, outcome.truncated & ~last)
         return TimedState(inner, time), after
 
@@ -87,11 +89,11 @@ class Timed(AbstractPureWorld):
 
     def noiseless(self) -> "Timed":
         """The inner world's, timed."""
-        return Timed(self.inner.noiseless(), self.shown)
+        return Timed(self.inner.noiseless(), self.shown)  # type: ignore[call-arg]
 
     def remake(self, *, seed: int, num_envs: int | None = None) -> "Timed":
         """The inner world remade."""
-        return Timed(self.inner.remake(seed=seed, num_envs=num_envs), self.shown)
+        return Timed(self.inner.remake(seed=seed, num_envs=num_envs), self.shown)  # type: ignore[call-arg]
 
     def config(self) -> dict[str, Any]:
         """What `journeyman.world` takes."""
