@@ -107,7 +107,7 @@ def _phases(learner: Learner, fresh: DensityPolicy, episodes: Episodes, rounds: 
         "transfer": lambda: jax.tree.map(jnp.asarray, episodes),
         "weigh": lambda: weigh(learner, state, on_device),
         "update": lambda: learn(learner, state, samples, key),
-        "baseline": lambda: refit(learner, state, on_device, weighed.target, key),
+        "baseline": lambda: refit(learner, state.weight, on_device, weighed.target, key),
     }
     return {name: round(1000 * min(seconds(part)[0] for _ in range(rounds + 1)), 1) for name, part in parts.items()}
 

@@ -90,9 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.
+    # Pictures are drawn without a window; pygame would greet on stdout and look for a screen and a sound card.
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     debug = "--debug" in given
     cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
     given = [word for word in given if word != "--debug" and word not in cache]
