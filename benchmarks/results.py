@@ -42,7 +42,7 @@ _MUJOCO = ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Swimmer-v5")
 TASKS: dict[str, Task] = {
     "reinforce/InvertedPendulum-v5": Task(
         "InvertedPendulum-v5",
-        algorithms.reinforce(1e-2),
+        algorithms.reinforce(4e-3),
         steps=70 * 64 * 201,
         num_envs=64,
         length=201,
