@@ -8,6 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from journeyman.collect import Mean, Sample, play, play_to_the_end, rollout, start
+from journeyman.collect._decide import actor
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
 from journeyman.weights import advantages
@@ -136,6 +137,16 @@ def test_it_can_be_pictured_but_not_put_into_a_recorded_state() -> None:
     assert env.step(np.zeros(1, np.float32))[0]["time"] == 1
     found = frames(made, lambda seen: acting.mode(jax.tree.map(lambda x: x[None], seen))[0], count=2, size=40)
     assert found.steps == 3, found.reason
+
+
+def test_numpy_decides_for_one_network_that_reads_the_time() -> None:
+    made = timed(host((9, 9)))
+    seen = zeros_like_space(made.observation_space, 2) | {"time": np.asarray([1, 3], np.int32)}
+    for per_step in (False, True):
+        one = policy(made, jax.random.key(0), hidden=(4,), per_step=per_step)
+        decided = actor(Mean(one), seen, ())
+        assert decided.by_numpy != per_step, "separate parameters are gathered, which only the compiled program does"
+        np.testing.assert_array_equal(decided.act(seen, ())[0], one.mode(seen))
 
 
 # -- success --------------------------------------------------------------------------------------------
