@@ -31,8 +31,8 @@ class GaussianMixture(AbstractHead):
     2. `entropy` is a lower bound, Σ w_k (H_k − log Σ_j w_j exp(−D_kj)) with D the Bhattacharyya distance; it is exact
        where the components coincide and where they do not touch. `entropy_above` has the KL for D and is an upper
        bound (Kolchinsky and Tracey 2017, with α = ½ for the lower).
-    3. `mode` starts at that component mean where the density is highest and climbs by ten mean-shift steps, none of which goes down
-       (Carreira-Perpiñán 2000). It may end on a local maximum that is lower than one between other components.
+    3. `mode` starts at the component mean of highest density and climbs by ten mean-shift steps, none of which goes
+       down (Carreira-Perpiñán 2000). It may end on a local maximum that is lower than one between other components.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
