@@ -96,19 +96,18 @@ def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: 
         assert re.search(rf"--{name.replace('_', '-')} INT .*?\(default: {getattr(default, name)}\)", told), name
 
 
-class Acted(AbstractWorld):
-    """Nothing but a set of actions."""
+class _Acted(AbstractWorld):
+    """A world of which only the actions matter."""
 
     action_space: AbstractSpace
+    observation_space: Box = Box.unbounded(1)
     name: str = "W"
     num_envs: int = 1
     seed: int = 0
     horizon: int | None = None
-    observation_space: AbstractSpace = Box.unbounded(1)
 
-    def remake(self, *, seed: int, num_envs: int | None = None) -> "Acted":
-        """Itself."""
-        return self
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "_Acted":
+        return _Acted(self.action_space, num_envs=num_envs or self.num_envs, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -125,15 +124,14 @@ class Acted(AbstractWorld):
 )
 def test_each_name_of_a_head_makes_it_and_refuses_what_does_not_fit(name: HeadName, made: str) -> None:
     shape = PolicyShape(head=name)
-    box = Acted(Box.symmetric(1.0, 2))
-    assert type(shape.make_head(box)).__name__ == made
-    choices = Acted(MultiDiscrete((2, 3)))
+    assert type(shape.make_head(_Acted(Box.symmetric(1.0, 2)))).__name__ == made
+    choices = _Acted(MultiDiscrete((2, 3)))
     if name == "automatic":
         assert type(shape.make_head(choices)).__name__ == "MultiCategorical"
         return
     with pytest.raises(JourneymanError, match=rf"A {name} policy needs real actions, but 'W' has \[2, 3\] choices"):
         shape.make_head(choices)
-    endless = Acted(Box.unbounded(2))
+    endless = _Acted(Box.unbounded(2))
     if name in ("squashed", "beta"):
         with pytest.raises(JourneymanError, match=r"needs finite bounds with room between them.*use a Gaussian"):
             shape.make_head(endless)

@@ -257,9 +257,10 @@ def floored(policy: DensityPolicy, minimum_std: float) -> DensityPolicy:
     """The same likeliest action with the standard deviation at least `minimum_std`, in half widths of the action box.
 
     A clone is often nearly deterministic, and a policy gradient learns from its own variations: without a floor
-    its gradient explodes and its steps vanish. A head without a deviation is returned as it is.
+    its gradient explodes and its steps vanish. A policy whose head has no deviation is returned as it is.
     """
-    return eqx.tree_at(lambda p: p.head, policy, policy.head.floored(minimum_std))
+    head = policy.head.floored(minimum_std)
+    return policy if head is policy.head else eqx.tree_at(lambda p: p.head, policy, head)
 
 
 def is_fresh(policy: Any) -> bool:
