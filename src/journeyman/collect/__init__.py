@@ -10,6 +10,7 @@ from journeyman.collect._collection import AbstractCollection as AbstractCollect
 from journeyman.collect._collection import Aggregate as Aggregate
 from journeyman.collect._collection import OnPolicy as OnPolicy
 from journeyman.collect._play import play as play
+from journeyman.collect._play import play_counted as play_counted
 from journeyman.collect._play import play_each as play_each
 from journeyman.collect._rollout import Carry as Carry
 from journeyman.collect._rollout import rollout as rollout

@@ -34,14 +34,29 @@ def play(
     would favour short ones. Steps beyond a quota are invalid. Raises `JourneymanError` when an episode does not end
     within `longest` steps (a world without time limit).
     """
+    return play_counted(world, behaviour, episodes=episodes, seed=seed, width=width, longest=longest)[0]
+
+
+def play_counted(
+    world: AbstractWorld,
+    behaviour: AbstractBehaviour,
+    *,
+    episodes: int,
+    seed: int,
+    width: int = 64,
+    longest: int = 100_000,
+) -> tuple[Episodes, int]:
+    """What `play` gives, and how many steps were broken (`Carry.broken`), those beyond a quota among them."""
     quota = _quota(episodes, width)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:
-        parts = _until_done(own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest)
+        carry, parts = _until_done(
+            own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest
+        )
     finally:
         if isinstance(own, AbstractHostWorld):
             own.close()
-    return _joined(parts, quota)
+    return _joined(parts, quota), int(np.asarray(carry.broken).sum())
 
 
 def play_each(
@@ -59,7 +74,7 @@ def play_each(
     own = world.remake(seed=seed, num_envs=len(quota))
     carry = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), start(own))
     advance = partial(_advance_each, own.remake(seed=0), behaviours)
-    parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
+    _, parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
     each = [[jax.tree.map(lambda leaf, i=i: leaf[i], part) for part in parts] for i in range(members)]
     return [_joined(one, quota) for one in each]
 
@@ -84,7 +99,7 @@ def _quota(episodes: int, width: int) -> np.ndarray:
 
 def _until_done(
     world: AbstractWorld, advance: Callable[..., Any], carry: Carry, quota: np.ndarray, key: Array, longest: int
-) -> list[Episodes]:
+) -> tuple[Carry, list[Episodes]]:
     """Pieces of `_CHUNK` steps until every environment (of every member) has its quota."""
     parts: list[Episodes] = []
     done = np.zeros(len(quota), int)
@@ -96,7 +111,7 @@ def _until_done(
         carry, part = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
         parts.append(jax.tree.map(np.asarray, part))
         done = done + np.asarray(part.ended).sum(axis=-1)
-    return parts
+    return carry, parts
 
 
 def _joined(parts: list[Episodes], quota: np.ndarray) -> Episodes:
