@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from journeyman.algorithms import natural_gradient, reinforce
-from journeyman.collect import Sample, rollout, start
+from journeyman.episodes import Episodes
 from journeyman.policies import policy
-from journeyman.training import Learner
-from journeyman.training._learner import initial, learn, refit, settle, weigh
+from journeyman.training import Learner, Plan, Recorder
+from journeyman.training._loop import Loop
 from journeyman.weights import AbstractWeight, Advantage, ConstantBaseline, NetworkBaseline
 from journeyman.worlds import PROBES, AbstractTabular, ActionReward, DelayedReward, MatchingReward
 
@@ -23,21 +23,17 @@ RECIPES = {
     "reinforce": reinforce(0.2, discount=DISCOUNT, baseline=BASELINE),
     "natural_gradient": natural_gradient(0.01, discount=DISCOUNT, baseline=BASELINE, damping=0.1),
 }
-STATES = jnp.arange(4, dtype=jnp.int32)
+STATES = np.arange(4, dtype=np.int32)
 
 
 def practise(learner: Learner, world: AbstractTabular, iterations: int = 30) -> tuple[np.ndarray, np.ndarray]:
     """V(s) of the learner's baseline `(4,)` and π(a | s) `(4, 2)`, after batches of 64 × 8 steps."""
-    one = policy(world, jax.random.key(0), hidden=())
-    state, carry = initial(learner, one, jax.random.key(1)), start(world)
-    for index in range(iterations):
-        key = jax.random.fold_in(jax.random.key(2), index)
-        carry, episodes = rollout(world, Sample(state.policy), carry, key, 8)
-        weighed, samples = weigh(learner, state, episodes)
-        if index:  # the first batch goes to the statistics and the baseline, as in `improve`
-            state, _ = learn(learner, state, samples, key)
-        state = settle(state, refit(learner, state.weight, episodes, weighed.target, key), episodes)
-    value = learner.weight.baseline.value(state.weight, STATES, jnp.zeros(4))  # type: ignore[attr-defined]
+    # The loop of `improve`, for what `improve` does not give back: the baseline.
+    plan, one = Plan(steps=iterations * 512, batch=512, seed=2), policy(world, jax.random.key(0), hidden=())
+    loop = Loop(learner, world, plan, Recorder())
+    state = loop.run(loop.begin([one])).running.learner
+    seen = Episodes.episode(STATES, np.zeros(len(STATES) - 1, np.int32))
+    value = learner.weight.baseline.value(state.weight, seen, jnp.zeros(len(STATES) - 1))  # type: ignore[attr-defined]
     return np.asarray(value), np.asarray(jax.nn.softmax(state.policy.parameters(STATES)))
 
 

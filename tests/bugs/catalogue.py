@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ import pytest
 
 from journeyman import collect, episodes, geometry, objectives, policies, training, verify, weights
 from journeyman.diagnose._resampled import Moments
+from journeyman.geometry import _metric
 from journeyman.training._memory import Memory
 from journeyman.weights import _scaling, _weights
 from journeyman.worlds import LinearQuadratic
@@ -174,6 +175,14 @@ def _rows_as_data(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(objectives.Samples, "of", classmethod(planted))
 
 
+def _negative(original: Any) -> Any:
+    def planted(self: Any, policy: Any, samples: Any) -> Any:
+        loss, metrics = original(self, policy, samples)
+        return -loss, metrics
+
+    return planted
+
+
 LOSS = [
     Bug(
         "a short batch is divided by the full batch size",
@@ -198,7 +207,7 @@ LOSS = [
     Bug(
         "the loss has the wrong sign",
         "easy to make",
-        method(objectives.WeightedLogLikelihood, "__call__", lambda f: lambda self, p, s: -f(self, p, s)),
+        method(objectives.WeightedLogLikelihood, "measure", _negative),
         f"{LIKELIHOOD}::test_the_three_divisors_by_hand",
     ),
     Bug(
@@ -228,25 +237,41 @@ def _scaled_update(factor: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
     return change
 
 
-def _product(change: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Any]:
-    """`change(product, policy, samples)` in the place of v ↦ Fv."""
+class _Remade(NamedTuple):
+    """A `Factor` that can be made again from the samples at other places."""
 
-    def planting(original: Any) -> Any:
-        return lambda policy, samples: change(original(policy, samples), policy, samples)
+    forward: Any
+    metric: Any
+    again: Any
 
-    return planting
 
+def _redrawn(patch: pytest.MonkeyPatch) -> None:
+    factor, product = geometry.Fisher.factor, _metric._product
 
-def _redrawn(original: Any) -> Any:
-    def planted(policy: Any, samples: Any) -> Any:
-        count = samples.valid.shape[0]
+    def remade(self: Any, policy: Any, samples: Any) -> Any:
+        again = lambda places: factor(self, policy, samples.take(places))  # noqa: E731
+        return _Remade(*factor(self, policy, samples), (again, samples.valid.shape[0]))
 
-        def product(vector: Any) -> Any:
+    def planted(found: Any, policy: Any) -> Any:
+        again, count = found.again
+
+        def one(vector: Any) -> Any:
             bits = sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(vector)) * 1e6
-            drawn = jax.random.randint(jax.random.key(bits.astype(jnp.int32)), (count,), 0, count - 1)
-            return original(policy, samples.take(drawn))(vector)
+            places = jax.random.randint(jax.random.key(bits.astype(jnp.int32)), (count,), 0, count - 1)
+            return product(again(places), policy)(vector)
 
-        return product
+        return one
+
+    patch.setattr(geometry.Fisher, "factor", remade)
+    replace(patch, product, planted)
+
+
+def _less(original: Any) -> Any:
+    """v ↦ Fv − v/5."""
+
+    def planted(factor: Any, policy: Any) -> Any:
+        product = original(factor, policy)
+        return lambda vector: jax.tree.map(lambda a, b: a - 0.2 * b, product(vector), vector)
 
     return planted
 
@@ -294,27 +319,21 @@ METRIC = [
     Bug(
         "samples are redrawn at every iteration of conjugate gradients",
         "mjrl, hvp_sample_frac",
-        function(geometry.fisher_vector_product, _redrawn),
+        _redrawn,
         f"{FISHER}::test_conjugate_gradients_solve_the_damped_system_and_report_it",
         {"name": "gaussian"},
     ),
     Bug(
         "the damping is subtracted",
         "easy to make",
-        function(
-            geometry.fisher_vector_product,
-            _product(lambda f, p, s: lambda v: jax.tree.map(lambda a, b: a - 0.2 * b, f(v), v)),
-        ),
+        function(_metric._product, _less),
         f"{FISHER}::test_conjugate_gradients_solve_the_damped_system_and_report_it",
         {"name": "categorical"},
     ),
     Bug(
         "the metric is divided by padded rows too",
         "easy to make",
-        function(
-            geometry.fisher_vector_product,
-            _product(lambda f, p, s: lambda v: jax.tree.map(lambda a: a * s.valid.sum() / s.valid.shape[0], f(v))),
-        ),
+        function(_metric._share, lambda f: lambda samples: samples.valid / samples.valid.shape[0]),
         f"{FISHER}::test_conjugate_gradients_solve_the_damped_system_and_report_it",
         {"name": "gaussian by state"},
     ),
@@ -342,13 +361,17 @@ def _reset_as_last(world: Any, e: Any) -> Any:
     return told(e, observation=seen)
 
 
-def _decided(change: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Any]:
-    """`change(decision, self, key)` after a behaviour."""
+def _said(change: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """`change(told, action)` of what a behaviour tells."""
 
     def planting(original: Any) -> Any:
-        return lambda self, seen, key: change(original(self, seen, key), self, key)
+        return lambda self, seen, action, kept: change(original(self, seen, action, kept), action)
 
     return planting
+
+
+def _noisy(told: Any, action: Any) -> Any:
+    return told._replace(target=told.target + 0.05 * jax.random.normal(jax.random.key(0), told.target.shape))
 
 
 def _newest_only(original: Any) -> Any:
@@ -416,26 +439,22 @@ COLLECTING = [
         "easy to make",
         method(
             collect.Sample,
-            "__call__",
-            _decided(lambda d, self, key: d._replace(log_prob=d.log_prob + 0.1)),
+            "tell",
+            _said(lambda told, action: told._replace(log_prob=told.log_prob + 0.1)),
         ),
         f"{BEHAVIOUR}::test_a_sample_knows_its_own_probability_and_the_mean_does_not",
     ),
     Bug(
         "DAgger stores what was done, not what the expert said",
         "easy to make",
-        method(collect.Mixture, "__call__", _decided(lambda d, self, key: d._replace(target=d.action))),
+        method(collect.Mixture, "tell", _said(lambda told, action: told._replace(target=action))),
         f"{BEHAVIOUR}::test_the_expert_acts_with_its_share_and_always_labels",
         {"beta": 0.3},
     ),
     Bug(
         "the noise on the action is in the label too",
         "mimicgen (DART stores the intended action)",
-        method(
-            collect.Mixture,
-            "__call__",
-            _decided(lambda d, self, key: d._replace(target=d.target + 0.05 * jax.random.normal(key, d.target.shape))),
-        ),
+        method(collect.Mixture, "tell", _said(_noisy)),
         f"{BEHAVIOUR}::test_the_expert_acts_with_its_share_and_always_labels",
         {"beta": 1.0},
     ),

@@ -29,7 +29,7 @@ def actor() -> DensityPolicy:
 def samples(weight: float = 1.0) -> Samples:
     """Five actions above the mean at five places."""
     seen, ones = jnp.linspace(-1.0, 1.0, 5)[:, None], jnp.ones(5)
-    return Samples(seen, actor().mode(seen) + 0.5, weight * ones, ones, jnp.ones(()))
+    return Samples(seen, actor().mode(seen) + 0.5, weight * ones, ones, jnp.ones(()), jnp.zeros(5))
 
 
 @pytest.mark.parametrize("recipe", ["plain", "natural"])

@@ -20,10 +20,12 @@ _CHUNK = 128
 
 
 class PlayedOut(NamedTuple):
-    """Whole episodes, and whether each succeeded `(episodes,)`, row by row; `None` where the world does not say."""
+    """Whole episodes; whether each succeeded `(episodes,)`, row by row, `None` where the world does not say; and how
+    many steps were `broken` (`Carry.broken`), those beyond a quota among them."""
 
     episodes: Episodes
     success: np.ndarray | None
+    broken: int
 
 
 def play(
@@ -53,17 +55,19 @@ def play_to_the_end(
     width: int = 64,
     longest: int = 100_000,
 ) -> PlayedOut:
-    """`play`, and what the world says about each episode's success."""
+    """`play`, and what else is known of the episodes."""
     quota = _quota(episodes, width)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:
-        parts = _until_done(own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest)
+        carry, parts = _until_done(
+            own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest
+        )
         said = own.successes() if isinstance(own, AbstractHostWorld) else None
     finally:
         if isinstance(own, AbstractHostWorld):
             own.close()
     success = None if said is None else np.concatenate([one[:n] for one, n in zip(said, quota, strict=True)])
-    return PlayedOut(_joined(parts, quota), success)
+    return PlayedOut(_joined(parts, quota), success, int(np.asarray(carry.broken).sum()))
 
 
 def play_each(
@@ -81,7 +85,7 @@ def play_each(
     own = world.remake(seed=seed, num_envs=len(quota))
     carry = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), start(own))
     advance = partial(_advance_each, own.remake(seed=0), behaviours)
-    parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
+    _, parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
     each = [[jax.tree.map(lambda leaf, i=i: leaf[i], part) for part in parts] for i in range(members)]
     return [_joined(one, quota) for one in each]
 
@@ -106,7 +110,7 @@ def _quota(episodes: int, width: int) -> np.ndarray:
 
 def _until_done(
     world: AbstractWorld, advance: Callable[..., Any], carry: Carry, quota: np.ndarray, key: Array, longest: int
-) -> list[Episodes]:
+) -> tuple[Carry, list[Episodes]]:
     """Pieces of `_CHUNK` steps until every environment (of every member) has its quota."""
     parts: list[Episodes] = []
     done = np.zeros(len(quota), int)
@@ -118,7 +122,7 @@ def _until_done(
         carry, part = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
         parts.append(jax.tree.map(np.asarray, part))
         done = done + np.asarray(part.ended).sum(axis=-1)
-    return parts
+    return carry, parts
 
 
 def _joined(parts: list[Episodes], quota: np.ndarray) -> Episodes:

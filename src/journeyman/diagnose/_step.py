@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from journeyman.collect import Sample, play
+from journeyman.collect import Sample, play, play_to_the_end
 from journeyman.diagnose._covariance import disagreement
 from journeyman.diagnose._evaluate import Played, require_fit
 from journeyman.diagnose._interval import Interval, interval
@@ -162,12 +162,8 @@ def _moved(policy: DensityPolicy, path: Ray, radius: Any) -> DensityPolicy:
 
 def _returns(world: AbstractWorld, episodes: int, seed: int, policy: DensityPolicy) -> np.ndarray | None:
     """Of sampled episodes; None where the policy drives the world's numbers out of range."""
-    try:
-        return Played.of(play(world, Sample(policy), episodes=episodes, seed=seed, width=episodes)).returns
-    except JourneymanError as error:
-        if "not finite" not in str(error):
-            raise
-        return None
+    found, _, broken = play_to_the_end(world, Sample(policy), episodes=episodes, seed=seed, width=episodes)
+    return None if broken else Played.of(found).returns
 
 
 def _along(

@@ -65,7 +65,7 @@ def _conjugate(product: Product, gradient: Array, iterations: int) -> Callable[[
     # The number of iterations bounds the work; a tolerance would be a second, hidden step size. Only a residual that
     # the precision cannot resolve ends them: a matrix of low rank gets there in a few, and further ones divide 0 by 0.
     # The gradient has length 1 in the system, so that its squares neither overflow nor vanish.
-    least = float(jnp.finfo(gradient.dtype).eps)
+    least = float(jnp.finfo(gradient.dtype).eps) ** 2
     solver = lineax.CG(rtol=0.0, atol=least, max_steps=iterations, stabilise_every=None)
     length = jnp.linalg.norm(gradient)
     unit = gradient / jnp.where(length > 0, length, 1.0)
