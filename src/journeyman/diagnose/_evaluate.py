@@ -120,7 +120,8 @@ def evaluate(
         refuse(world_problems(policy, world))
 
     def run(behaviour: AbstractBehaviour) -> Played:
-        return Played.of(*play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=num_envs))
+        whole, success, _ = play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=num_envs)
+        return Played.of(whole, success)
 
     by_mean = run(Mean(policy))
     success = None if by_mean.success is None else share_interval(by_mean.success)
