@@ -13,6 +13,7 @@ from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
+    FiguresSettings,
     FitSettings,
     ImproveSettings,
     QuickstartSettings,
@@ -76,6 +77,7 @@ Verb = (
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
+    | Annotated[FiguresSettings, tyro.conf.subcommand("figures")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Worlds, tyro.conf.subcommand("worlds")]
@@ -133,6 +135,8 @@ def _run(verb: Any) -> None:
         _say(str(sessions.practise(verb, say=_say)))
     elif isinstance(verb, Diagnose):
         _diagnose(verb.of)
+    elif isinstance(verb, FiguresSettings):
+        _say(str(sessions.draw_figures(verb, say=_say)))
     elif isinstance(verb, Report):
         _say(str(sessions.report(verb.run, say=_say)))
     elif isinstance(verb, Resume):

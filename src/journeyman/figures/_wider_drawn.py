@@ -1,0 +1,112 @@
+"""Figures that set policy gradients beside something else, drawn."""
+
+from typing import Any
+
+import numpy as np
+
+from journeyman.figures._model import Computed
+from journeyman.figures._style import Style, apart, band, name
+from journeyman.figures._variance_drawn import plain_ticks
+
+ALGORITHMS = {"REINFORCE": "clone", "natural gradient": "corrected", "TRPO": "spare-1", "PPO": "improved"}
+
+
+def draw_horizon(drawing: Any, style: Style, computed: Computed) -> None:
+    """Gains by step; the loss by discount."""
+    a, (left, right) = computed.arrays, drawing.subplots(1, 2)
+    for discount, role in ((1.0, "corrected"), (0.5, "improved")):
+        gains = a[f"gains {discount:g}"]
+        steps = np.arange(len(gains))
+        left.plot(steps, gains, color=style.line[role], marker="o", markersize=4)
+        left.axhline(a[f"single {discount:g}"], color=style.line[role], linewidth=1.4, linestyle=(0, (4, 3)))
+        name(left, style, role, f"γ = {discount:g}", (0, gains[0]), shift=(4, -9), ha="left")
+        name(left, style, role, "the same at every step", (5, a[f"single {discount:g}"]), shift=(4, 8), ha="left", size=8.5)
+    left.set(xlabel="step t of the episode", ylabel="gain k_t", ylim=(-0.72, 0.04))
+    left.set_xticks([0, 5, 10, 15, 19])
+    left.set_title("Best gain by step, H = 20")
+    ramp = ("spare-2", "clone", "spare-1", "corrected", "expert")
+    for count, role in zip(a["horizons"], ramp, strict=True):
+        losses = 100 * a[f"loss {count}"]
+        right.plot(a["discounts"], losses, color=style.line[role])
+    ends = np.asarray([100 * a[f"loss {count}"][-1] for count in a["horizons"]])
+    span = 1.12 * max(float((100 * a[f"loss {count}"]).max()) for count in a["horizons"])
+    for count, role, y in zip(a["horizons"], ramp, apart(ends, 0.062 * span), strict=True):
+        name(right, style, role, f"H = {count}", (1.0, float(y)), shift=(6, 0))
+    right.axhline(1, color=style.faint, linewidth=1, linestyle=(0, (4, 3)))
+    name(right, style, "", "1 %", (0.0, 1.0), shift=(3, 7), ha="left", size=8.5)
+    right.set(xlabel="discount γ", ylabel="loss of the return  (%)", xlim=(0, 1), ylim=(0, span))
+    right.set_title("What a stationary policy loses")
+
+
+_KIND = {
+    "REINFORCE": "clone",
+    "natural gradient": "corrected",
+    "value iteration": "improved",
+    "Riccati recursion": "improved",
+    "iLQR": "spare-1",
+    "MPPI": "demonstrations",
+}
+_NAMES = {
+    "gridworld": {"REINFORCE": ((4, 9), "left"), "natural gradient": ((0, 12), "right"), "value iteration": ((10, 4), "left")},
+    "linear-quadratic": {
+        "REINFORCE": ((2, -13), "right"),
+        "natural gradient": ((2, 13), "right"),
+        "Riccati recursion": ((10, 0), "left"),
+        "iLQR": ((0, 14), "center"),
+        "MPPI": ((0, -14), "center"),
+    },
+}
+
+
+def draw_alternatives(drawing: Any, style: Style, computed: Computed) -> None:
+    """Gap by evaluations, both logarithmic; a gap of nothing on the floor."""
+    floors = {"gridworld": 1e-2, "linear-quadratic": 1e-4}
+    titles = {"gridworld": "Gridworld with slips", "linear-quadratic": "Linear-quadratic control"}
+    panels = drawing.subplots(1, 2)
+    for axes, (task, floor) in zip(panels, floors.items(), strict=True):
+        for key, (kind, evaluations, rows) in computed.arrays.items():
+            where, label = key.split(" · ")
+            if where == task:
+                del kind
+                _gap(axes, style, _KIND[label], evaluations, rows, floor)
+                shift, side = _NAMES[task][label]
+                at = len(rows) - 1 if side != "left" or label == "iLQR" else max(0, len(rows) // 4)
+                name(axes, style, _KIND[label], label, (evaluations[at], max(rows[at, 0], floor)), shift=shift, ha=side)
+        axes.set(xscale="log", yscale="log", xlabel="evaluations of world or model")
+        axes.set_ylim(bottom=floor * 0.75)
+        axes.set_title(titles[task])
+        low = [floor * 10**power for power in range(0, 7)]
+        top = axes.get_ylim()[1]
+        ticks = [tick for tick in low if tick <= top]
+        axes.yaxis.set_ticks(ticks, ["none", *(f"{tick:g}" for tick in ticks[1:])])
+        axes.yaxis.set_ticks([], minor=True)
+        axes.xaxis.set_ticks([], minor=True)
+    panels[0].set_ylabel("return below the best")
+
+
+def _gap(axes: Any, style: Style, role: str, x: np.ndarray, rows: np.ndarray, floor: float) -> None:
+    keep = x > 0
+    x, rows = x[keep], np.maximum(rows[keep], floor)
+    if np.isfinite(rows[:, 1:]).all() and np.ptp(rows[:, 1:], axis=1).any():
+        band(axes, style, role, x, rows[:, 1], rows[:, 2])
+    axes.plot(x, rows[:, 0], color=style.line[role], marker="o", markersize=4, clip_on=False)
+
+
+def draw_comparison(drawing: Any, style: Style, computed: Computed) -> None:
+    """Learning curves with the intervals of their mean over seeds."""
+    a, axes = computed.arrays, drawing.subplots()
+    ends, names = [], []
+    for label, role in ALGORITHMS.items():
+        rows, steps = a[label], a[f"{label} steps"]
+        known = np.isfinite(rows[:, 1:]).all()
+        if known:
+            band(axes, style, role, steps, rows[:, 1], rows[:, 2])
+        axes.plot(steps, rows[:, 0], color=style.line[role])
+        ends.append(rows[-1, 0])
+        names.append((label, role, steps[-1]))
+    low, high = axes.get_ylim()
+    for (label, role, x), y in zip(names, apart(ends, 0.06 * (high - low)), strict=True):
+        name(axes, style, role, label, (float(x), float(y)), shift=(8, 0))
+    axes.set(xlabel="environment steps", ylabel="return of an episode", xlim=(0, None))
+    axes.set_title(f"{computed.numbers['world']}, {computed.numbers['seeds']} seeds each")
+    axes.margins(x=0)
