@@ -1,5 +1,6 @@
 """Figures of a lecture, each computed from runs and drawn with its caption and its numbers."""
 
+from journeyman.figures._alternatives import alternatives as alternatives
 from journeyman.figures._catalogue import POLICY_GRADIENT as POLICY_GRADIENT
 from journeyman.figures._catalogue import chosen as chosen
 from journeyman.figures._comparison import comparison as comparison

@@ -1,13 +1,12 @@
 """The figures of each set, in the order in which the lecture draws them."""
 
-from journeyman.figures._alternatives import alternatives
 from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natural
 from journeyman.figures._geometry_drawn import draw_collapse, draw_coordinates, draw_vanilla_and_natural
 from journeyman.figures._horizon import horizon
 from journeyman.figures._model import Figure
 from journeyman.figures._variance import baselines, causality, centring, samples
 from journeyman.figures._variance_drawn import draw_baselines, draw_causality, draw_centring, draw_samples
-from journeyman.figures._wider_drawn import draw_alternatives, draw_horizon
+from journeyman.figures._wider_drawn import draw_horizon
 from journeyman.parts import did_you_mean, refuse
 
 POLICY_GRADIENT = (
@@ -19,7 +18,6 @@ POLICY_GRADIENT = (
     Figure("collapse", "Step size against collapse", collapse, draw_collapse),
     Figure("coordinates", "Dependence on the parameterisation", coordinates, draw_coordinates),
     Figure("horizon", "Stationary against time-dependent policies", horizon, draw_horizon),
-    Figure("alternatives", "Three ways to a good policy", alternatives, draw_alternatives, 3.9),
 )
 
 

@@ -92,7 +92,9 @@ def draw_collapse(drawing: Any, style: Style, computed: Computed) -> None:
     for axes in panels:
         axes.axhline(a["best"], color=style.ink, linewidth=1, linestyle=(0, (1, 2)))
         axes.set_ylim(_FLOOR, 3)
-    name(vanilla, style, "expert", "best possible", (a["vanilla sizes"][0], a["best"]), shift=(0, 8), ha="left", size=8.5)
+    name(
+        vanilla, style, "expert", "best possible", (a["vanilla sizes"][0], a["best"]), shift=(0, 8), ha="left", size=8.5
+    )
     for label, role, shift in (("vanilla", "clone", (-8, -10)), ("natural", "corrected", (6, 4))):
         rows = a[f"{label} along"][1:]
         fallen = np.flatnonzero(~(rows[:, 0] > -25))
@@ -133,6 +135,8 @@ def draw_coordinates(drawing: Any, style: Style, computed: Computed) -> None:
         last.plot(a["radii"], a[f"{label} apart"], color=style.line[role])
         at, shift = len(a["radii"]) // 2, (0, -11) if label == "vanilla" else (-4, 9)
         name(last, style, role, label, (a["radii"][at], a[f"{label} apart"][at]), shift=shift, ha="right")
-    last.set(xscale="log", yscale="log", xlabel="predicted KL r of the step  (nats)", ylabel="√(KL between the two / r)")
+    last.set(
+        xscale="log", yscale="log", xlabel="predicted KL r of the step  (nats)", ylabel="√(KL between the two / r)"
+    )
     last.set_title("How far apart one step lands")
     plain_ticks(last.yaxis, [0.001, 0.01, 0.1, 1])

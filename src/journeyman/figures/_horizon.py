@@ -39,7 +39,9 @@ def horizon(effort: Effort) -> Computed:
         f" {', '.join(f'{at[str(h)]:.2f} (H = {h})' for h in HORIZONS if str(h) in at)}: there the end is too far off in"
         " discounted time to matter, or hardly anything after the first step counts."
     )
-    return Computed(arrays, numbers, caption, "exact: Riccati recursion and the return of every single gain on a fine grid")
+    return Computed(
+        arrays, numbers, caption, "exact: Riccati recursion and the return of every single gain on a fine grid"
+    )
 
 
 def control(steps: int) -> LinearQuadratic:

@@ -31,9 +31,7 @@ class Told(NamedTuple):
     metric: Array
 
 
-def sampled_walks(
-    seeds: int, *, steps: int, radius: float, episodes: int, natural: bool, seed: int = 0
-) -> np.ndarray:
+def sampled_walks(seeds: int, *, steps: int, radius: float, episodes: int, natural: bool, seed: int = 0) -> np.ndarray:
     """`(seeds, steps + 1, 2)`: θ along steps of predicted KL `radius`, each from one batch."""
     world = LinearQuadratic(num_envs=episodes)
     keys = jax.random.split(jax.random.key(seed), seeds)

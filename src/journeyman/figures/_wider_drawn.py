@@ -20,7 +20,16 @@ def draw_horizon(drawing: Any, style: Style, computed: Computed) -> None:
         left.plot(steps, gains, color=style.line[role], marker="o", markersize=4)
         left.axhline(a[f"single {discount:g}"], color=style.line[role], linewidth=1.4, linestyle=(0, (4, 3)))
         name(left, style, role, f"γ = {discount:g}", (0, gains[0]), shift=(4, -9), ha="left")
-        name(left, style, role, "the same at every step", (5, a[f"single {discount:g}"]), shift=(4, 8), ha="left", size=8.5)
+        name(
+            left,
+            style,
+            role,
+            "the same at every step",
+            (5, a[f"single {discount:g}"]),
+            shift=(4, 8),
+            ha="left",
+            size=8.5,
+        )
     left.set(xlabel="step t of the episode", ylabel="gain k_t", ylim=(-0.72, 0.04))
     left.set_xticks([0, 5, 10, 15, 19])
     left.set_title("Best gain by step, H = 20")
@@ -42,45 +51,36 @@ _KIND = {
     "REINFORCE": "clone",
     "natural gradient": "corrected",
     "value iteration": "improved",
+    "policy iteration": "spare-2",
+    "value iteration on a grid": "improved",
     "Riccati recursion": "improved",
     "iLQR": "spare-1",
+    "CEM": "spare-3",
     "MPPI": "demonstrations",
-}
-_NAMES = {
-    "gridworld": {"REINFORCE": ((4, 9), "left"), "natural gradient": ((0, 12), "right"), "value iteration": ((10, 4), "left")},
-    "linear-quadratic": {
-        "REINFORCE": ((2, -13), "right"),
-        "natural gradient": ((2, 13), "right"),
-        "Riccati recursion": ((10, 0), "left"),
-        "iLQR": ((0, 14), "center"),
-        "MPPI": ((0, -14), "center"),
-    },
+    "iLQR from MPPI": "expert",
 }
 
 
 def draw_alternatives(drawing: Any, style: Style, computed: Computed) -> None:
-    """Gap by evaluations, both logarithmic; a gap of nothing on the floor."""
-    floors = {"gridworld": 1e-2, "linear-quadratic": 1e-4}
-    titles = {"gridworld": "Gridworld with slips", "linear-quadratic": "Linear-quadratic control"}
-    panels = drawing.subplots(1, 2)
-    for axes, (task, floor) in zip(panels, floors.items(), strict=True):
-        for key, (kind, evaluations, rows) in computed.arrays.items():
-            where, label = key.split(" · ")
-            if where == task:
-                del kind
-                _gap(axes, style, _KIND[label], evaluations, rows, floor)
-                shift, side = _NAMES[task][label]
-                at = len(rows) - 1 if side != "left" or label == "iLQR" else max(0, len(rows) // 4)
-                name(axes, style, _KIND[label], label, (evaluations[at], max(rows[at, 0], floor)), shift=shift, ha=side)
-        axes.set(xscale="log", yscale="log", xlabel="evaluations of world or model")
-        axes.set_ylim(bottom=floor * 0.75)
-        axes.set_title(titles[task])
-        low = [floor * 10**power for power in range(0, 7)]
+    """A panel a task: gap by evaluations, both logarithmic; no gap lies on the floor."""
+    panels = np.atleast_1d(drawing.subplots(1, len(computed.arrays)))
+    for axes, (task, curves) in zip(panels, computed.arrays.items(), strict=True):
+        above = [gap for _, rows in curves.values() for gap in rows[:, 0] if gap > 1e-4]
+        floor = 10.0 ** np.floor(np.log10(min(above)))
+        for label, (evaluations, rows) in curves.items():
+            role = _KIND.get(label, "spare-4")
+            _gap(axes, style, role, evaluations, rows, floor)
+            axes.plot([], [], color=style.line[role], marker="o", markersize=4, label=label)
+        axes.set(xscale="log", yscale="log", xlabel="evaluations")
+        axes.set_ylim(bottom=floor * 0.7)
+        axes.set_title(task[0].upper() + task[1:])
         top = axes.get_ylim()[1]
-        ticks = [tick for tick in low if tick <= top]
+        ticks = [tick for tick in floor * 10.0 ** np.arange(9) if tick <= top]
+        plain_ticks(axes.yaxis, ticks)
         axes.yaxis.set_ticks(ticks, ["none", *(f"{tick:g}" for tick in ticks[1:])])
-        axes.yaxis.set_ticks([], minor=True)
         axes.xaxis.set_ticks([], minor=True)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 1}
+        axes.legend(**place, frameon=False, fontsize=8.5, labelcolor=style.ink, handlelength=1.6)
     panels[0].set_ylabel("return below the best")
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from journeyman.figures import Effort, Figure, check_target, chosen, comparison, write
-from journeyman.sessions._refusals import attempt, flag, positive
+from journeyman.figures import Effort, Figure, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
+from journeyman.sessions._refusals import attempt, flag, positive
 from journeyman.worlds import world
 
 
@@ -27,6 +27,8 @@ class FiguresSettings:
     humanoid: int | None = None
     """Environment steps a seed of one more figure, REINFORCE, natural gradient, TRPO and PPO on Humanoid-v5; 10,000,000
     take hours. With it only this one is drawn, unless `--only` names others."""
+    alternatives: Path | None = None
+    """One more figure, of what `python -m benchmarks.alternatives --json` printed into this file."""
     comparison_world: str = "Humanoid-v5"
     """Another world for that figure."""
     seeds: int = 5
@@ -79,8 +81,9 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
 
 
 def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
+    more = [] if settings.alternatives is None else [alternatives(settings.alternatives)]
     if settings.humanoid is None:
-        return chosen(settings.only)
+        return (*chosen(settings.only), *more)
     world(settings.comparison_world, num_envs=1, seed=0)  # refuse an unknown one before the others are drawn
     one = comparison(settings.comparison_world, settings.humanoid)
-    return (*(chosen(settings.only) if settings.only else ()), one)
+    return (*(chosen(settings.only) if settings.only else ()), *more, one)
