@@ -90,5 +90,5 @@ def at(policy: DensityPolicy, theta: Array) -> DensityPolicy:
 
 def _shares(played: Episodes) -> Array:
     weight = jnp.asarray(DISCOUNT, jnp.float32) ** jnp.asarray(played.elapsed, jnp.float32)
-    weight = (weight * played.valid).reshape(-1)
+    weight = jnp.where(jnp.asarray(played.valid), weight, 0.0).reshape(-1)
     return weight / weight.sum()

@@ -46,7 +46,7 @@ def minus(baseline: AbstractBaseline) -> AbstractWeight:
 def samples(effort: Effort) -> Computed:
     """Estimates of dJ/dk from one trajectory, and means of 10 and of 100; how their error falls with N."""
     problem, leaf = problems()[1], "the gain"
-    truth, count = problem.truth[leaf], 100 * effort.some(500, 4)
+    truth, count = problem.truth[leaf], 100 * effort.some(300, 4)
     played = problem.played(count, effort.seed)
     single = per_trajectory(problem, leaf, played, step_weights(problem, RewardToGo(), played, played))
     sizes = np.asarray([1, 2, 5, 10, 20, 50, 100])
@@ -88,7 +88,7 @@ def samples(effort: Effort) -> Computed:
 def causality(effort: Effort) -> Computed:
     """The term of each step in the estimate of dJ/dk: with the full return and with what follows the step."""
     problem, leaf = problems()[1], "the gain"
-    count = effort.some(30_000, 100)
+    count = effort.some(4_000, 100)
     played = problem.played(count, effort.seed)
     weights = {"full return": Return(), "reward-to-go": RewardToGo()}
     arrays: dict[str, Any] = {"steps": np.arange(problem.longest)}
@@ -124,7 +124,7 @@ def centring(effort: Effort) -> Computed:
     """Which actions are pushed up and down with returns as they are and minus their mean; variance by baseline."""
     world = OneStepGaussian()
     policy = linear_one_step(world)
-    count = effort.some(40_000, 400)
+    count = effort.some(20_000, 400)
     played = play(world, Sample(policy), episodes=count, seed=effort.seed, width=count)
     action = np.asarray(played.action, np.float64)[played.valid].ravel()
     reward = np.asarray(played.reward, np.float64)[played.valid].ravel()
@@ -167,7 +167,7 @@ def linear_one_step(world: OneStepGaussian) -> Any:
 def baselines(effort: Effort) -> Computed:
     """Variance of one trajectory's estimate under each weight, on the two worlds where it is known."""
     chain, control = problems()
-    count = effort.some(40_000, 400)
+    count = effort.some(20_000, 400)
     weights = {
         "full return": Return(),
         "reward-to-go": RewardToGo(),
