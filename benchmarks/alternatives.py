@@ -37,7 +37,7 @@ from journeyman.experts import (
 )
 from journeyman.policies import policy
 from journeyman.training import EVALUATION_SEED, Learner
-from journeyman.training._learner import initial, learn, refit, weigh
+from journeyman.training._learner import initial, learn, refit, settle, weigh
 from journeyman.weights import NetworkBaseline
 from journeyman.worlds import AbstractPureWorld, Gridworld, LinearQuadratic, Pendulum
 
@@ -123,7 +123,7 @@ def ascend(
             weighed, samples = weigh(learner, state, episodes)
             if index:
                 state, _ = learn(learner, state, samples, key)
-            state = refit(learner, state, episodes, weighed.target, key)
+            state = settle(state, refit(learner, state.weight, episodes, weighed.target, key), episodes)
     batch = steps * world.num_envs
     return [(batch * look, np.asarray(values)) for look, values in found.items()]
 

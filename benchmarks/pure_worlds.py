@@ -46,15 +46,14 @@ def measure(
     times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         contestants = {who: _opponent(stack, who, made, steps, iterations) for who in opponents}
-        ours = our_training(made, steps, iterations)
-        contestants = {"ppo": ours, **contestants} if ours is not None else contestants
+        contestants = {"ppo": our_training(made, steps, iterations), **contestants}
         for who, train in contestants.items():
             first[who], times[who] = train(), []
         for _ in range(rounds):
             for who, train in contestants.items():
                 times[who].append(train())
     found |= {who: middle([total / one for one in taken]) for who, taken in times.items()}
-    for who in [who for who in opponents if "ppo" in times]:
+    for who in opponents:
         found[f"ppo_to_{who}"] = middle([theirs / mine for mine, theirs in zip(times["ppo"], times[who], strict=True)])
     found["first_seconds"] = {who: round(one, 2) for who, one in first.items()}
     sizes = {"envs": envs, "steps": steps, "iterations": iterations, "epochs": EPOCHS, "minibatches": MINIBATCHES}
@@ -72,13 +71,10 @@ def _rolling(made: AbstractWorld, size: int, steps: int, rounds: int) -> float:
     return middle(times)
 
 
-def our_training(made: AbstractWorld, steps: int, iterations: int) -> Callable[[], float] | None:
-    """A function that trains from fresh and gives its seconds, the evaluation left out; `None` without a PPO."""
-    recipe = getattr(algorithms, "ppo", None)
-    if recipe is None:
-        return None
-    learner = recipe(epochs=EPOCHS, minibatches=MINIBATCHES)
+def our_training(made: AbstractWorld, steps: int, iterations: int) -> Callable[[], float]:
+    """A function that trains from fresh and gives its seconds, the evaluation left out."""
     batch = made.num_envs * steps
+    learner = algorithms.ppo(epochs=EPOCHS, batch_size=max(batch // MINIBATCHES, 1))
     plan = Plan(steps=iterations * batch, batch=batch, checkpoint_every=iterations)
     fresh = policy(made, jax.random.key(0), hidden=(64, 64))
     return lambda: seconds(lambda: improve(learner, fresh, made, plan).policy)[0]

@@ -50,7 +50,7 @@ carry, behaviour = journeyman.collect.start(world), journeyman.collect.Sample(po
 _, episodes = mark("decide", journeyman.collect.rollout(world, behaviour, carry, jax.random.key(2), int(sys.argv[2])))
 episodes = jax.tree.map(jnp.asarray, episodes)
 weighed, samples = mark("weigh", weigh(learner, state, episodes))
-state = mark("refit", refit(learner, state, episodes, weighed.target, jax.random.key(3)))
+mark("refit", refit(learner, state.weight, episodes, weighed.target, jax.random.key(3)))
 mark("learn", learn(learner, state, samples, jax.random.key(4)))
 print(json.dumps(spans))
 """

@@ -87,6 +87,15 @@ def test_unknown_envpool_id(refused: Refused) -> None:
     assert said.startswith("There is no world 'Hoper-v5'. Did you mean 'Hopper-v5'?")
 
 
+def test_time_that_is_not_there_is_refused(refused: Refused) -> None:
+    plain = ("--world", "LinearQuadratic", "--options", "horizon=5")
+    said = refused("improve", *plain, *SMALL, "--shape.per-step")
+    assert "'LinearQuadratic' does not show the step number" in said
+    assert "make it as 'timed:LinearQuadratic'" in said
+    said = refused("improve", "--world", "timed:LinearQuadratic", *SMALL)
+    assert "'LinearQuadratic' has no horizon" in said
+
+
 def test_unknown_option_of_a_world(refused: Refused) -> None:
     said = refused("improve", "--world", "LinearQuadratic", "--options", "horizon=10", "noize=1", *SMALL)
     assert said.startswith("'LinearQuadratic' has no option 'noize'. Did you mean 'noise'?")

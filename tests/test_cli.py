@@ -50,7 +50,7 @@ def test_what_cannot_be_parsed_ends_with_2(capsys: pytest.CaptureFixture[str]) -
     assert "--world" in parse_error(capsys, "improve", "--steps", "10")
     assert "invalid literal" in parse_error(capsys, "improve", "--world", "W", "--steps", "many")
     assert "--stepz" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--stepz", "2")
-    assert "trpo" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--algorithm", "trpo")
+    assert "trppo" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--algorithm", "trppo")
     parse_error(capsys)
 
 

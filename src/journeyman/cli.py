@@ -92,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to go on.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Pictures are drawn without a window; pygame would greet on stdout and look for a screen.
+    # Pictures are drawn without a window; pygame would greet on stdout and look for a screen and a sound card.
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     debug = "--debug" in given
     cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
     given = [word for word in given if word != "--debug" and word not in cache]
@@ -181,13 +182,20 @@ def _evaluate(verb: Evaluate) -> None:
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
     starts = found.mean_action.distinct_starts
     if verb.json:
-        numbers = {k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()}
+        parts: dict[str, Any] = {
+            k: {"mean": v.mean, "low": v.low, "high": v.high, "episodes": v.n} for k, v in scores.items()
+        }
+        share = found.success
+        parts["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
         about = {"world": verb.world, "score": verb.score, "seed": found.seed}
-        _say(json.dumps({**about, "distinct_starts": starts, **numbers}))
+        _say(json.dumps({**about, "distinct_starts": starts, **parts}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
         _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
+    if found.success is not None:
+        share = found.success
+        _say(f"success: {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}] of the episodes by the mean action")
     _say(f"distinct start states: {starts} of {found.episodes}")
 
 

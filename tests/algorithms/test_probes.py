@@ -13,7 +13,7 @@ from journeyman.algorithms import natural_gradient, reinforce
 from journeyman.collect import Sample, rollout, start
 from journeyman.policies import policy
 from journeyman.training import Learner
-from journeyman.training._learner import initial, learn, refit, weigh
+from journeyman.training._learner import initial, learn, refit, settle, weigh
 from journeyman.weights import AbstractWeight, Advantage, ConstantBaseline, NetworkBaseline
 from journeyman.worlds import PROBES, AbstractTabular, ActionReward, DelayedReward, MatchingReward
 
@@ -36,7 +36,7 @@ def practise(learner: Learner, world: AbstractTabular, iterations: int = 30) -> 
         weighed, samples = weigh(learner, state, episodes)
         if index:  # the first batch goes to the statistics and the baseline, as in `improve`
             state, _ = learn(learner, state, samples, key)
-        state = refit(learner, state, episodes, weighed.target, key)
+        state = settle(state, refit(learner, state.weight, episodes, weighed.target, key), episodes)
     value = learner.weight.baseline.value(state.weight, STATES, jnp.zeros(4))  # type: ignore[attr-defined]
     return np.asarray(value), np.asarray(jax.nn.softmax(state.policy.parameters(STATES)))
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import alternatives, cloning, memory, pure_worlds, seeds, startup, throughput
+from benchmarks import alternatives, cloning, memory, pure_worlds, results, seeds, startup, throughput
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -18,12 +18,12 @@ def _told(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 @needs_envpool
-def test_throughput_prints_the_three_speeds_and_the_two_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+def test_throughput_prints_the_speeds_and_the_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     throughput.main(["--json", "--rounds", "1", "--envs", "4", "--steps", "8", "--threads", "1"])
     found = _told(capsys)
     assert list(found) == ["HalfCheetah-v5"]
     figures = found["HalfCheetah-v5"]
-    for key in ("raw", "collect", "natural_gradient", "collect_ratio", "natural_gradient_ratio"):
+    for key in "raw collect natural_gradient ppo collect_ratio natural_gradient_ratio ppo_ratio".split():
         assert math.isfinite(figures[key])
         assert figures[key] > 0
     assert {"transfer", "weigh", "update", "baseline"} <= set(figures["milliseconds"])
@@ -44,6 +44,18 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
     found = _told(capsys)["LinearQuadratic"]
     assert found["rollout"] > 0
     assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
+
+
+@pytest.mark.slow
+@needs_envpool
+def test_results_tells_each_seed_and_their_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    results.main(
+        ["--json", "--task", "natural-gradient/Hopper-v5", "--seeds", "0", "1", "--steps", "8192", "--episodes", "2"]
+    )
+    found = _told(capsys)["natural-gradient/Hopper-v5"]
+    assert [run["seed"] for run in found["runs"]] == [0, 1]
+    assert found["evaluation"]["low"] <= found["evaluation"]["mean"] <= found["evaluation"]["high"]
+    assert len(found["runs"][0]["curve"]) == 2
 
 
 @pytest.mark.slow

@@ -1,18 +1,20 @@
 """Evaluation: exactly n episodes, unbiased whatever the width, and nothing is touched."""
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from journeyman.collect import Sample, rollout, start
-from journeyman.diagnose import Evaluation, Played, evaluate
+from journeyman.diagnose import Evaluation, Played, evaluate, share_interval
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, fingerprint
 from journeyman.policies import load, policy, save
 from journeyman.report._from_diagnose import policy_row
-from journeyman.worlds import GeometricChain, LinearQuadratic
+from journeyman.worlds import GeometricChain, GymnasiumWorld, LinearQuadratic
 
 STAY = 0.8
 
@@ -124,3 +126,40 @@ def test_a_row_of_the_report():
     )
     assert row.score.low < 0.3 < row.score.high
     assert policy_row("clone", Evaluation("w", 3, 0, played, played)).sampled.mean == 3.0
+
+
+class _Lucky(gymnasium.Env):
+    """Three steps; succeeds in its second episode and every other one after that."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    episode = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.steps = self.episode + 1, 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(1, np.float32), 0.0, self.steps == 3, False, {"success": self.episode % 2 == 0}
+
+
+def test_the_share_of_successes_is_the_simulator_s_word_with_an_interval() -> None:
+    def build(count: int) -> SyncVectorEnv:
+        return SyncVectorEnv([_Lucky] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+    lucky = GymnasiumWorld.from_vector_env(build(1), rebuild=build)
+    acting = policy(lucky, jax.random.key(0), hidden=())
+    found = evaluate(acting, lucky, episodes=10, num_envs=2)
+    # 5 episodes in each of 2 environments, of which numbers 2 and 4 succeed.
+    assert found.success is not None
+    assert (found.success.mean, found.success.n) == (0.4, 10)
+    # Wilson 1927, p = .4, n = 10, z = 1.959964, worked by hand: (.4 + .19207 ± .35929) / 1.38415
+    assert found.success.low == pytest.approx(0.16818, abs=1e-4)
+    assert found.success.high == pytest.approx(0.68733, abs=1e-4)
+    chain = GeometricChain(horizon=5)
+    assert evaluate(staying(), chain, episodes=2).success is None
+    assert share_interval([True] * 4).high == 1.0
+    with pytest.raises(JourneymanError, match="no trials to take a share of"):
+        share_interval([])

@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +11,7 @@ from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, Quick
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
 from journeyman.sessions._settings import HeadName
-from journeyman.worlds import Box, MultiDiscrete
+from journeyman.worlds import AbstractSpace, AbstractWorld, Box, MultiDiscrete
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +96,20 @@ def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: 
         assert re.search(rf"--{name.replace('_', '-')} INT .*?\(default: {getattr(default, name)}\)", told), name
 
 
+class _Acted(AbstractWorld):
+    """A world of which only the actions matter."""
+
+    action_space: AbstractSpace
+    observation_space: Box = Box.unbounded(1)
+    name: str = "W"
+    num_envs: int = 1
+    seed: int = 0
+    horizon: int | None = None
+
+    def remake(self, *, seed: int, num_envs: int | None = None) -> "_Acted":
+        return _Acted(self.action_space, num_envs=num_envs or self.num_envs, seed=seed)
+
+
 @pytest.mark.parametrize(
     ("name", "made"),
     [
@@ -111,15 +124,14 @@ def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: 
 )
 def test_each_name_of_a_head_makes_it_and_refuses_what_does_not_fit(name: HeadName, made: str) -> None:
     shape = PolicyShape(head=name)
-    box = SimpleNamespace(name="W", action_space=Box.symmetric(1.0, 2))
-    assert type(shape.make_head(box)).__name__ == made  # type: ignore[arg-type]
-    choices = SimpleNamespace(name="W", action_space=MultiDiscrete((2, 3)))
+    assert type(shape.make_head(_Acted(Box.symmetric(1.0, 2)))).__name__ == made
+    choices = _Acted(MultiDiscrete((2, 3)))
     if name == "automatic":
-        assert type(shape.make_head(choices)).__name__ == "MultiCategorical"  # type: ignore[arg-type]
+        assert type(shape.make_head(choices)).__name__ == "MultiCategorical"
         return
     with pytest.raises(JourneymanError, match=rf"A {name} policy needs real actions, but 'W' has \[2, 3\] choices"):
-        shape.make_head(choices)  # type: ignore[arg-type]
-    endless = SimpleNamespace(name="W", action_space=Box.unbounded(2))
+        shape.make_head(choices)
+    endless = _Acted(Box.unbounded(2))
     if name in ("squashed", "beta"):
         with pytest.raises(JourneymanError, match=r"needs finite bounds with room between them.*use a Gaussian"):
-            shape.make_head(endless)  # type: ignore[arg-type]
+            shape.make_head(endless)

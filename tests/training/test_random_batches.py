@@ -13,7 +13,7 @@ from journeyman.algorithms import natural_gradient, reinforce
 from journeyman.episodes import Episodes
 from journeyman.policies import DensityPolicy, partition, policy
 from journeyman.training import Learner
-from journeyman.training._learner import LearnerState, initial, learn, refit, weigh
+from journeyman.training._learner import LearnerState, initial, learn, refit, settle, weigh
 from journeyman.weights import LeaveOneOutBaseline, LinearBaseline, NetworkBaseline
 from journeyman.worlds import LinearQuadratic
 
@@ -86,7 +86,7 @@ def iterate(learner: Learner, state: LearnerState, batch: Episodes, key: Array) 
     """What `improve` does with a batch, and whether it found anything that is not finite."""
     weighed, samples = weigh(learner, state, batch)
     after, metrics = learn(learner, state, samples, key)
-    after = refit(learner, after, batch, weighed.target, key)
+    after = settle(after, refit(learner, state.weight, batch, weighed.target, key), batch)
     clean = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(eqx.filter(after, eqx.is_inexact_array))]).all()
     told = jnp.stack([jnp.isfinite(value).all() for value in {**weighed.metrics, **metrics}.values()]).all()
     return after, jnp.stack([metrics["bad_leaf"] >= 0, weighed.metrics["bad_weights"] > 0, ~clean, ~told])

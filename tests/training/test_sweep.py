@@ -201,7 +201,7 @@ class _Bursts(AbstractStep):
     def init(self, trained: Any) -> Any:
         return jnp.zeros(())
 
-    def __call__(self, direction: Direction, state: Any, trained: Any) -> tuple[Any, Any, dict]:
+    def __call__(self, direction: Direction, state: Any, trained: Any, trial: Try) -> tuple[Any, Any, dict]:
         size = jnp.where((state >= 2) & (self.number > 1), jnp.inf, 0.0)
         return jax.tree.map(lambda leaf: jnp.full_like(leaf, 1) * size, trained), state + 1, {}
 

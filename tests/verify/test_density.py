@@ -105,6 +105,11 @@ class _Wrong(AbstractHead):
             return self.inner.distribution(-parameters)
         return self.inner.distribution(parameters)
 
+    def sample(self, parameters: PyTree, noise: PyTree) -> Array:
+        if self.flaw == "draws of half the deviation":  # beside a distribution that is right
+            return (super().sample(parameters, noise) + self.inner.mode(parameters)) / 2
+        return super().sample(parameters, noise)
+
     def log_prob(self, parameters: PyTree, action: Array) -> Array:
         if self.flaw == "no slope of the squashing":
             centre, half = self.inner.box.over(action)  # type: ignore[attr-defined]
@@ -137,6 +142,7 @@ PLANTED = [
     ("no rule for the bound", SQUASHED, {"bound"}),
     ("the entropy before squashing", SQUASHED, {"entropy"}),
     ("draws with the variance for a deviation", NORMAL, {"samples", "entropy"}),
+    ("draws of half the deviation", NORMAL, {"samples", "entropy"}),
     ("clipped draws", NORMAL, {"samples"}),
     ("a deviation without a gradient", NORMAL, {"gradient"}),
     ("a metric without the deviation", NORMAL, {"kl", "fisher"}),

@@ -129,7 +129,8 @@ def stepped(kind):
         for scale in SCALES:
             features = jnp.asarray(np.concatenate([x, np.ones_like(x)], 1) * scale)
             one = jax.tree.map(lambda a: a.astype(float) if eqx.is_inexact_array(a) else a, linear(scale))
-            samples = Samples(features, jnp.asarray(u), jnp.asarray(better - better.mean()), ones, jnp.ones(()))
+            weight, unknown = jnp.asarray(better - better.mean()), jnp.full(400, jnp.nan)
+            samples = Samples(features, jnp.asarray(u), weight, ones, jnp.ones(()), unknown)
             done = run(one, samples).policy
             places = jnp.asarray(np.asarray([[-1.0, 1.0], [0.0, 1.0], [2.0, 1.0]]) * scale)
             mean = np.asarray(done.mode(places) - one.mode(places))[:, 0]

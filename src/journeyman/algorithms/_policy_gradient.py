@@ -56,6 +56,7 @@ def natural_gradient(
 
     Deviations from mjrl's NPG: 1. `kl` is the KL itself, not twice it. 2. The step divides by dᵀFd without damping, so
     that the predicted KL is exact whatever the damping and the residual. 3. The baseline bootstraps at truncations.
+    As there, steps of all times count alike: γᵗ does not weigh the states (`discounted_states` of `Advantage` lets it).
     """
     return Learner(
         weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline, scaling=scaling),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,6 +17,13 @@ from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 _CHUNK = 128
+
+
+class PlayedOut(NamedTuple):
+    """Whole episodes, and whether each succeeded `(episodes,)`, row by row; `None` where the world does not say."""
+
+    episodes: Episodes
+    success: np.ndarray | None
 
 
 def play(
@@ -34,14 +41,29 @@ def play(
     would favour short ones. Steps beyond a quota are invalid. Raises `JourneymanError` when an episode does not end
     within `longest` steps (a world without time limit).
     """
+    return play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=width, longest=longest).episodes
+
+
+def play_to_the_end(
+    world: AbstractWorld,
+    behaviour: AbstractBehaviour,
+    *,
+    episodes: int,
+    seed: int,
+    width: int = 64,
+    longest: int = 100_000,
+) -> PlayedOut:
+    """`play`, and what the world says about each episode's success."""
     quota = _quota(episodes, width)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:
         parts = _until_done(own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest)
+        said = own.successes() if isinstance(own, AbstractHostWorld) else None
     finally:
         if isinstance(own, AbstractHostWorld):
             own.close()
-    return _joined(parts, quota)
+    success = None if said is None else np.concatenate([one[:n] for one, n in zip(said, quota, strict=True)])
+    return PlayedOut(_joined(parts, quota), success)
 
 
 def play_each(

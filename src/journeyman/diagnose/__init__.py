@@ -13,6 +13,7 @@ from journeyman.diagnose._gradient import gradient as gradient
 from journeyman.diagnose._gradient import standard_estimators as standard_estimators
 from journeyman.diagnose._interval import Interval as Interval
 from journeyman.diagnose._interval import interval as interval
+from journeyman.diagnose._interval import share_interval as share_interval
 from journeyman.diagnose._step import Along as Along
 from journeyman.diagnose._step import StepQuality as StepQuality
 from journeyman.diagnose._step import step as step

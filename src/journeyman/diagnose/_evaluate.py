@@ -7,13 +7,13 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from journeyman.collect import AbstractBehaviour, Mean, Sample, play
+from journeyman.collect import AbstractBehaviour, Mean, Sample, play_to_the_end
 from journeyman.diagnose._by_step import places
-from journeyman.diagnose._interval import Interval, interval
+from journeyman.diagnose._interval import Interval, interval, share_interval
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError
-from journeyman.policies import AbstractDensityPolicy
-from journeyman.training import EVALUATION_SEED
+from journeyman.parts import JourneymanError, refuse
+from journeyman.policies import AbstractDensityPolicy, DensityPolicy
+from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.worlds import AbstractWorld, zeros_like_space
 
 Score = Literal["return", "best reward"]
@@ -23,15 +23,17 @@ Score = Literal["return", "best reward"]
 @dataclasses.dataclass(frozen=True)
 class Played:
     """What happened in n whole episodes, one entry each: `returns` and `best_rewards` in reward units, `lengths` in
-    steps, all `(n,)`; and how many different first observations they had."""
+    steps, all `(n,)`; how many different first observations they had; and `success` `(n,)`, whether each succeeded,
+    `None` where the world does not say."""
 
     returns: np.ndarray
     best_rewards: np.ndarray
     lengths: np.ndarray
     distinct_starts: int
+    success: np.ndarray | None = None
 
     @classmethod
-    def of(cls, episodes: Episodes) -> "Played":
+    def of(cls, episodes: Episodes, success: np.ndarray | None = None) -> "Played":
         """Of any episodes, such as demonstrations with rewards; an unfinished one counts as far as it goes.
 
         Raises `JourneymanError` where no step is valid.
@@ -47,6 +49,7 @@ class Played:
             best_rewards=np.maximum.reduceat(reward, first),
             lengths=np.bincount(episode, minlength=count),
             distinct_starts=episodes.distinct_starts(),
+            success=success,
         )
 
     def scores(self, score: Score = "return") -> np.ndarray:
@@ -65,7 +68,8 @@ class Evaluation:
     `mean_action` and `sampled` hold the episodes played with the likeliest action and with draws from the policy
     (`None` where that was left out); both started from the same `seed`. Where the first's `distinct_starts` is far
     below `episodes`, the world hardly varies its starts, and the interval tells of less than it seems to. `success` is
-    the share of successful episodes where somebody knows what success is, else `None`.
+    the share of successful episodes under the mean action, by the simulator's own word at any of their steps; `None`
+    where it never says.
     """
 
     world: str
@@ -112,12 +116,15 @@ def evaluate(
     never ends.
     """
     require_fit("policy", policy.mode, world)
+    if isinstance(policy, DensityPolicy):
+        refuse(world_problems(policy, world))
 
     def run(behaviour: AbstractBehaviour) -> Played:
-        return Played.of(play(world, behaviour, episodes=episodes, seed=seed, width=num_envs))
+        return Played.of(*play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=num_envs))
 
     by_mean = run(Mean(policy))
-    return Evaluation(world.name, episodes, seed, by_mean, run(Sample(policy)) if sampled else None)
+    success = None if by_mean.success is None else share_interval(by_mean.success)
+    return Evaluation(world.name, episodes, seed, by_mean, run(Sample(policy)) if sampled else None, success)
 
 
 def require_fit(who: str, act: Callable[..., Any], world: AbstractWorld, *extra: Any) -> None:

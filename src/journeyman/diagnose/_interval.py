@@ -54,6 +54,26 @@ def interval(values: Any, level: float = 0.95, seed: int = 0) -> Interval:
     return interval_of(Clusters(values, np.ones(len(values))), level, seed)
 
 
+def share_interval(happened: Any, level: float = 0.95) -> Interval:
+    """The share of n independent trials in which something happened, with Wilson's interval (1927).
+
+        (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+
+    Unlike a bootstrap it knows that ten successes of ten do not prove certainty. Raises `JourneymanError` for no trial.
+
+    >>> share_interval([True] * 10).low > 0.7
+    True
+    """
+    happened = np.asarray(happened, bool)
+    n = happened.size
+    if not n:
+        raise JourneymanError("There are no trials to take a share of; play at least one episode.")
+    p, z = float(happened.mean()), _NORMAL.inv_cdf((1 + level) / 2)
+    middle, reach = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = ((middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
+    return Interval(p, low if p > 0 else 0.0, high if p < 1 else 1.0, n)
+
+
 class Clusters(NamedTuple):
     """Σ numerator / Σ denominator, with one entry for each independent thing: what is resampled together."""
 

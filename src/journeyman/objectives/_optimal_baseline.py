@@ -85,13 +85,15 @@ class VarianceOptimal(AbstractObjective):
             return "The baseline of each fold is estimated on the others."
         return "Each episode has a part in the baseline that is subtracted from it: the expectation moves by O(1/N)."
 
-    def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
-        """The loss without the baseline, which has no part in its expectation's gradient."""
-        return self.likelihood(policy, samples)
+    def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The likelihood's, without the baseline, which has no part in its expectation's gradient."""
+        return self.likelihood.measure(policy, samples)
 
-    def gradient(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], PyTree]:
-        """The loss without the baseline, and the gradient with it."""
-        loss, gradient = self.likelihood.gradient(policy, samples)
+    def measured_gradient(
+        self, policy: AbstractDensityPolicy, samples: Samples
+    ) -> tuple[tuple[Float[Array, ""], dict[str, Array]], PyTree]:
+        """The measure without the baseline, and the gradient with it."""
+        measured, gradient = self.likelihood.measured_gradient(policy, samples)
         if samples.episode is None or samples.elapsed is None:
             raise JourneymanError(
                 "A variance-optimal baseline compares episodes, and these samples do not say which they belong to; make"
@@ -99,7 +101,7 @@ class VarianceOptimal(AbstractObjective):
             )
         flat, unflatten = ravel_pytree(gradient)
         control = self._control(policy, samples) / self.likelihood.divisor(samples)
-        return loss, unflatten(flat + control)
+        return measured, unflatten(flat + control)
 
     def baseline(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, "folds times numbers"]:
         """b of each fold at each time; the last axis is the trained numbers' (raveled), or 1."""

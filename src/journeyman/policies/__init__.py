@@ -6,6 +6,7 @@ from journeyman.policies._artefact import save as save
 from journeyman.policies._base import AbstractDensityPolicy as AbstractDensityPolicy
 from journeyman.policies._base import AbstractPolicy as AbstractPolicy
 from journeyman.policies._base import DensityPolicy as DensityPolicy
+from journeyman.policies._base import by_step as by_step
 from journeyman.policies._base import floored as floored
 from journeyman.policies._base import is_fresh as is_fresh
 from journeyman.policies._base import partition as partition
@@ -27,6 +28,8 @@ from journeyman.policies._heads import Bounds as Bounds
 from journeyman.policies._heads import Scale as Scale
 from journeyman.policies._mixture import GaussianMixture as GaussianMixture
 from journeyman.policies._network import MLP as MLP
+from journeyman.policies._network import AbstractNetwork as AbstractNetwork
+from journeyman.policies._network import PerStep as PerStep
 from journeyman.policies._observation import AbstractStatistics as AbstractStatistics
 from journeyman.policies._observation import Encoder as Encoder
 from journeyman.policies._observation import Normalizer as Normalizer

@@ -11,9 +11,11 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.policies._bounded_heads import SquashedGaussian
 from journeyman.policies._default_head import default_head
+from journeyman.policies._gaussian_heads import FullGaussian, Gaussian
 from journeyman.policies._heads import AbstractHead, Scale
-from journeyman.policies._network import MLP
+from journeyman.policies._network import MLP, AbstractNetwork, PerStep
 from journeyman.policies._observation import AbstractStatistics, Encoder, Normalizer
 from journeyman.worlds import AbstractWorld
 
@@ -71,7 +73,7 @@ class DensityPolicy(AbstractDensityPolicy):
 
     encoder: Encoder
     normalizer: Normalizer
-    network: MLP
+    network: AbstractNetwork
     head: AbstractHead
 
     def act(self, observation: PyTree, state: PyTree, key: Array) -> tuple[Array, PyTree]:
@@ -80,7 +82,8 @@ class DensityPolicy(AbstractDensityPolicy):
 
     def parameters(self, observation: PyTree) -> PyTree:
         """What the head makes of the network's outputs."""
-        return self.head.parameters(self.network(self.normalizer(self.encoder(observation))))
+        features = self.normalizer(self.encoder(observation))
+        return self.head.parameters(self.network(features, self.encoder.time(observation)))
 
     def noise(self, key: Array, count: int) -> PyTree:
         """The head's."""
@@ -135,11 +138,13 @@ def policy(
     head: AbstractHead | None = None,
     angles: tuple[int, ...] = (),
     activation: str = "tanh",
+    per_step: bool = False,
 ) -> DensityPolicy:
     """A fresh policy for a world: an MLP under the head that fits the action space.
 
     `angles` names observation columns in radians that wrap. The normaliser starts as the identity with nothing seen;
-    `fit` and `improve` set it from their first data.
+    `fit` and `improve` set it from their first data. In a world that shows the time (`journeyman.worlds.timed`) the
+    network reads t/H, one feature beside the others; with `per_step` it is one network for each step (`by_step`).
     """
     head = default_head(world.action_space) if head is None else head
     encoder = Encoder.of(world.observation_space, angles)
@@ -149,7 +154,81 @@ def policy(
             f"Observation column {wrong[0]} cannot be an angle: there are {encoder.size - len(angles)} columns, from 0."
         )
     network = MLP.make([encoder.size, *hidden, head.outputs()], key, activation=activation)
-    return DensityPolicy(encoder, Normalizer.fresh(encoder.size), network, head)
+    made = DensityPolicy(encoder, Normalizer.fresh(encoder.size), network, head)
+    return by_step(made, world) if per_step else made
+
+
+def by_step(policy: DensityPolicy, world: AbstractWorld) -> DensityPolicy:
+    """The same function with separate parameters for each step of `world`: π_θ^t, t = 0 … H − 1.
+
+    Every step begins with a copy of the policy's network (where it read t/H, that term becomes part of the bias) and
+    of its head's deviation, and from there they go apart. The statistics of observations stay shared. `world` shows the
+    time; the policy may be one that does not know it, for instance a clone.
+
+    Raises `JourneymanError` for a world that does not show the time, observations that do not fit, a policy with
+    separate parameters already, and a head whose own parameters cannot be handed to the network.
+    """
+    column = Encoder.of(world.observation_space).time_column
+    if column is None:
+        raise JourneymanError(
+            f"'{world.name}' does not show the step number, so no step can have parameters of its own; make it as"
+            f" 'timed:{world.name}', or with journeyman.worlds.timed."
+        )
+    if not isinstance(policy.network, MLP):
+        raise JourneymanError(
+            f"The policy's network is a {type(policy.network).__name__}, and only an MLP can be copied to every step;"
+            " start from a policy made without `per_step`."
+        )
+    moved = 0 if policy.encoder.horizon is not None else 1  # columns behind the time, where it is new
+    angles = tuple(angle + moved * (angle >= column) for angle in policy.encoder.angles)
+    encoder = Encoder.of(world.observation_space, angles)
+    network, normalizer = _told_time(policy, encoder, column)
+    head, constants = _handed_over(policy.head)
+    steps = encoder.horizon
+    assert steps is not None
+    times = jnp.arange(steps, dtype=jnp.result_type(float)) / steps
+    offset = (times - normalizer.mean[column]) / normalizer.scale[column]
+    bias = network.biases[0][None, :] + offset[:, None] * network.weights[0][column][None, :]
+    many = lambda leaf: jnp.repeat(leaf[None], steps, axis=0)  # noqa: E731
+    bare = eqx.tree_at(lambda n: n.weights[0], network, jnp.delete(network.weights[0], column, axis=0))
+    networks = eqx.tree_at(lambda n: n.biases[0], jax.tree.map(many, bare), bias)
+    return DensityPolicy(encoder, normalizer, PerStep(networks, many(constants), column), head)
+
+
+def _told_time(policy: DensityPolicy, encoder: Encoder, column: int) -> tuple[MLP, Normalizer]:
+    """The policy's network and statistics with a place for the time, with weight 0 where they had none."""
+    old, network = policy.normalizer, policy.network
+    assert isinstance(network, MLP)
+    if policy.encoder == encoder:
+        return network, old
+    if policy.encoder.horizon is not None or policy.encoder.timeless != encoder.timeless:
+        raise JourneymanError(
+            f"The world shows observations of shapes {encoder.shapes}, of which the policy reads"
+            f" {policy.encoder.shapes}; make the policy for this world, or for the same one without the time."
+        )
+    place = lambda leaf, value: jnp.insert(leaf, column, jnp.asarray(value, leaf.dtype), axis=0)  # noqa: E731
+    weights = (place(network.weights[0], 0.0), *network.weights[1:])
+    normalizer = Normalizer(place(old.mean, 0.0), place(old.deviation, 1.0), old.count)
+    return MLP(weights, network.biases, network.activation), normalizer
+
+
+def _handed_over(head: AbstractHead) -> tuple[AbstractHead, Array]:
+    """A head without parameters of its own, and what it must read from the network to be the head it was."""
+    if isinstance(head, Gaussian) and head.log_std is not None:
+        return Gaussian(head.scale, None, head.bounds), head.log_std + 0.5  # `Gaussian.parameters` takes 0.5 away
+    if isinstance(head, FullGaussian) and head.correlation is not None:
+        diagonal, constants = _handed_over(head.diagonal)
+        assert isinstance(diagonal, Gaussian)
+        return FullGaussian(diagonal, None), jnp.concatenate([constants, head.correlation])
+    if isinstance(head, SquashedGaussian):
+        inner, constants = _handed_over(head.inner)
+        return eqx.tree_at(lambda h: h.inner, head, inner), constants
+    if jax.tree.leaves(partition(head)[0]):
+        raise JourneymanError(
+            f"A {type(head).__name__} with parameters of its own cannot have them at each step; choose one that reads"
+            " them all from the network."
+        )
+    return head, jnp.zeros(0)
 
 
 def renormalized(policy: DensityPolicy, normalizer: Normalizer) -> DensityPolicy:
@@ -157,14 +236,11 @@ def renormalized(policy: DensityPolicy, normalizer: Normalizer) -> DensityPolicy
 
     Where the policy has seen nothing yet, the statistics are simply set: its function was arbitrary.
     """
-    old, weight = policy.normalizer, policy.network.weights[0]
+    old = policy.normalizer
     fresh = old.count == 0
     ratio = jnp.where(fresh, 1.0, normalizer.scale / old.scale)
     shift = jnp.where(fresh, 0.0, (normalizer.mean - old.mean) / old.scale)
-    weights = (weight * ratio[:, None], *policy.network.weights[1:])
-    biases = (policy.network.biases[0] + shift @ weight, *policy.network.biases[1:])
-    network = MLP(weights, biases, policy.network.activation)
-    return DensityPolicy(policy.encoder, normalizer, network, policy.head)
+    return DensityPolicy(policy.encoder, normalizer, policy.network.fed(ratio, shift), policy.head)
 
 
 def rescaled(policy: DensityPolicy, scale: Scale) -> DensityPolicy:
@@ -173,20 +249,18 @@ def rescaled(policy: DensityPolicy, scale: Scale) -> DensityPolicy:
     ratio, shift = old.scale / scale.scale, (old.location - scale.location) / scale.scale
     grow = lambda x, fill: jnp.concatenate([x, jnp.full(policy.head.outputs() - count, fill)])  # noqa: E731
     ratio, shift = grow(ratio, 1.0), grow(shift, 0.0)
-    network = policy.network
-    weights = (*network.weights[:-1], network.weights[-1] * ratio[None, :])
-    biases = (*network.biases[:-1], network.biases[-1] * ratio + shift)
     head = eqx.tree_at(lambda h: h.scale, policy.head, scale)
-    return DensityPolicy(policy.encoder, policy.normalizer, MLP(weights, biases, network.activation), head)
+    return DensityPolicy(policy.encoder, policy.normalizer, policy.network.read(ratio, shift), head)
 
 
 def floored(policy: DensityPolicy, minimum_std: float) -> DensityPolicy:
     """The same likeliest action with the standard deviation at least `minimum_std`, in half widths of the action box.
 
     A clone is often nearly deterministic, and a policy gradient learns from its own variations: without a floor
-    its gradient explodes and its steps vanish. A head without a deviation is returned as it is.
+    its gradient explodes and its steps vanish. A policy whose head has no deviation is returned as it is.
     """
-    return eqx.tree_at(lambda p: p.head, policy, policy.head.floored(minimum_std))
+    head = policy.head.floored(minimum_std)
+    return policy if head is policy.head else eqx.tree_at(lambda p: p.head, policy, head)
 
 
 def is_fresh(policy: Any) -> bool:

@@ -31,8 +31,8 @@ class GaussianMixture(AbstractHead):
     2. `entropy` is a lower bound, Σ w_k (H_k − log Σ_j w_j exp(−D_kj)) with D the Bhattacharyya distance; it is exact
        where the components coincide and where they do not touch. `entropy_above` has the KL for D and is an upper
        bound (Kolchinsky and Tracey 2017, with α = ½ for the lower).
-    3. `mode` starts at the likeliest component mean and climbs by ten mean-shift steps, none of which goes down
-       (Carreira-Perpiñán 2000). It may end on a local maximum that is lower than one between other components.
+    3. `mode` starts at the component mean of highest density and climbs by ten mean-shift steps, none of which goes
+       down (Carreira-Perpiñán 2000). It may end on a local maximum that is lower than one between other components.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
@@ -96,7 +96,7 @@ class GaussianMixture(AbstractHead):
         return (chosen * mean).sum(-2) + (chosen * std).sum(-2) * draw
 
     def mode(self, parameters: PyTree) -> Array:
-        """The top of the likeliest component's hill, in action units."""
+        """The top of the hill that the likeliest component mean lies on, in action units."""
         mean, std = self._placed(parameters)
         heights = [self.log_prob(parameters, mean[..., k, :]) for k in range(self.count)]
         best = jnp.argmax(jnp.stack(heights, -1), -1)[..., None, None]
@@ -143,13 +143,15 @@ class GaussianMixture(AbstractHead):
         return log_softmax(parameters[0]) + inner
 
     def _entropy(self, parameters: PyTree, distance: Callable[..., Array]) -> Array:
-        logits, mean, log_std = parameters
+        logits = parameters[0]
+        # In action units: in network units every component has an origin of its own, and no two can be compared.
+        mean, std = self._placed(parameters)
+        log_std = jnp.log(std)
         shape = (*mean.shape[:-2], self.count, *mean.shape[-2:])
         here = [jnp.broadcast_to(leaf[..., :, None, :], shape) for leaf in (mean, log_std)]
         there = [jnp.broadcast_to(leaf[..., None, :, :], shape) for leaf in (mean, log_std)]
         log_w = log_softmax(logits)
         others = jnp.broadcast_to(log_w[..., None, :], shape[:-1]) - distance(*here, *there)
-        _, std = self._placed(parameters)
         own = dist.Normal(jnp.zeros_like(std), std).entropy().sum(-1)
         return (jnp.exp(log_w) * (own - logsumexp(others, axis=-1))).sum(-1)
 

@@ -1,5 +1,6 @@
 """Networks from a feature vector to a head's raw numbers."""
 
+import abc
 import itertools
 from collections.abc import Sequence
 
@@ -15,7 +16,25 @@ from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
 _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
 
 
-class MLP(AbstractPart):
+class AbstractNetwork(AbstractPart):
+    """A function from features, and the step number where it is known, to raw numbers."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, features: Float[Array, "*batch inputs"], time: Array | None = None
+    ) -> Float[Array, "*batch outputs"]:
+        """The raw outputs, for any leading axes; `time` `(*batch,)` is the step number inside the episode."""
+
+    @abc.abstractmethod
+    def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "AbstractNetwork":
+        """The network that answers x as this one answers ratio · x + shift."""
+
+    @abc.abstractmethod
+    def read(self, ratio: Float[Array, " outputs"], shift: Float[Array, " outputs"]) -> "AbstractNetwork":
+        """The network that answers ratio · y + shift where this one answers y."""
+
+
+class MLP(AbstractNetwork):
     """A multilayer perceptron: h ← φ(h W + b), the last layer linear.
 
     Hidden weights are orthogonal with gain √2, the last layer's orthogonal with gain `last` (Andrychowicz et al. 2021,
@@ -58,12 +77,78 @@ class MLP(AbstractPart):
             weights = tuple(jnp.asarray(weight) for weight in draw(seed))
         return cls(weights, tuple(jnp.zeros(b) for b in sizes[1:]), activation)
 
-    def __call__(self, features: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        """The raw outputs, for any leading axes."""
+    def __call__(
+        self, features: Float[Array, "*batch inputs"], time: Array | None = None
+    ) -> Float[Array, "*batch outputs"]:
+        """The raw outputs; the time counts only as the feature it is."""
         *hidden, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
             features = _ACTIVATIONS[self.activation](_affine(features, weight, bias))
         return _affine(features, *last)
+
+    def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "MLP":
+        """W₁' = ratio W₁, b₁' = b₁ + shift W₁."""
+        weight, *weights = self.weights
+        bias, *biases = self.biases
+        return MLP((weight * ratio[:, None], *weights), (bias + shift @ weight, *biases), self.activation)
+
+    def read(self, ratio: Float[Array, " outputs"], shift: Float[Array, " outputs"]) -> "MLP":
+        """W' = W ratio, b' = b ratio + shift in the last layer."""
+        (*weights, weight), (*biases, bias) = self.weights, self.biases
+        return MLP((*weights, weight * ratio[None, :]), (*biases, bias * ratio + shift), self.activation)
+
+
+class PerStep(AbstractNetwork):
+    """π_θ^t: a network of its own for each step of an episode, y = (f_t(x), c_t) with t the step number.
+
+    Every leaf of `networks` leads with the steps `(steps, …)`. `constants` `(steps, k)` are outputs that depend on the
+    step alone: a head's deviation, where it does not depend on the state. The feature `time_column` is left out, for
+    at one step it never changes. An observation after the last step (nobody acts on it) gets the last network.
+
+    The Fisher matrix is block-diagonal over steps. Each sample gathers the parameters of its step, so memory grows
+    with samples × parameters of one step: for small networks.
+    """
+
+    networks: MLP
+    constants: Float[Array, "_steps _constants"]
+    time_column: int = eqx.field(static=True)
+
+    @property
+    def steps(self) -> int:
+        """How many steps have parameters of their own."""
+        return self.constants.shape[0]
+
+    def __call__(
+        self, features: Float[Array, "*batch inputs"], time: Array | None = None
+    ) -> Float[Array, "*batch outputs"]:
+        """The raw outputs of each sample's own network."""
+        if time is None:
+            raise JourneymanError(
+                "A network for each step needs the step number, and the observation does not tell it; make the world"
+                " with journeyman.worlds.timed or as 'timed:NAME'."
+            )
+        lead = features.shape[:-1]
+        flat = self._without_time(features).reshape(-1, features.shape[-1] - 1)
+        step = jnp.clip(time.reshape(-1), 0, self.steps - 1)
+        mine, constants = jax.tree.map(lambda leaf: leaf[step], (self.networks, self.constants))
+        outputs = jax.vmap(lambda network, x: network(x))(mine, flat)
+        return jnp.concatenate([outputs, constants], axis=-1).reshape(*lead, -1)
+
+    def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "PerStep":
+        """The same at every step."""
+        ratio, shift = self._without_time(ratio), self._without_time(shift)
+        networks = jax.vmap(lambda network: network.fed(ratio, shift))(self.networks)
+        return PerStep(networks, self.constants, self.time_column)
+
+    def read(self, ratio: Float[Array, " outputs"], shift: Float[Array, " outputs"]) -> "PerStep":
+        """The same at every step."""
+        count = ratio.shape[0] - self.constants.shape[1]
+        networks = jax.vmap(lambda network: network.read(ratio[:count], shift[:count]))(self.networks)
+        constants = self.constants * ratio[None, count:] + shift[None, count:]
+        return PerStep(networks, constants, self.time_column)
+
+    def _without_time(self, features: Array) -> Array:
+        return jnp.delete(features, self.time_column, axis=-1, assume_unique_indices=True)
 
 
 def _orthogonal(draw: np.random.Generator, rows: int, columns: int) -> np.ndarray:

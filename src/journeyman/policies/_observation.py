@@ -1,6 +1,6 @@
 """From what a world shows to what a network reads: one vector, its angles unrolled, its scales removed."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -20,9 +20,9 @@ class Encoder(AbstractPart):
     """Any observation as one float vector: leaves in tree order, raveled and joined.
 
     `shapes` are the leaves' shapes; `classes` is n for a leaf that is an integer below n (it becomes one-hot), a tuple
-    of such numbers for a vector of integers (each becomes one-hot), and 0 for reals and bits. `angles` are columns of
-    the joined vector, in radians, that wrap: each becomes its cosine, and its sine is appended, so that 0 and 2π are
-    one place.
+    of such numbers for a vector of integers (each becomes one-hot), 0 for reals and bits, and −H for the step number t
+    of a world whose horizon is H (it becomes the one feature t/H). `angles` are columns of the joined vector, in
+    radians, that wrap: each becomes its cosine, and its sine is appended, so that 0 and 2π are one place.
     """
 
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
@@ -39,8 +39,40 @@ class Encoder(AbstractPart):
     @property
     def size(self) -> int:
         """How many features come out."""
-        widths = (int(np.sum(n)) or int(np.prod(s)) for s, n in zip(self.shapes, self.classes, strict=True))
-        return sum(widths) + len(self.angles)
+        return sum(self._widths) + len(self.angles)
+
+    @property
+    def horizon(self) -> int | None:
+        """How many steps there are to know apart; `None` where the observation does not tell the time."""
+        return max((-n for n in self.classes if _is_time(n)), default=None)
+
+    @property
+    def time_column(self) -> int | None:
+        """Which feature the time is; `None` where the observation does not tell it."""
+        return None if self.horizon is None else sum(self._widths[: self._time_leaf])
+
+    @property
+    def timeless(self) -> list[tuple[tuple[int, ...], int | tuple[int, ...]]]:
+        """Shape and classes of each leaf but the time."""
+        return [(s, n) for s, n in zip(self.shapes, self.classes, strict=True) if not _is_time(n)]
+
+    def reads_as(self, other: "Encoder") -> bool:
+        """Whether both read the same leaves, angles and the horizon's length left aside."""
+        kinds = [[-1 if _is_time(n) else n for n in one.classes] for one in (self, other)]
+        return self.shapes == other.shapes and kinds[0] == kinds[1]
+
+    def time(self, observation: PyTree) -> Array | None:
+        """The step number inside the episode, `(*batch,)` integers; `None` where the observation does not tell it."""
+        return None if self.horizon is None else jnp.asarray(jax.tree.leaves(observation)[self._time_leaf])
+
+    @property
+    def _time_leaf(self) -> int:
+        return next(place for place, n in enumerate(self.classes) if _is_time(n))
+
+    @property
+    def _widths(self) -> list[int]:
+        pairs = zip(self.shapes, self.classes, strict=True)
+        return [1 if _is_time(n) else int(np.sum(n)) or int(np.prod(s)) for s, n in pairs]
 
     def __call__(self, observation: PyTree) -> Float[Array, "*batch features"]:
         """`(*batch, features)` float32 from leaves of shape `(*batch, *shape)`."""
@@ -49,6 +81,8 @@ class Encoder(AbstractPart):
             leaf = jnp.asarray(leaf)
             if isinstance(classes, tuple):
                 columns += [_one_hot(leaf[..., i], n) for i, n in enumerate(classes)]
+            elif classes < 0:
+                columns.append(leaf[..., None].astype(jnp.result_type(float)) / -classes)
             elif classes:
                 columns.append(_one_hot(leaf, classes))
             else:
@@ -64,6 +98,10 @@ class Encoder(AbstractPart):
 
 def _one_hot(leaf: Array, classes: int) -> Array:
     return jax.nn.one_hot(leaf, classes, dtype=jnp.result_type(float))
+
+
+def _is_time(classes: int | tuple[int, ...]) -> TypeGuard[int]:
+    return not isinstance(classes, tuple) and classes < 0
 
 
 class Normalizer(AbstractStatistics):

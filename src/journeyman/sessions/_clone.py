@@ -100,6 +100,7 @@ def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
         head=settings.shape.make_head(ready.world),
         angles=angles,
         activation=settings.shape.activation,
+        per_step=settings.shape.per_step,
     )
 
 

@@ -123,8 +123,9 @@ def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[Densi
         return [load_policy(settings.policy)] * len(seeds)
     assert made is not None
     shape, keys = settings.shape, [jax.random.key(seed) for seed in seeds]
+    form = {"hidden": shape.hidden, "activation": shape.activation, "per_step": shape.per_step}
     head = shape.make_head(made)
-    return [policy(made, key, hidden=shape.hidden, head=head, activation=shape.activation) for key in keys]
+    return [policy(made, key, head=head, **form) for key in keys]
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:

@@ -74,7 +74,8 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
     found = {name: stage.judge(name, one.policy) for name, one in policies.items()}
     found["expert"] = stage.judge("expert", stage.master)
     errors = compounding(cloned.policy, stage.expert, stage.world, demonstrations=data, episodes=20)
-    speeds = [row["clock"]["steps_per_second"] for row in improved.rows if "clock" in row][-20:]
+    clocks = [row["clock"] for row in improved.rows if "clock" in row]
+    speeds = [clock["steps_per_second"] for clock in clocks if "steps_per_second" in clock][-20:]
     page = stage.page(data, policies, found, errors)
     summary = {
         "demonstrations": {"episodes": settings.demonstrations, "mean": float(stage.shown.mean())},

@@ -44,6 +44,8 @@ class PolicyShape:
     """The distribution over actions: automatic takes gaussian for boxes, for a finite set the one that fits."""
     activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
     """What follows each hidden layer."""
+    per_step: bool = False
+    """Separate parameters for each step of an episode; needs a world that shows the time, as timed:NAME does."""
 
     def problems(self) -> list[str]:
         """What is wrong with these numbers, in sentences."""

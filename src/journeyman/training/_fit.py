@@ -14,7 +14,7 @@ from jaxtyping import Array
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples
 from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
-from journeyman.policies import DensityPolicy
+from journeyman.policies import DensityPolicy, Encoder
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._recorder import Recorder, check_finite, unweighable
 from journeyman.weights import AbstractBaseline, Uniform
@@ -170,7 +170,25 @@ def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
             f"The data's observations have shapes {shapes}, the policy reads {policy.encoder.shapes}; make the policy"
             " for the world the data comes from."
         ]
-    return policy.head.problems(np.asarray(episodes.target)[np.asarray(episodes.valid)])
+    found = horizon_problems(policy.encoder, _longest(policy.encoder, episodes), "the data goes on")
+    return found + policy.head.problems(np.asarray(episodes.target)[np.asarray(episodes.valid)])
+
+
+def horizon_problems(encoder: Encoder, steps: int | None, who: str) -> list[str]:
+    """Whether a time-dependent policy would have to act beyond its horizon."""
+    if encoder.horizon is None or steps is None or steps <= encoder.horizon:
+        return []
+    return [
+        f"The policy depends on the time and was made for {encoder.horizon} steps, but {who} for {steps}, and for those"
+        " beyond its horizon it knows nothing; make the policy for the longer horizon, or shorten the other."
+    ]
+
+
+def _longest(encoder: Encoder, episodes: Episodes) -> int | None:
+    """How many steps the longest episode has, by the time that its observations tell."""
+    time = encoder.time(episodes.now)
+    valid = np.asarray(episodes.valid)
+    return int(np.asarray(time)[valid].max()) + 1 if time is not None and valid.any() else None
 
 
 def _begin(learner: Learner, policy: DensityPolicy, episodes: Episodes, seed: int) -> tuple[Samples, FitState]:

@@ -3,7 +3,7 @@
 from journeyman.episodes import Episodes
 from journeyman.parts import check, fingerprint, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
-from journeyman.training._fit import Trained, fitting_problems
+from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop, Plan
 from journeyman.training._recorder import Recorder
@@ -58,13 +58,23 @@ def improve(
 
 def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
     """Where a policy and a world disagree about observations or actions, in sentences."""
-    found, reads = [], Encoder.of(world.observation_space)
-    if (policy.encoder.shapes, policy.encoder.classes) != (reads.shapes, reads.classes):
-        found.append(
-            f"'{world.name}' shows observations of shapes {reads.shapes}, the policy reads {policy.encoder.shapes};"
+    return _observation_problems(policy.encoder, world) + _action_problems(policy.head, world)
+
+
+def _observation_problems(encoder: Encoder, world: AbstractWorld) -> list[str]:
+    shown = Encoder.of(world.observation_space)
+    if encoder.horizon is not None and shown.horizon is None:
+        return [
+            f"The policy depends on the time of {encoder.horizon} steps, and '{world.name}' does not show it; use"
+            f" 'timed:{world.name}' (journeyman.worlds.timed)."
+        ]
+    if not encoder.reads_as(shown):
+        return [
+            f"'{world.name}' shows observations of shapes {shown.shapes}, the policy reads {encoder.shapes};"
             " make the policy for this world."
-        )
-    return found + _action_problems(policy.head, world)
+        ]
+    # A shorter world is one that the policy knows how to begin.
+    return horizon_problems(encoder, shown.horizon, f"'{world.name}' goes on")
 
 
 def _action_problems(head: AbstractHead, world: AbstractWorld) -> list[str]:

@@ -11,7 +11,8 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect import rollout
 from journeyman.episodes import Episodes
-from journeyman.training._learner import Learner, LearnerState, learn, refit, weigh
+from journeyman.objectives import Samples
+from journeyman.training._learner import Learner, LearnerState, learn, refit, settle, weigh
 from journeyman.training._tally import Tally
 from journeyman.worlds import AbstractPureWorld, AbstractSpace, Box
 
@@ -64,25 +65,30 @@ def digest(
     index: Array,
     warm: Array,
 ) -> tuple[Running, Row]:
-    """What follows collecting, for both kinds of world: weigh, step, refit, count.
+    """What follows collecting, for both kinds of world: weigh, refit, step, count.
 
     Iteration 0 takes no step when `warm`. The step is computed all the same and not taken, once in a run: a branch
     would be one more program, and under a `vmap` both of its sides.
     """
     weighed, samples = weigh(learner, running.learner, episodes)
-    stepped, learned = learn(learner, running.learner, samples, named_key(root, "learn", index))
-    taken = (index > 0) | ~warm
-    after = jax.tree.map(
-        lambda new, old: jnp.where(taken, new, old) if eqx.is_array(new) else new, stepped, running.learner
-    )
-    learned["bad_leaf"] = jnp.where(taken, learned["bad_leaf"], -1)
-    after = refit(learner, after, episodes, weighed.target, named_key(root, "refit", index))
-    running = Running(after, running.carry, running.tally, running.episodes)
-    running, counted = count(running, space, episodes, broken)
+    # On the host these are programs of their own, and both are dispatched before either is done.
+    baseline = refit(learner, running.learner.weight, episodes, weighed.target, named_key(root, "refit", index))
+    stepped, learned = stepped_once(learner, running.learner, samples, root, index, warm)
+    after = Running(settle(stepped, baseline, episodes), running.carry, running.tally, running.episodes)
+    running, counted = count(after, space, episodes, broken)
     return running, {"counted": counted, "weighed": weighed.metrics, "learned": learned}
 
 
-digested = eqx.filter_jit(digest)
+@eqx.filter_jit
+def stepped_once(
+    learner: Learner, state: LearnerState, samples: Samples, root: Array, index: Array, warm: Array
+) -> tuple[LearnerState, dict[str, Array]]:
+    """`learn`, its step taken unless this is iteration 0 of a run that warms up."""
+    stepped, learned = learn(learner, state, samples, named_key(root, "learn", index))
+    taken = (index > 0) | ~warm
+    after = jax.tree.map(lambda new, old: jnp.where(taken, new, old) if eqx.is_array(new) else new, stepped, state)
+    learned["bad_leaf"] = jnp.where(taken, learned["bad_leaf"], -1)
+    return after, learned
 
 
 @eqx.filter_jit

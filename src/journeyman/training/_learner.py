@@ -297,15 +297,20 @@ def learn(
 
 
 @eqx.filter_jit
-def refit(learner: Learner, state: LearnerState, episodes: Episodes, target: Array, key: Array) -> LearnerState:
-    """After the policy's step: fit the baseline to the batch, and count the batch into the policy's statistics.
+def refit(learner: Learner, state: PyTree, episodes: Episodes, target: Array, key: Array) -> PyTree:
+    """The weight's state after its baseline was fitted to the batch; the policy has no part in it.
 
     To a `target` that is not finite nothing is fitted; `weigh` has counted it, and the run stops.
     """
-    fitted = learner.weight.fit(state.weight, episodes, target, key, regress)
+    fitted = learner.weight.fit(state, episodes, target, key, regress)
     good = jnp.isfinite(target).all()
-    keep = lambda new, old: jnp.where(good, new, old) if eqx.is_array(new) else new  # noqa: E731
-    return LearnerState(_counted(state.policy, episodes), jax.tree.map(keep, fitted, state.weight), state.step)
+    return jax.tree.map(lambda new, old: jnp.where(good, new, old) if eqx.is_array(new) else new, fitted, state)
+
+
+@eqx.filter_jit
+def settle(state: LearnerState, baseline: PyTree, episodes: Episodes) -> LearnerState:
+    """The end of a batch: the new baseline, and the batch counted into the policy's statistics."""
+    return LearnerState(_counted(state.policy, episodes), baseline, state.step)
 
 
 def _counted(policy: DensityPolicy, episodes: Episodes) -> DensityPolicy:

@@ -19,7 +19,7 @@ from journeyman.training._iteration import (
     Row,
     Running,
     count,
-    digested,
+    digest,
     member,
     named_key,
     several,
@@ -217,7 +217,7 @@ class Loop:
             running, memory, row = self._kept(running, memory, episodes, broken, index)
         else:
             numbers = (broken, self.root, number, self.warm)
-            running, row = digested(self.learner, space, running, episodes, *numbers)
+            running, row = digest(self.learner, space, running, episodes, *numbers)
         found: dict[str, Any] = jax.device_get(row)
         found["clock"] = {
             "collect_seconds": collected - began,

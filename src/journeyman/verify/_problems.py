@@ -60,10 +60,9 @@ def chain_policy(stay: float) -> DensityPolicy:
 def linear_policy(world: LinearQuadratic, gain: float, std: float, mean: float = 0.0) -> DensityPolicy:
     """u ~ N(gain · x + mean, std²) for a world of one state and one action."""
     one = policy(world, jax.random.key(0), hidden=())
-    if one.network.weights[0].shape != (1, 1):
-        raise JourneymanError(
-            f"A gain that is one number is for one state and one action, not for {one.network.weights[0].shape}."
-        )
+    weight = jax.tree.leaves(one.network)[0]
+    if weight.shape != (1, 1):
+        raise JourneymanError(f"A gain that is one number is for one state and one action, not for {weight.shape}.")
     raw = one.head.bounds.inverse(jnp.full(1, math.log(std)))  # type: ignore[attr-defined]
     return eqx.tree_at(
         lambda p: (p.network.weights[0], p.network.biases[0], p.head.log_std),

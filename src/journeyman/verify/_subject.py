@@ -65,7 +65,8 @@ def of_policy(policy: AbstractDensityPolicy, observation: PyTree) -> Subject:
         return made(theta).log_prob(_repeated(observation, len(action)), action)
 
     def sample(theta: Array, key: Array, count: int) -> Array:
-        return jnp.asarray(made(theta).distribution(_repeated(observation, count)).sample(key))
+        one = made(theta)
+        return one.draw(_repeated(observation, count), one.noise(key, count))
 
     def entropy(theta: Array) -> Array:
         return made(theta).entropy(observation)

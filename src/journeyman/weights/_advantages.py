@@ -40,7 +40,8 @@ def advantages(
 def full_returns(episodes: Episodes, *, discount: Number) -> Float[Array, "*batch time"]:
     """The discounted return of the whole episode, Σ_k γ^k r_k from its first step, at each of its steps.
 
-    Of an episode that began before the stream or goes on after it, only the recorded rewards are counted.
+    Of an episode that began before the stream or goes on after it, only the recorded rewards are counted. As the weight
+    of ∇ log π it includes γᵗ: the states are weighed by their discount.
     """
     to_go = episodes.discounted_returns(discount)
     time_first = lambda x: jnp.moveaxis(jnp.asarray(x), -1, 0)  # noqa: E731

@@ -50,7 +50,7 @@ class AbstractWeight(AbstractPart):
 
 
 class Uniform(AbstractWeight):
-    """w = 1 on every valid step: cloning, forward KL to the demonstrations."""
+    """w = 1 on every valid step: cloning, forward KL to the demonstrations. No γ, so γᵗ does not weigh the states."""
 
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """One for each valid step."""
@@ -61,6 +61,7 @@ class Uniform(AbstractWeight):
 class Return(AbstractWeight):
     """w_t = scaled(Σ_k γ^k r_k of the whole episode − b_t): REINFORCE in its first form (Williams 1992).
 
+    k counts from the episode's first step, so γᵗ weighs the states: this is the exact discounted gradient's weight.
     Only recorded rewards count; nothing is added beyond a cut. `baseline` (none) and `scaling` (none) are parts;
     `Centred()` recovers centred returns, `LeaveOneOutBaseline(by_step=False)` leaves the own return out of the mean.
     """
@@ -101,8 +102,8 @@ class Return(AbstractWeight):
 class RewardToGo(AbstractWeight):
     """w_t = γ^{m t} Σ_{k≥t} γ^{k−t} r_k: what an action cannot have caused is left out.
 
-    m = 1 with `discounted_states`, the exact gradient of the discounted objective; m = 0 (usual in practice) weighs
-    the states of all times alike.
+    m = 1 with `discounted_states`: γᵗ weighs the states, the exact gradient of the discounted objective. m = 0 (the
+    default, and usual in practice): γᵗ does not weigh them, states of all times count alike.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"rewards"})
@@ -125,7 +126,8 @@ class Advantage(AbstractWeight):
 
     `lambda_` = 1 recovers the reward-to-go minus b (Monte Carlo), smaller values trade variance for the bias of b.
     `scaling` says what is done to the batch's advantages: `Standardized()`, `Centred()` or `Unscaled()`.
-    `discounted_states` as in `RewardToGo`, which is this weight without baseline and unscaled.
+    `discounted_states` (m = 1) lets γᵗ weigh the states, as in `RewardToGo`, which is this weight without baseline and
+    unscaled; by default (m = 0) it does not.
     Raises for a discount outside (0, 1] or λ outside [0, 1]; λ < 1 needs a value baseline.
     """
 

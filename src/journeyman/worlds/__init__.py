@@ -16,6 +16,7 @@ from journeyman.worlds._frames import frames as frames
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld as GymnaxWorld
+from journeyman.worlds._harvest import Harvest as Harvest
 from journeyman.worlds._linear_quadratic import LinearQuadratic as LinearQuadratic
 from journeyman.worlds._markov import Tables as Tables
 from journeyman.worlds._one_step_gaussian import OneStepGaussian as OneStepGaussian
@@ -37,6 +38,7 @@ from journeyman.worlds._spaces import Box as Box
 from journeyman.worlds._spaces import Discrete as Discrete
 from journeyman.worlds._spaces import MultiBinary as MultiBinary
 from journeyman.worlds._spaces import MultiDiscrete as MultiDiscrete
+from journeyman.worlds._spaces import Time as Time
 from journeyman.worlds._states import Replay as Replay
 from journeyman.worlds._states import replay as replay
 from journeyman.worlds._tabular import AbstractTabular as AbstractTabular
@@ -45,3 +47,6 @@ from journeyman.worlds._tabular_worlds import Garnet as Garnet
 from journeyman.worlds._tabular_worlds import Gridworld as Gridworld
 from journeyman.worlds._tabular_worlds import TwoState as TwoState
 from journeyman.worlds._tabular_worlds import cliff_walking as cliff_walking
+from journeyman.worlds._timed import Timed as Timed
+from journeyman.worlds._timed import TimedHost as TimedHost
+from journeyman.worlds._timed import timed as timed

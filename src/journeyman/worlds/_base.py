@@ -143,6 +143,13 @@ class AbstractHostWorld(AbstractWorld):
         `meanwhile` is called once, before this returns: while the simulators run, where they have threads of their own.
         """
 
+    def successes(self) -> list[list[bool]] | None:
+        """Whether each episode that has ended since `reset` succeeded, environment by environment, the oldest first.
+
+        An episode succeeded when its simulator said so at one of its steps; `None` where it never says.
+        """
+        return None
+
     @abc.abstractmethod
     def close(self) -> None:
         """Let the simulators go."""

@@ -13,6 +13,7 @@ from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld, gymnax_ids
+from journeyman.worlds._harvest import Harvest
 from journeyman.worlds._linear_quadratic import LinearQuadratic
 from journeyman.worlds._one_step_gaussian import OneStepGaussian
 from journeyman.worlds._pendulum import Pendulum
@@ -23,10 +24,12 @@ from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import gymnasium_ids, registered
 from journeyman.worlds._tabular import Tabular
 from journeyman.worlds._tabular_worlds import Garnet, Gridworld, TwoState, cliff_walking
+from journeyman.worlds._timed import timed
 
 _PURE: dict[str, Callable[..., AbstractWorld]] = {
     "LinearQuadratic": LinearQuadratic,
     "GeometricChain": GeometricChain,
+    "Harvest": Harvest,
     "OneStepGaussian": OneStepGaussian,
     "ScaledFeatures": ScaledFeatures,
     "Pendulum": Pendulum,
@@ -58,7 +61,8 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
     Gymnasium's. `gymnax:ID`, `brax:ID` and `playground:ID` are JAX programs, always named with their package.
     `LinearQuadratic`, `Gridworld` and others are exact worlds of our own. `gymnasium:package/ID` imports the package
-    first, so that it can register. `options` are the simulator's or the world's own.
+    first, so that it can register. `timed:NAME` is the world NAME whose time limit belongs to the task (`timed`; its
+    option `shown` says whether the step number is seen). `options` are the simulator's or the world's own.
 
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
     installs it) and an option that the world does not take.
@@ -67,6 +71,9 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     if name in _PURE:
         return _pure(name, num_envs, seed, options)
     prefix, _, id = name.partition(":")
+    if id and prefix == "timed":
+        shown = options.pop("shown", True)
+        return timed(world(id, num_envs=num_envs, seed=seed, **options), shown=shown)
     if id and prefix in _ADAPTORS:
         return _ADAPTORS[prefix](id, num_envs=num_envs, seed=seed, **options)
     if _has("envpool") and name in envpool_ids():

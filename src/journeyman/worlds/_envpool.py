@@ -17,6 +17,7 @@ from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, 
 from journeyman.worlds._options import check_options
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import make_single, single_gives
+from journeyman.worlds._success import Successes
 
 # What the world itself decides; an option of this name would break a promise of the interface.
 _OURS = frozenset("num_envs batch_size seed env_seed max_num_players base_path gym_reset_return_info".split())
@@ -55,6 +56,7 @@ class EnvPoolWorld(AbstractHostWorld):
     read: Callable[[Any], PyTree] = eqx.field(repr=False)
     clip: ActionBuffer = eqx.field(repr=False)
     ended: np.ndarray = eqx.field(repr=False)
+    account: Successes = eqx.field(repr=False)
 
     def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
@@ -69,6 +71,7 @@ class EnvPoolWorld(AbstractHostWorld):
         self.read = observation_reader(self.observation_space, copy=False)  # EnvPool never writes to it again
         self.clip = ActionBuffer(self.action_space, num_envs, spec.action_array_spec["action"].dtype)
         self.ended = np.zeros(num_envs, bool)
+        self.account = Successes(num_envs)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -82,6 +85,7 @@ class EnvPoolWorld(AbstractHostWorld):
     def reset(self) -> PyTree:
         """The first observations."""
         self.ended[...] = False
+        self.account.clear()
         observation, _ = self.simulator.reset()
         return self.read(observation)
 
@@ -91,12 +95,17 @@ class EnvPoolWorld(AbstractHostWorld):
         self.simulator.send(self.clip(action))
         if meanwhile is not None:
             meanwhile()
-        observation, reward, terminated, truncated, _ = self.simulator.recv()
+        observation, reward, terminated, truncated, info = self.simulator.recv()
         if self.ended.any():  # DeepMind Control and Meta-World pay on the reset step
             reward = np.where(self.ended, reward.dtype.type(0), reward)
             terminated, truncated = terminated & ~self.ended, truncated & ~self.ended
+        self.account.count(info, self.ended, terminated, truncated)
         np.logical_or(terminated, truncated, out=self.ended)
         return HostStep(self.read(observation), reward.astype(np.float32, copy=False), terminated, truncated)
+
+    def successes(self) -> list[list[bool]] | None:
+        """By `info["success"]`, where the task has it."""
+        return self.account.finished
 
     def close(self) -> None:
         """Stop the threads."""

@@ -135,7 +135,7 @@ os._exit(0)
 
 def _prepare_graphics(world: AbstractWorld) -> None:
     """Choose how MuJoCo draws on a machine without a display; leave everything else alone."""
-    if "settable state" not in world.provides() or os.environ.get("MUJOCO_GL") or not sys.platform.startswith("linux"):
+    if "frames" not in world.provides() or os.environ.get("MUJOCO_GL") or not sys.platform.startswith("linux"):
         return
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return

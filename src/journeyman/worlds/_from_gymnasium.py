@@ -39,7 +39,7 @@ def _bound(values: np.ndarray) -> np.ndarray:
 
 
 def observation_reader(space: Any, *, copy: bool) -> Callable[[Any], PyTree]:
-    """A function from the simulator's observations to ours: float32, or int32 where `space` is finite.
+    """A function from the simulator's observations to ours, each leaf in the type of its space.
 
     `copy` is for simulators that write into the arrays they have handed out.
     """

@@ -14,6 +14,7 @@ from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, 
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import cannot_make, gymnasium_ids, make_single, registered
 from journeyman.worlds._states import settable
+from journeyman.worlds._success import Successes
 
 
 class GymnasiumWorld(AbstractHostWorld):
@@ -48,6 +49,7 @@ class GymnasiumWorld(AbstractHostWorld):
     read: Callable[[Any], PyTree] = eqx.field(repr=False)
     clip: ActionBuffer = eqx.field(repr=False)
     ended: np.ndarray = eqx.field(repr=False)
+    account: Successes = eqx.field(repr=False)
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class GymnasiumWorld(AbstractHostWorld):
         self.read = observation_reader(self.observation_space, copy=True)
         self.clip = ActionBuffer(self.action_space, self.num_envs, simulator.single_action_space.dtype)
         self.ended = np.zeros(self.num_envs, bool)
+        self.account = Successes(self.num_envs)
 
     @classmethod
     def make(cls, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> "GymnasiumWorld":
@@ -125,6 +128,7 @@ class GymnasiumWorld(AbstractHostWorld):
     def reset(self) -> PyTree:
         """The first observations."""
         self.ended[...] = False
+        self.account.clear()
         observation, _ = self.simulator.reset(seed=environment_seeds(self.seed, self.num_envs))
         return self.read(observation)
 
@@ -138,14 +142,19 @@ class GymnasiumWorld(AbstractHostWorld):
         again = self.by_hand and fresh.any()
         if again:  # stepping an ended environment is undefined, so it is reset once to step, once more to begin
             self.simulator.reset(options={"reset_mask": fresh.copy()})
-        observation, reward, terminated, truncated, _ = self.simulator.step(action)
+        observation, reward, terminated, truncated, info = self.simulator.step(action)
         if again:
             observation, _ = self.simulator.reset(options={"reset_mask": fresh.copy()})
         reward = np.where(fresh, 0, reward).astype(np.float32)
         terminated = np.asarray(terminated, bool) & ~fresh
         truncated = np.asarray(truncated, bool) & ~fresh
+        self.account.count(info, fresh, terminated, truncated)
         np.logical_or(terminated, truncated, out=self.ended)
         return HostStep(self.read(observation), reward, terminated, truncated)
+
+    def successes(self) -> list[list[bool]] | None:
+        """By `info["is_success"]` or `info["success"]`, where the environment has one."""
+        return self.account.finished
 
     def close(self) -> None:
         """Close every environment."""

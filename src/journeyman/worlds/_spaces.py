@@ -1,4 +1,4 @@
-"""What an observation or an action may be: a box of reals, or integers from a finite set."""
+"""What an observation or an action may be: a box of reals, integers from a finite set, or the step number."""
 
 import abc
 from typing import Any
@@ -23,7 +23,8 @@ class AbstractSpace(AbstractPart):
 
     @property
     def classes(self) -> int | tuple[int, ...]:
-        """How many values an integer (or each of several) takes that a network reads one-hot; 0 for plain numbers."""
+        """How a network reads an element: an integer (or each of several) one-hot, by how many values it takes; plain
+        numbers (0) as they are; the step number (−H) as t/H."""
         return 0
 
 
@@ -137,3 +138,28 @@ class MultiBinary(AbstractFinite):
     def counts(self) -> np.ndarray:
         """2 for each bit."""
         return np.full(self.n, 2)
+
+
+class Time(AbstractSpace):
+    """The number of steps taken in this episode: 0 … `horizon`, the last one seen only when the episode has ended."""
+
+    horizon: int
+
+    def __check_init__(self) -> None:
+        if self.horizon < 1:
+            raise JourneymanError(f"A horizon is one step or more, not {self.horizon}; give the number of steps.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """A scalar."""
+        return ()
+
+    @property
+    def dtype(self) -> Any:
+        """int32."""
+        return np.int32
+
+    @property
+    def classes(self) -> int:
+        """−`horizon`: one number, read as a share of it."""
+        return -self.horizon

@@ -34,7 +34,7 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
     env = world.single()
     try:
         read = observation_reader(world.observation_space, copy=True)
-        put = _setter(env)
+        put = _setter(env) if "settable state" in world.provides() else None
         if put is None:
             raise JourneymanError(
                 f"'{world.name}' cannot be put into a given state: nobody has said how for"

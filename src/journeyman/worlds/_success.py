@@ -1,0 +1,38 @@
+"""Which episodes succeeded, as the simulators themselves say it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_KEYS = ("is_success", "success")
+
+
+class Successes:
+    """Keeps, for each environment, whether its episodes succeeded: the simulator said so at one of their steps.
+
+    `finished` lists them environment by environment, the oldest first; it is `None` until the simulator says anything.
+    A simulator that never does costs two look-ups a step.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.finished: list[list[bool]] | None = None
+        self._so_far = np.zeros(num_envs, bool)
+
+    def clear(self) -> None:
+        """Every environment begins anew."""
+        self.finished = None
+        self._so_far[...] = False
+
+    def count(self, info: Mapping[str, Any], fresh: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+        """One step of every environment; where `fresh`, it was a reset and its info is no step's."""
+        said = next((info[key] for key in _KEYS if key in info), None)
+        if said is None and self.finished is None:
+            return
+        if self.finished is None:
+            self.finished = [[] for _ in self._so_far]
+        if said is not None:
+            self._so_far |= np.asarray(said, bool) & ~fresh
+        for i in np.flatnonzero(terminated | truncated):
+            self.finished[i].append(bool(self._so_far[i]))
+            self._so_far[i] = False
