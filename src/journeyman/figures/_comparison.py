@@ -11,6 +11,7 @@ from journeyman.algorithms import natural_gradient, ppo, reinforce, trpo
 from journeyman.diagnose import interval
 from journeyman.figures._model import Computed, Effort, Figure, told
 from journeyman.figures._wider_drawn import draw_comparison
+from journeyman.parts import JourneymanError
 from journeyman.policies import policy
 from journeyman.training import Learner, Plan, improve
 from journeyman.worlds import AbstractWorld, world
@@ -45,11 +46,10 @@ def compare(name: str, steps: int, effort: Effort) -> Computed:
         arrays[f"{label} steps"] = edges
         arrays[label] = np.asarray([(i.mean, i.low, i.high) for i in found])
         numbers["last"][label] = told(found[-1])
-    best = max(numbers["last"].items(), key=lambda pair: pair[1]["mean"])
     said = ", ".join(f"{label} {one['mean']:,.0f}" for label, one in numbers["last"].items())
     caption = (
         f"The return of an episode with sampled actions on {name} over {steps:,} environment steps, each algorithm"
-        f" with its defaults: {said} at the end; {best[0]} is ahead."
+        f" with its defaults. At the end: {said}."
     )
     words = (
         f"{effort.seeds} seeds each from {effort.seed}; lines: means, bands: 95 % bootstrap intervals of the mean"
@@ -66,5 +66,10 @@ def _run(learner: Learner, made: AbstractWorld, steps: int, batch: int, seed: in
     """Steps and returns of the batches in which an episode ended."""
     rows = improve(learner, policy(made, jax.random.key(seed)), made, Plan(steps=steps, batch=batch, seed=seed)).rows
     known = [(row["step"], float(np.mean(row["return"]))) for row in rows if "return" in row]
+    if not known:
+        raise JourneymanError(
+            f"No episode on {made.name} ended within {steps:,} environment steps, so there is no return to draw; give"
+            " more steps."
+        )
     at, returns = zip(*known, strict=True)
     return np.asarray(at, float), np.asarray(returns)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from journeyman.diagnose import Interval, interval
+from journeyman.diagnose import Interval
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.policies import DensityPolicy
@@ -49,10 +49,16 @@ def _gradients(policy: DensityPolicy, played: Episodes, weights: Array) -> Densi
     return jax.vmap(one)(played, weights)
 
 
+def mean(values: np.ndarray) -> Interval:
+    """The mean of thousands of independent values with its normal interval; a bootstrap of so many says the same."""
+    middle, reach = float(values.mean()), 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Interval(middle, middle - reach, middle + reach, len(values))
+
+
 def variance(values: np.ndarray) -> Interval:
-    """The variance of independent values with its bootstrap interval."""
+    """The variance of as many values: the mean of their squared deviations, each n/(n − 1) times."""
     count = len(values)
-    return interval((values - values.mean()) ** 2 * count / (count - 1))
+    return mean((values - values.mean()) ** 2 * count / (count - 1))
 
 
 def deviation(values: np.ndarray) -> Interval:

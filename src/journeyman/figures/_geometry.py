@@ -1,17 +1,15 @@
 """What a step is measured in: vanilla against natural, how far to go, and in which coordinates."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from journeyman.algorithms import natural_gradient, reinforce
-from journeyman.diagnose import Interval, interval, step
+from journeyman.diagnose import interval, step
 from journeyman.figures import _scalar_control as control
 from journeyman.figures._model import Computed, Effort, told
 from journeyman.figures._sampled_control import sampled_walks
 from journeyman.geometry import Fisher
-from journeyman.training import Learner, Plan, sweep
+from journeyman.training import EVALUATION_SEED
 from journeyman.verify import linear_policy
 from journeyman.weights import Advantage, LinearBaseline, Unscaled
 from journeyman.worlds import LinearQuadratic
@@ -19,6 +17,7 @@ from journeyman.worlds import LinearQuadratic
 # -- 5 ----------------------------------------------------------------------------------------------------
 
 RADIUS, STEPS, EPISODES = 0.01, 35, 64
+FLOOR = -20.0
 
 
 def vanilla_and_natural(effort: Effort) -> Computed:
@@ -49,14 +48,16 @@ def vanilla_and_natural(effort: Effort) -> Computed:
         }
     plain, other = numbers["vanilla"]["exact"], numbers["natural"]["exact"]
     slope = numbers["start"]["gradient"]
+    ends = [numbers[label]["sampled"]["gap"]["mean"] for label in ("vanilla", "natural")]
     caption = (
         f"Two parameters, u ~ N(kx, σ²), from (−.2, .5), where ∇J = ({_minus(slope[0], 2)}, {_minus(slope[1], 2)})."
         f" Every step has a predicted KL of {RADIUS} nats; thick: exact gradients, thin: gradients of {EPISODES}"
-        f" sampled episodes. The vanilla gradient spends its steps on σ: after {steps} of them σ ="
-        f" {plain['std']:.3g} and the gain has stopped at {_minus(plain['gain'], 3)}, since a policy without noise can move"
-        f" no further in as many nats. The natural gradient is at k = {_minus(other['gain'], 3)} (best"
-        f" {_minus(control.BEST_GAIN, 3)}) with σ = {other['std']:.2g}; its return is {other['gap']:.2g} from the best,"
-        f" the vanilla one's {plain['gap']:.2g}."
+        f" sampled episodes. σ shrinks along both: after {steps} exact steps it is {plain['std']:.2g} (vanilla) and"
+        f" {other['std']:.2g} (natural). The difference is in the gain. The vanilla one is still at"
+        f" {_minus(plain['gain'], 3)}, and a policy without noise hardly moves in as many nats; the natural one is at"
+        f" {_minus(other['gain'], 3)} (best {_minus(control.BEST_GAIN, 3)}). The return is {plain['gap']:.2g} below the"
+        f" best after the vanilla steps and {other['gap']:.2g} after the natural ones. With sampled gradients steps of"
+        f" this fixed length do not settle: {ends[0]:.2g} and {ends[1]:.2g} below."
     )
     words = f"exact paths, and {seeds} sampled runs each from seed {effort.seed}; bands: 95 % intervals of their mean"
     return Computed(arrays, numbers, caption, words)
@@ -70,54 +71,54 @@ def _bands(runs: np.ndarray) -> np.ndarray:
 # -- 6 ----------------------------------------------------------------------------------------------------
 
 MULTIPLES = (0.5, 1, 2, 4, 8, 16, 32)
-RADII = (0.003, 0.01, 0.03, 0.1, 0.3)
-RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+RADII = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 HORIZON, GAIN, STD = 20, -0.3, 0.3
 
 
 def collapse(effort: Effort) -> Computed:
-    """The return along one direction, and the return after thirty updates, by the length of a step."""
+    """The return along one direction by the length of the step, and how far the policy then really is."""
     world = LinearQuadratic(horizon=HORIZON)
     weight = Advantage(1.0, 1.0, LinearBaseline(), Unscaled())
-    count = effort.some(256, 16)
-    policy = linear_policy(world, GAIN, STD)
+    count, seed = effort.some(256, 16), EVALUATION_SEED + effort.seed
     found = step(
-        policy,
+        linear_policy(world, GAIN, STD),
         world,
         weight,
         geometry=Fisher(1e-4),
-        kl=0.01,
+        kl=RADIUS,
         episodes=count,
         evaluation_episodes=count,
+        radii=RADII,
         multiples=MULTIPLES,
-        seed=1_000_003 + effort.seed,
+        seed=seed,
     )
     best = _best(world)
-    arrays: dict[str, Any] = {"multiples": np.asarray((0.0, *MULTIPLES)), "best": best}
-    numbers: dict[str, Any] = {"best": best, "along": {}, "trained": {}}
+    arrays: dict[str, Any] = {"multiples": np.asarray(MULTIPLES), "radii": np.asarray(RADII), "best": best}
+    numbers: dict[str, Any] = {"best": best, "start": told(found.plain.returns[0])}
     for label, along in (("vanilla", found.plain), ("natural", found.natural)):
         arrays[f"{label} along"] = np.asarray([(r.mean, r.low, r.high) for r in along.returns])
-        numbers["along"][label] = {"best_multiple": along.best, "collapse": along.collapse}
-    iterations = effort.some(30, 4)
-    recipes = {"natural": (RADII, _natural), "vanilla": (RATES, _vanilla)}
-    for label, (sizes, make) in recipes.items():
-        trained = _trained([make(size) for size in sizes], world, iterations, effort)
-        arrays[f"{label} sizes"] = np.asarray(sizes)
-        arrays[f"{label} trained"] = np.asarray([(i.mean, i.low, i.high) for i in trained])
-        numbers["trained"][label] = {f"{s:g}": told(i) for s, i in zip(sizes, trained, strict=True)}
-    fallen = numbers["along"]
-    good = {label: max(numbers["trained"][label].items(), key=lambda pair: pair[1]["mean"]) for label in recipes}
+        arrays[f"{label} realised"] = along.realised_kl
+        returns = {f"{m:g}": told(r) if r.n else "overflow" for m, r in zip(MULTIPLES, along.returns[1:], strict=True)}
+        realised = [float(kl) if np.isfinite(kl) else "overflow" for kl in along.realised_kl]
+        numbers[label] = {"best": along.best, "collapse": along.collapse, "returns": returns, "realised_kl": realised}
+    vanilla, natural = numbers["vanilla"], numbers["natural"]
     caption = (
-        "Left: the return along one direction by the length of the step, in multiples of the one with a predicted KL of"
-        f" .01 nats. The first length at which the return is surely below the start: {_fallen(fallen['vanilla'])} along"
-        f" the vanilla, {_fallen(fallen['natural'])} along the natural gradient. Middle and right: the return after"
-        f" {iterations} updates by the length of each. The best of these: {good['natural'][0]} nats"
-        f" ({_minus(good['natural'][1]['mean'], 2)}) and an Adam learning rate of {good['vanilla'][0]}"
-        f" ({_minus(good['vanilla'][1]['mean'], 2)}); the best possible is {_minus(best, 2)}. Linear-quadratic world of 20 steps; returns below −60 are drawn at the edge."
+        f"One gradient of {count} episodes at (k, σ) = ({_minus(GAIN, 1)}, {STD}) in a linear-quadratic world of"
+        f" {HORIZON}"
+        " steps. Left: the return by the length of the step, in multiples of the one with a predicted KL of"
+        f" {RADIUS} nats. It is best at {vanilla['best']:g} along the vanilla and at {natural['best']:g} along the"
+        " natural"
+        f" gradient ({_minus(best, 2)} is possible). Surely below the start, collapsed: from {_fallen(vanilla)} on"
+        " along the"
+        f" vanilla, from {_fallen(natural)} on along the natural one. A triangle at the edge is a return below"
+        f" {_minus(FLOOR, 0)} or one"
+        " that is no longer finite. Right: the KL that the step really makes on the states of the batch. At a predicted"
+        f" 1 nat it is {_nats(vanilla)} for the vanilla and {_nats(natural)} for the natural step: the quadratic model"
+        " holds for small steps only."
     )
     words = (
-        f"left: {count} episodes for the gradient and for each return, seed {1_000_003 + effort.seed};"
-        f" others: {effort.seeds} seeds from {effort.seed}, 64 episodes an update; 95 % bootstrap intervals"
+        f"{count} episodes for the gradient and as many for each return, from seed {seed:,}; bands: 95 % bootstrap"
+        " intervals over episodes"
     )
     return Computed(arrays, numbers, caption, words)
 
@@ -132,27 +133,13 @@ def _best(world: LinearQuadratic) -> float:
     return float(total)
 
 
-def _natural(size: float) -> Learner:
-    return natural_gradient(size, discount=1.0, lambda_=1.0, baseline=LinearBaseline(), damping=1e-4)
-
-
-def _vanilla(size: float) -> Learner:
-    return reinforce(size, discount=1.0, baseline=LinearBaseline())
-
-
-def _trained(learners: Sequence[Learner], world: LinearQuadratic, iterations: int, effort: Effort) -> list[Interval]:
-    """The mean return of the last three batches, one interval over seeds for each learner."""
-    each = [one for one in learners for _ in range(effort.seeds)]
-    begin = [linear_policy(world, GAIN, STD)] * len(each)
-    batch = HORIZON * world.num_envs
-    plan = Plan(steps=batch * iterations, batch=batch, seed=effort.seed)
-    rows = sweep(each, begin, world, plan).rows
-    last = np.asarray([row["return"] for row in list(rows)[-3:] if "return" in row], float).mean(0)
-    return [interval(part) for part in last.reshape(len(learners), effort.seeds)]
-
-
 def _fallen(along: dict[str, Any]) -> str:
-    return "none" if along["collapse"] is None else f"{along['collapse']:g}"
+    return "no length" if along["collapse"] is None else f"{along['collapse']:g}"
+
+
+def _nats(along: dict[str, Any]) -> str:
+    last = along["realised_kl"][-1]
+    return "no finite number" if last == "overflow" else f"{last:.2g}"
 
 
 # -- 7 ----------------------------------------------------------------------------------------------------
@@ -181,8 +168,8 @@ def coordinates(effort: Effort) -> Computed:
     caption = (
         "One policy, written as θ = (k, σ) and as φ = (k², 1/σ). Left and middle:"
         f" {steps} steps of {RADIUS} nats along the exact gradient taken in the one and in the other. The vanilla paths"
-        " part at once, the natural ones stay together. Right: how far apart one step of radius r lands, √(KL/r), where 0"
-        f" is the same policy: {plain['apart_smallest']:.2f} for the vanilla step however small, and falling like"
+        " part at once, the natural ones stay together. Right: how far apart one step of radius r lands, √(KL/r), where"
+        f" 0 is the same policy: {plain['apart_smallest']:.2f} for the vanilla step however small, and falling like"
         f" r^{other['slope']:.2f} for the natural one, which is covariant to first order."
     )
     return Computed(arrays, numbers, caption, "exact gradients and Fisher matrices; nothing is random")

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from journeyman.figures import _scalar_control as control
+from journeyman.figures._geometry import FLOOR, RADIUS
 from journeyman.figures._model import Computed
 from journeyman.figures._style import Style, band, name
 from journeyman.figures._variance_drawn import plain_ticks
 
 _WAYS = (("vanilla", "clone"), ("natural", "corrected"))
-_FLOOR = -60.0
 
 
 def draw_vanilla_and_natural(drawing: Any, style: Style, computed: Computed) -> None:
@@ -44,7 +44,7 @@ def draw_vanilla_and_natural(drawing: Any, style: Style, computed: Computed) -> 
     above.set_title("Standard deviation σ of the action")
     above.tick_params(labelbottom=False)
     below.set_yscale("log")
-    plain_ticks(below.yaxis, [0.1, 1, 10])
+    plain_ticks(below.yaxis, [0.01, 0.1, 1, 10])
     below.set_title("Return below the best, J* − J")
     below.set_xlabel("steps of .01 nats")
 
@@ -67,47 +67,48 @@ def mark_best(axes: Any, style: Style) -> None:
 
 
 def draw_collapse(drawing: Any, style: Style, computed: Computed) -> None:
-    """The return along one direction, then after training, by step size."""
-    a, panels = computed.arrays, drawing.subplots(1, 3, sharey=True, width_ratios=(1.15, 1, 1))
-    along, natural, vanilla = panels
-    x = a["multiples"][1:]
+    """The return along one direction, and the KL that was made of the one that was meant."""
+    a, (along, made) = computed.arrays, drawing.subplots(1, 2, width_ratios=(1.25, 1))
+    x, start = a["multiples"], a["natural along"][0, 0]
     for label, role in _WAYS:
         curve(along, style, role, x, a[f"{label} along"][1:])
-    start = a["natural along"][0, 0]
-    along.axhline(start, color=style.faint, linewidth=1, linestyle=(0, (4, 3)))
+        made.plot(a["radii"], a[f"{label} realised"], color=style.line[role], marker="o", markersize=4.5)
     along.set_xscale("log", base=2)
-    plain_ticks(along.xaxis, [0.5, 1, 2, 4, 8, 16, 32])
-    along.set(xlabel="step, × (.01 nats)", ylabel="return of an episode")
-    along.set_title("Along one direction")
-    name(along, style, "", "start", (x[0], start), shift=(0, -8), ha="left", size=8.5)
-    for axes, label, role, where in (
-        (natural, "natural", "corrected", "KL radius  (nats)"),
-        (vanilla, "vanilla", "clone", "Adam learning rate"),
-    ):
-        curve(axes, style, role, a[f"{label} sizes"], a[f"{label} trained"])
-        axes.set_xscale("log")
-        plain_ticks(axes.xaxis, [0.01, 0.1, 1])
-        axes.set_xlabel(where)
-        axes.set_title(f"Trained, {label}")
-    for axes in panels:
-        axes.axhline(a["best"], color=style.ink, linewidth=1, linestyle=(0, (1, 2)))
-        axes.set_ylim(_FLOOR, 3)
-    name(
-        vanilla, style, "expert", "best possible", (a["vanilla sizes"][0], a["best"]), shift=(0, 8), ha="left", size=8.5
-    )
-    for label, role, shift in (("vanilla", "clone", (-8, -10)), ("natural", "corrected", (6, 4))):
-        rows = a[f"{label} along"][1:]
-        fallen = np.flatnonzero(~(rows[:, 0] > -25))
-        at = int(fallen[0]) if len(fallen) else len(rows) - 1
-        place = (float(x[at]), float(np.clip(np.nan_to_num(rows[at, 0], nan=_FLOOR), 0.6 * _FLOOR, 0)))
-        name(along, style, role, label, place, shift=shift, ha="right" if label == "vanilla" else "left")
+    plain_ticks(along.xaxis, x.tolist())
+    along.set(xlabel=f"length of the step, × that of {RADIUS:g} nats", ylabel="return of an episode", ylim=(FLOOR, 3))
+    along.set_title("Return along one direction")
+    for height, words, dash, lift in ((start, "start", (4, 3), -9), (a["best"], "best possible", (1, 2), 8)):
+        along.axhline(height, color=style.faint, linewidth=1, linestyle=(0, dash))
+        name(along, style, "", words, (x[0], height), shift=(0, lift), ha="left", size=8.5)
+    for label, role, shift, side in (("vanilla", "clone", (-8, -4), "right"), ("natural", "corrected", (8, 4), "left")):
+        name(along, style, role, label, _falling(x, a[f"{label} along"][1:, 0]), shift=shift, ha=side)
+    made.plot(a["radii"], a["radii"], color=style.rule, linewidth=1.4, zorder=1)
+    made.set(xscale="log", yscale="log", xlabel="predicted KL  (nats)", ylabel="realised KL  (nats)")
+    made.set_title("What a step really moves")
+    plain_ticks(made.xaxis, a["radii"].tolist())
+    plain_ticks(made.yaxis, a["radii"].tolist())
+    order = sorted(_WAYS, key=lambda way: a[f"{way[0]} realised"][-1])
+    for (label, role), shift, side in zip(order, ((12, -14), (-10, 10)), ("left", "right"), strict=True):
+        name(made, style, role, label, (a["radii"][-2], a[f"{label} realised"][-2]), shift=shift, ha=side)
+
+
+def _falling(x: Any, means: Any) -> tuple[float, float]:
+    """A place on a curve half-way down, or its end."""
+    means = np.nan_to_num(means, nan=FLOOR, neginf=FLOOR).clip(FLOOR)
+    middle = 0.65 * FLOOR
+    below = np.flatnonzero(means < middle)
+    if not len(below) or below[0] == 0:
+        return float(x[-1]), float(means[-1])
+    at = below[0]
+    share = (means[at - 1] - middle) / (means[at - 1] - means[at])
+    return float(x[at - 1] * (x[at] / x[at - 1]) ** share), middle
 
 
 def curve(axes: Any, style: Style, role: str, x: Any, rows: Any) -> None:
     """Means with their intervals; what lies below the axis is drawn at its edge as a triangle."""
-    rows = np.nan_to_num(rows, nan=10 * _FLOOR, neginf=10 * _FLOOR)
-    inside = rows[:, 0] >= _FLOOR
-    shown = np.maximum(rows, _FLOOR)
+    rows = np.nan_to_num(rows, nan=10 * FLOOR, neginf=10 * FLOOR)
+    inside = rows[:, 0] >= FLOOR
+    shown = np.maximum(rows, FLOOR)
     band(axes, style, role, x, shown[:, 1], shown[:, 2])
     axes.plot(x, shown[:, 0], color=style.line[role])
     axes.plot(x[inside], shown[inside, 0], "o", color=style.line[role], markersize=4.5)

@@ -33,11 +33,11 @@ def horizon(effort: Effort) -> Computed:
     at = numbers["stops_mattering_below"]
     caption = (
         "Where the end is near, the best action depends on the time. Left: the best gain of each step of a 20-step"
-        " linear-quadratic world and the best gain that is the same at every step. Right: what the best stationary policy"
-        f" loses against the time-dependent one, exactly. Undiscounted it is {_percent(numbers, 2)} at H = 2 and"
+        " linear-quadratic world and the best gain that is the same at every step. Right: what the best stationary"
+        f" policy loses against the time-dependent one, exactly. Undiscounted it is {_percent(numbers, 2)} at H = 2 and"
         f" {_percent(numbers, 50)} at H = 50. The loss stays below 1 % for every discount below"
-        f" {', '.join(f'{at[str(h)]:.2f} (H = {h})' for h in HORIZONS if str(h) in at)}: there the end is too far off in"
-        " discounted time to matter, or hardly anything after the first step counts."
+        f" {', '.join(f'{at[str(h)]:.2f} (H = {h})' for h in HORIZONS if str(h) in at)}: there the end is too far off"
+        " in discounted time to matter, or hardly anything after the first step counts."
     )
     return Computed(
         arrays, numbers, caption, "exact: Riccati recursion and the return of every single gain on a fine grid"

@@ -41,6 +41,7 @@ class Figure(NamedTuple):
     height: float = 3.5
 
 
-def told(found: Interval) -> dict[str, float | int]:
-    """An interval as plain JSON."""
-    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+def told(found: Interval) -> dict[str, Any]:
+    """An interval as plain JSON; the bounds of a single run are unknown, None."""
+    low, high = (found.low, found.high) if found.known else (None, None)
+    return {"mean": found.mean, "low": low, "high": high, "n": found.n}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from journeyman.collect import Sample, play
-from journeyman.diagnose import Interval, interval
-from journeyman.figures._estimates import deviation, per_step, per_trajectory, step_weights, variance
+from journeyman.diagnose import Interval
+from journeyman.figures._estimates import deviation, mean, per_step, per_trajectory, step_weights, variance
 from journeyman.figures._model import Computed, Effort, told
 from journeyman.verify import ExactProblem, exact_problems, linear_policy
 from journeyman.weights import (
@@ -56,7 +56,7 @@ def samples(effort: Effort) -> Computed:
     density = {f"density {n}": np.histogram(means[n], edges)[0] / len(means[n]) / np.diff(edges) for n in (1, 10, 100)}
     wrong = {n: float((means[n] > 0).mean()) for n in (1, 10, 100)}
     slope = float(np.polyfit(np.log(sizes), np.log([e.mean for e in errors]), 1)[0])
-    whole = interval(single)
+    whole = mean(single)
     arrays = {
         "sizes": sizes,
         "edges": edges,
@@ -78,7 +78,7 @@ def samples(effort: Effort) -> Computed:
         f" N to the power {_signed(slope)} (the line: −½), so a digit more costs a hundred times the trajectories."
         " Linear-quadratic world, reward-to-go without a baseline."
     )
-    seeds = f"{count:,} trajectories from seed {effort.seed}; 95 % bootstrap intervals over disjoint batches of N"
+    seeds = f"{count:,} trajectories from seed {effort.seed}; 95 % normal intervals over disjoint batches of N"
     return Computed(arrays, numbers, caption, seeds)
 
 
@@ -97,11 +97,11 @@ def causality(effort: Effort) -> Computed:
     for label, weight in weights.items():
         terms = per_step(problem, leaf, played, step_weights(problem, weight, played, played))
         spread = [deviation(column) for column in terms.T]
-        mean = [interval(column) for column in terms.T]
+        middle = [mean(column) for column in terms.T]
         arrays[f"{label} deviation"] = np.asarray([(s.mean, s.low, s.high) for s in spread])
-        arrays[f"{label} mean"] = np.asarray([(m.mean, m.low, m.high) for m in mean])
+        arrays[f"{label} mean"] = np.asarray([(m.mean, m.low, m.high) for m in middle])
         whole[label] = variance(terms.sum(1))
-        numbers[label] = {"variance": told(whole[label]), "mean": told(interval(terms.sum(1)))}
+        numbers[label] = {"variance": told(whole[label]), "mean": told(mean(terms.sum(1)))}
         numbers[label]["last_step"] = told(spread[-1])
     late = [numbers[label]["last_step"]["mean"] for label in weights]
     caption = (
@@ -111,7 +111,7 @@ def causality(effort: Effort) -> Computed:
         f" {late[1]:.2f}. The variance of the whole estimate falls from {_number(whole['full return'])} to"
         f" {_number(whole['reward-to-go'])}. Linear-quadratic world of {problem.longest} steps."
     )
-    seeds = f"{count:,} trajectories from seed {effort.seed}, the same for both; 95 % bootstrap intervals over them"
+    seeds = f"{count:,} trajectories from seed {effort.seed}, the same for both; 95 % normal intervals over them"
     return Computed(arrays, numbers, caption, seeds)
 
 
@@ -148,11 +148,12 @@ def centring(effort: Effort) -> Computed:
         "Left: one decision, reward −a², actions drawn from N(1, ½²). As they are, all returns are negative and every"
         f" action is pushed down, the good ones less. Minus their mean, {_percent(pushed)} of the actions are pushed up"
         " and the rest down. Right: the variance of the estimate of dJ/dμ by what is subtracted, exact (line) and"
-        f" measured (dots): nothing {_number(measured['none'])}, the mean return {_number(measured['mean return'])}, the"
-        f" optimal number E[s²r]/E[s²] {_number(measured['optimal'])}; exact {exact['none']:g}, {exact['mean return']:g},"
+        f" measured (dots): nothing {_number(measured['none'])}, the mean return {_number(measured['mean return'])},"
+        f" the optimal number E[s²r]/E[s²] {_number(measured['optimal'])}; exact {exact['none']:g},"
+        f" {exact['mean return']:g},"
         f" {exact['optimal']:g}."
     )
-    seeds = f"{count:,} decisions from seed {effort.seed}; 95 % bootstrap intervals over them"
+    seeds = f"{count:,} decisions from seed {effort.seed}; 95 % normal intervals over them"
     return Computed(arrays, {**numbers, "pushed_up": pushed}, caption, seeds)
 
 
@@ -194,9 +195,11 @@ def baselines(effort: Effort) -> Computed:
     }
     total = second["full return"].mean / second["− V(s, t)"].mean
     caption = (
-        "Variance of the estimate from one trajectory, measured (dots, 95 %) and known (diamonds). Left: dJ/dθ in the"
-        f" geometric chain at θ = ½: {_listed(first)}; exact {', '.join(f'{v:g}' for v in exact.values())}. Right: dJ/dk"
-        f" in the linear-quadratic world: {_listed(second)}. Causality and a learned value together save a factor of"
+        "Variance of the estimate from one trajectory, measured (dots, 95 % normal intervals) and known (diamonds)."
+        f" Left: dJ/dθ in the geometric chain at θ = ½: {_listed(first)}; exact"
+        f" {', '.join(f'{v:g}' for v in exact.values())}."
+        f" Right: dJ/dk in the linear-quadratic world: {_listed(second)}. Causality and a learned value together save"
+        " a factor of"
         f" {total:.0f} in trajectories, and no expectation moves. Baselines are fitted to other episodes."
     )
     seeds = f"{count:,} trajectories from seed {effort.seed}, as many from seed {effort.seed + 1} for the baselines"

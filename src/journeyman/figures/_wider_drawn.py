@@ -108,5 +108,6 @@ def draw_comparison(drawing: Any, style: Style, computed: Computed) -> None:
     for (label, role, x), y in zip(names, apart(ends, 0.06 * (high - low)), strict=True):
         name(axes, style, role, label, (float(x), float(y)), shift=(8, 0))
     axes.set(xlabel="environment steps", ylabel="return of an episode", xlim=(0, None))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(f"{computed.numbers['world']}, {computed.numbers['seeds']} seeds each")
     axes.margins(x=0)

@@ -67,7 +67,8 @@ def write(
     for figure in figures:
         began = time.perf_counter()
         computed = figure.compute(effort)
-        pictures[figure.name] = {shade: _saved(figure, computed, folder, shade) for shade in SHADES}
+        files = {(shade, kind): drawn(figure, computed, shade, kind) for shade in SHADES for kind in ("svg", "png")}
+        pictures[figure.name] = {shade: files[shade, "svg"] for shade in SHADES}
         seconds = round(time.perf_counter() - began, 1)
         records[figure.name] = {
             "title": figure.title,
@@ -77,9 +78,8 @@ def write(
             "seconds": seconds,
             "numbers": computed.numbers,
         }
+        _save(figure.name, files, records, folder)
         say(f"{figure.name}: {figure.title} ({seconds:.1f} s)")
-    told = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    (folder / RECORD).write_text(told + "\n", encoding="utf-8")
     (folder / "captions.md").write_text(captions(records), encoding="utf-8")
     page = folder / "index.html"
     page.write_text(_page(records, pictures, command), encoding="utf-8")
@@ -98,12 +98,12 @@ def drawn(figure: Figure, computed: Computed, shade: Shade, kind: str) -> bytes:
     return room.getvalue()
 
 
-def _saved(figure: Figure, computed: Computed, folder: Path, shade: Shade) -> bytes:
-    stem = figure.name + ("-dark" if shade == "dark" else "")
-    picture = drawn(figure, computed, shade, "svg")
-    (folder / f"{stem}.svg").write_bytes(picture)
-    (folder / f"{stem}.png").write_bytes(drawn(figure, computed, shade, "png"))
-    return picture
+def _save(name: str, files: dict[tuple[Shade, str], bytes], records: dict[str, Any], folder: Path) -> None:
+    """The record first: what an interrupted run leaves is known as figures."""
+    told = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    (folder / RECORD).write_text(told + "\n", encoding="utf-8")
+    for (shade, kind), picture in files.items():
+        (folder / f"{name}{'-dark' if shade == 'dark' else ''}.{kind}").write_bytes(picture)
 
 
 def captions(records: dict[str, Any]) -> str:
@@ -137,7 +137,9 @@ def _page(records: dict[str, Any], pictures: dict[str, dict[Shade, bytes]], comm
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
         f' content="width=device-width"><title>Figures</title><style>{sheet}</style></head><body>'
-        f"<h1>Policy gradients in figures</h1><p><code>{html.escape(command)}</code></p>{''.join(figures)}</body></html>\n"
+        "<h1>Policy gradients in"
+        f" figures</h1><p><code>{html.escape(command)}</code></p>{''.join(figures)}"
+        "</body></html>\n"
     )
 
 

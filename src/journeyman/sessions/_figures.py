@@ -27,12 +27,12 @@ class FiguresSettings:
     humanoid: int | None = None
     """Environment steps a seed of one more figure, REINFORCE, natural gradient, TRPO and PPO on Humanoid-v5; 10,000,000
     take hours. With it only this one is drawn, unless `--only` names others."""
-    alternatives: Path | None = None
-    """One more figure, of what `python -m benchmarks.alternatives --json` printed into this file."""
     comparison_world: str = "Humanoid-v5"
     """Another world for that figure."""
     seeds: int = 5
-    """Runs of each learner."""
+    """Runs of each of its learners."""
+    alternatives: Path | None = None
+    """One more figure, of what `python -m benchmarks.alternatives --json` printed into this file."""
     seed: int = 0
     """The first of them, and the seed of all samples."""
     scale: float = 1.0
