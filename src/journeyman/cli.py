@@ -71,13 +71,21 @@ class Worlds:
     """Part of a name, or a pattern such as *Hopper*."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Figures(FiguresSettings):
+    """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
+
+    of: Annotated[Literal["policy-gradient"], tyro.conf.Positional]
+    """Which set."""
+
+
 Verb = (
     Annotated[QuickstartSettings, tyro.conf.subcommand("quickstart")]
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
-    | Annotated[FiguresSettings, tyro.conf.subcommand("figures")]
+    | Annotated[Figures, tyro.conf.subcommand("figures")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Worlds, tyro.conf.subcommand("worlds")]

@@ -51,7 +51,7 @@ def test_the_variances_are_those_that_are_known() -> None:
         assert _errors(one["variance"], one["exact"]) < 5
     for one in list(found["control"].values())[:2]:
         assert _errors(one["variance"], one["known"]) < 5
-    assert _errors(found["chain"]["full return"]["variance"], found["chain"]["− V"]["exact"]) > 5  # tells them apart
+    assert _errors(found["control"]["full return"]["variance"], found["control"]["− V(s, t)"]["known"]) > 5  # apart
     kinds = centring(Effort(scale=0.2)).numbers
     assert [kinds[k]["exact"] for k in ("none", "mean return", "optimal")] == pytest.approx([21.75, 10.5, 9.5])
     for kind in ("none", "mean return", "optimal"):

@@ -64,4 +64,5 @@ def variance(values: np.ndarray) -> Interval:
 def deviation(values: np.ndarray) -> Interval:
     """The root of `variance`."""
     found = variance(values)
-    return Interval(*(math.sqrt(max(v, 0.0)) for v in (found.mean, found.low, found.high)), found.n)
+    middle, low, high = (math.sqrt(max(v, 0.0)) for v in (found.mean, found.low, found.high))
+    return Interval(middle, low, high, found.n)

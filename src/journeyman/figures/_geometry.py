@@ -101,26 +101,25 @@ def collapse(effort: Effort) -> Computed:
         returns = {f"{m:g}": told(r) if r.n else "overflow" for m, r in zip(MULTIPLES, along.returns[1:], strict=True)}
         realised = [float(kl) if np.isfinite(kl) else "overflow" for kl in along.realised_kl]
         numbers[label] = {"best": along.best, "collapse": along.collapse, "returns": returns, "realised_kl": realised}
-    vanilla, natural = numbers["vanilla"], numbers["natural"]
-    caption = (
-        f"One gradient of {count} episodes at (k, σ) = ({_minus(GAIN, 1)}, {STD}) in a linear-quadratic world of"
-        f" {HORIZON}"
-        " steps. Left: the return by the length of the step, in multiples of the one with a predicted KL of"
-        f" {RADIUS} nats. It is best at {vanilla['best']:g} along the vanilla and at {natural['best']:g} along the"
-        " natural"
-        f" gradient ({_minus(best, 2)} is possible). Surely below the start, collapsed: from {_fallen(vanilla)} on"
-        " along the"
-        f" vanilla, from {_fallen(natural)} on along the natural one. A triangle at the edge is a return below"
-        f" {_minus(FLOOR, 0)} or one"
-        " that is no longer finite. Right: the KL that the step really makes on the states of the batch. At a predicted"
-        f" 1 nat it is {_nats(vanilla)} for the vanilla and {_nats(natural)} for the natural step: the quadratic model"
-        " holds for small steps only."
-    )
     words = (
         f"{count} episodes for the gradient and as many for each return, from seed {seed:,}; bands: 95 % bootstrap"
         " intervals over episodes"
     )
-    return Computed(arrays, numbers, caption, words)
+    return Computed(arrays, numbers, _collapse_caption(numbers, count), words)
+
+
+def _collapse_caption(numbers: dict[str, Any], count: int) -> str:
+    vanilla, natural = numbers["vanilla"], numbers["natural"]
+    return (
+        f"One gradient of {count} episodes at (k, σ) = ({_minus(GAIN, 1)}, {STD}) in a linear-quadratic world of"
+        f" {HORIZON} steps. Left: the return by the length of the step, in multiples of the one with a predicted KL of"
+        f" {RADIUS} nats. It is best at {vanilla['best']:g} along the vanilla and at {natural['best']:g} along the"
+        f" natural gradient ({_minus(numbers['best'], 2)} is possible). Surely below the start, collapsed: from"
+        f" {_fallen(vanilla)} on along the vanilla, from {_fallen(natural)} on along the natural one. A triangle at the"
+        f" edge is a return below {_minus(FLOOR, 0)} or one that is no longer finite. Right: the KL that the step"
+        f" really makes on the states of the batch. At a predicted 1 nat it is {_nats(vanilla)} for the vanilla and"
+        f" {_nats(natural)} for the natural step: the quadratic model holds for small steps only."
+    )
 
 
 def _best(world: LinearQuadratic) -> float:

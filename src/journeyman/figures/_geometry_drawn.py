@@ -125,7 +125,7 @@ def draw_coordinates(drawing: Any, style: Style, computed: Computed) -> None:
         axes.plot(*control.START, "o", color=style.ink, markersize=5, zorder=5)
         mark_best(axes, style)
         axes.set_title(title)
-    middle = len(a["vanilla θ"]) // 4
+    middle = 3
     name(panels[0], style, "clone", "in (k, σ)", tuple(a["vanilla θ"][middle]), shift=(7, 2))
     name(panels[0], style, "spare-1", "in (k², 1/σ)", tuple(a["vanilla φ"][middle]), shift=(-6, 8), ha="right")
     name(panels[1], style, "corrected", "in (k, σ)", tuple(a["natural θ"][middle]), shift=(8, -12))

@@ -79,8 +79,8 @@ def style(shade: Shade) -> Style:
     colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
     lines = {role: colour[role] for role in ROLES}
     texts = {role: colour[f"{role}-text"] for role in ROLES}
-    parts = (colour[name] for name in ("card", "ink", "ink-2", "rule", "grid"))
-    return Style(shade, *parts, lines, texts)
+    paper, ink, faint, rule, grid = (colour[name] for name in ("card", "ink", "ink-2", "rule", "grid"))
+    return Style(shade, paper, ink, faint, rule, grid, lines, texts)
 
 
 def band(axes: Any, style: Style, role: str, x: Any, low: Any, high: Any) -> None:

@@ -72,7 +72,7 @@ def samples(effort: Effort) -> Computed:
         "slope": slope,
     }
     caption = (
-        f"What one trajectory says about dJ/dk, and what is wanted. The exact derivative is {truth:.2f}. A single"
+        f"What one trajectory says about dJ/dk, and what is wanted. The exact derivative is {_signed(truth)}. A single"
         f" trajectory errs by {errors[0].mean:.0f} and has the wrong sign {_percent(wrong[1])} of the time, the mean of"
         f" ten {_percent(wrong[10])}, the mean of a hundred {_percent(wrong[100])}. Right: the error falls like"
         f" N to the power {_signed(slope)} (the line: −½), so a digit more costs a hundred times the trajectories."
@@ -122,7 +122,7 @@ MEAN, STD = 1.0, 0.5  # d = 1, σ = .5: exact variances 21.75, 10.5 and 9.5
 
 def centring(effort: Effort) -> Computed:
     """Which actions are pushed up and down with returns as they are and minus their mean; variance by baseline."""
-    world = OneStepGaussian()
+    world = OneStepGaussian()  # type: ignore[call-arg]
     policy = linear_one_step(world)
     count = effort.some(20_000, 400)
     played = play(world, Sample(policy), episodes=count, seed=effort.seed, width=count)
@@ -159,7 +159,7 @@ def centring(effort: Effort) -> Computed:
 
 def linear_one_step(world: OneStepGaussian) -> Any:
     """a ~ N(1, ½²): the observation is a constant 1, so the gain is the mean."""
-    return linear_policy(world, MEAN, STD)  # type: ignore[arg-type]
+    return linear_policy(world, MEAN, STD)
 
 
 # -- 4 ----------------------------------------------------------------------------------------------------

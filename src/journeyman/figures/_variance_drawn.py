@@ -114,7 +114,7 @@ def draw_baselines(drawing: Any, style: Style, computed: Computed) -> None:
         axes.set_ylim(-0.5, len(names) - 0.35)
         axes.set_xlabel("variance from one trajectory")
     panels[0].set_xlim(0, max(215, 1.05 * a["chain"].max()))
-    panels[1].set_xlim(0, 7000)
+    panels[1].set_xlim(0, max(7000, 1.05 * a["control"].max()))
     panels[1].xaxis.set_ticks([0, 2000, 4000, 6000], ["0", "2,000", "4,000", "6,000"])
     panels[0].set_title("Geometric chain, dJ/dθ")
     panels[1].set_title("Linear-quadratic world, dJ/dk")

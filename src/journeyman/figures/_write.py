@@ -98,7 +98,7 @@ def drawn(figure: Figure, computed: Computed, shade: Shade, kind: str) -> bytes:
     return room.getvalue()
 
 
-def _save(name: str, files: dict[tuple[Shade, str], bytes], records: dict[str, Any], folder: Path) -> None:
+def _save(name: str, files: dict[tuple[str, str], bytes], records: dict[str, Any], folder: Path) -> None:
     """The record first: what an interrupted run leaves is known as figures."""
     told = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     (folder / RECORD).write_text(told + "\n", encoding="utf-8")

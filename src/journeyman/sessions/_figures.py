@@ -4,9 +4,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from journeyman.figures import Effort, Figure, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
@@ -18,7 +16,7 @@ from journeyman.worlds import world
 class FiguresSettings:
     """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
 
-    of: Annotated[Literal["policy-gradient"], tyro.conf.Positional]
+    of: Literal["policy-gradient"]
     """Which set."""
     out: Path
     """The folder to make."""
