@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from journeyman import diagnose as diagnose
     from journeyman import episodes as episodes
     from journeyman import experts as experts
+    from journeyman import figures as figures
     from journeyman import geometry as geometry
     from journeyman import objectives as objectives
     from journeyman import parts as parts
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from journeyman.worlds import world as world
 
 _NAMESPACES = (
-    "algorithms collect corrections datasets diagnose episodes experts geometry objectives parts policies report"
-    " sessions training verify weights worlds"
+    "algorithms collect corrections datasets diagnose episodes experts figures geometry objectives parts policies"
+    " report sessions training verify weights worlds"
 ).split()
 _VERBS = {
     "compounding": "diagnose",

@@ -13,6 +13,7 @@ from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
+    FiguresSettings,
     FitSettings,
     ImproveSettings,
     QuickstartSettings,
@@ -70,12 +71,21 @@ class Worlds:
     """Part of a name, or a pattern such as *Hopper*."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Figures(FiguresSettings):
+    """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
+
+    of: Annotated[Literal["policy-gradient"], tyro.conf.Positional]
+    """Which set."""
+
+
 Verb = (
     Annotated[QuickstartSettings, tyro.conf.subcommand("quickstart")]
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
+    | Annotated[Figures, tyro.conf.subcommand("figures")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Worlds, tyro.conf.subcommand("worlds")]
@@ -134,6 +144,8 @@ def _run(verb: Any) -> None:
         _say(str(sessions.practise(verb, say=_say)))
     elif isinstance(verb, Diagnose):
         _diagnose(verb.of)
+    elif isinstance(verb, FiguresSettings):
+        _say(str(sessions.draw_figures(verb, say=_say)))
     elif isinstance(verb, Report):
         _say(str(sessions.report(verb.run, say=_say)))
     elif isinstance(verb, Resume):

@@ -5,6 +5,8 @@ from journeyman.sessions._diagnose import DiagnoseGradientSettings as DiagnoseGr
 from journeyman.sessions._diagnose import DiagnoseStepSettings as DiagnoseStepSettings
 from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient
 from journeyman.sessions._diagnose import diagnose_step as diagnose_step
+from journeyman.sessions._figures import FiguresSettings as FiguresSettings
+from journeyman.sessions._figures import draw_figures as draw_figures
 from journeyman.sessions._files import load_policy as load_policy
 from journeyman.sessions._judge import judge as judge
 from journeyman.sessions._practise import practise as practise

@@ -14,7 +14,7 @@ from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy
-from journeyman.worlds import AbstractPureWorld, GeometricChain, LinearQuadratic
+from journeyman.worlds import AbstractPureWorld, AbstractWorld, GeometricChain, LinearQuadratic
 
 _LONGEST = 40
 """Steps of the geometric chain: at θ = ½ one episode in 10¹² would be longer."""
@@ -57,7 +57,7 @@ def chain_policy(stay: float) -> DensityPolicy:
     )
 
 
-def linear_policy(world: LinearQuadratic, gain: float, std: float, mean: float = 0.0) -> DensityPolicy:
+def linear_policy(world: AbstractWorld, gain: float, std: float, mean: float = 0.0) -> DensityPolicy:
     """u ~ N(gain · x + mean, std²) for a world of one state and one action."""
     one = policy(world, jax.random.key(0), hidden=())
     weight = jax.tree.leaves(one.network)[0]

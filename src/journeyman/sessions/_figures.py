@@ -1,0 +1,87 @@
+"""From nothing but a name to a folder of figures."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from journeyman.figures import Effort, Figure, alternatives, check_target, chosen, comparison, write
+from journeyman.parts import refuse, require
+from journeyman.sessions._refusals import attempt, flag, positive
+from journeyman.worlds import world
+
+
+@dataclasses.dataclass(frozen=True)
+class FiguresSettings:
+    """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
+
+    of: Literal["policy-gradient"]
+    """Which set."""
+    out: Path
+    """The folder to make."""
+    only: tuple[str, ...] = ()
+    """Names of the figures that are wanted, for instance geometry baselines; all of them by default."""
+    humanoid: int | None = None
+    """Environment steps a seed of one more figure, REINFORCE, natural gradient, TRPO and PPO on Humanoid-v5; 10,000,000
+    take hours. With it only this one is drawn, unless `--only` names others."""
+    comparison_world: str = "Humanoid-v5"
+    """Another world for that figure."""
+    seeds: int = 5
+    """Runs of each of its learners."""
+    alternatives: Path | None = None
+    """One more figure, of what `python -m benchmarks.alternatives --json` printed into this file."""
+    seed: int = 0
+    """The first of them, and the seed of all samples."""
+    scale: float = 1.0
+    """A fraction of the samples and iterations, for a quick look."""
+    overwrite: bool = False
+    """Replace figures that stand in the folder already."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with these numbers, in sentences."""
+        steps = 1 if self.humanoid is None else self.humanoid
+        found = positive(seeds=self.seeds, scale=self.scale, humanoid=steps)
+        if self.seed < 0:
+            found.append(f"--seed must be 0 or more, not {self.seed}; change it.")
+        if self.humanoid is None and self.comparison_world != "Humanoid-v5":
+            found.append(
+                f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"
+                " --humanoid STEPS."
+            )
+        return found
+
+    def command(self) -> str:
+        """The command line that these settings stand for, without the folder's place."""
+        words = ["journeyman", "figures", self.of, "--out", "DIR"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("of", "out", "overwrite") or value == field.default:
+                continue
+            words += [flag(field.name), *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join(words)
+
+
+def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda sentence: None) -> Path:
+    """Compute and draw what `settings` ask for; returns the page.
+
+    Raises `JourneymanError` with everything that is wrong at once, before anything is computed.
+    """
+    found = settings.problems()
+    figures = attempt(found, lambda: _wanted(settings)) or ()
+    attempt(found, lambda: require("matplotlib", extra="figures"))
+    attempt(found, lambda: check_target(settings.out, settings.overwrite))
+    refuse(found)
+    effort = Effort(settings.scale, settings.seeds, settings.seed)
+    return write(
+        figures, settings.out, command=settings.command(), effort=effort, overwrite=settings.overwrite, say=say
+    )
+
+
+def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
+    more = [] if settings.alternatives is None else [alternatives(settings.alternatives)]
+    if settings.humanoid is None:
+        return (*chosen(settings.only), *more)
+    world(settings.comparison_world, num_envs=1, seed=0)  # refuse an unknown one before the others are drawn
+    one = comparison(settings.comparison_world, settings.humanoid)
+    return (*(chosen(settings.only) if settings.only else ()), *more, one)
