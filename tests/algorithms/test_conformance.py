@@ -120,8 +120,8 @@ def test_trpo_without_damping_is_that_of_sb3_contrib(name: str, kl: float) -> No
 def test_trpo_with_damping_goes_their_way_from_the_edge_of_the_ball() -> None:
     theirs, switched = stored()["trpo_damped"], stored()["trpo_ours"]
     ours, metrics = update(Fisher(0.1, 15), LineSearch(0.01))
-    # Their conjugate gradients end once the squared residual is below 1e-10, 1.2e-6 short of the solution in these units;
-    # ours make all their iterations.
+    # Their conjugate gradients end once the squared residual is below 1e-10, 1.2e-6 short of the solution in these
+    # units; ours make all their iterations.
     np.testing.assert_allclose(ours, switched, rtol=1e-4, atol=2e-6)
     np.testing.assert_allclose(ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), atol=1e-5)
     # Numbered deviation 1: their first length counts the damping as curvature and stays inside its radius.
