@@ -123,7 +123,7 @@ def test_trpo_with_damping_goes_their_way_from_the_edge_of_the_ball() -> None:
     # Their conjugate gradients end once the squared residual is below 1e-10, 1.2e-6 short of the solution in these
     # units; ours make all their iterations.
     np.testing.assert_allclose(ours, switched, rtol=1e-4, atol=2e-6)
-    np.testing.assert_allclose(ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), atol=1e-5)
+    np.testing.assert_allclose(ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), atol=2e-5)
     # Numbered deviation 1: their first length counts the damping as curvature and stays inside its radius.
     assert np.linalg.norm(theirs) < 0.97 * np.linalg.norm(ours)
     assert metrics["predicted_kl"] == pytest.approx(0.01)
