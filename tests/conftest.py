@@ -14,6 +14,16 @@ import jax  # after the environment that it reads
 import optax
 import pytest
 
+# Most of the suite's time is compiling programs that run once: a quarter of it goes without optimisation.
+# XLA reads its flags when it starts, so the processes that tests start do not inherit them.
+_FLAGS = os.environ.get("XLA_FLAGS")
+os.environ["XLA_FLAGS"] = f"{_FLAGS or ''} --xla_backend_optimization_level=0".strip()
+jax.devices()
+if _FLAGS is None:
+    del os.environ["XLA_FLAGS"]
+else:
+    os.environ["XLA_FLAGS"] = _FLAGS
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -31,6 +41,20 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
 optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+# XLA maps every program it compiles into memory, a process may hold 65,530 maps on Linux, and a worker that
+# runs half the suite would compile past that and be killed without a word.
+_MAPS = Path("/proc/self/maps")
+_MANY_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs() -> Iterator[None]:
+    """Forget compiled programs after a module when many are held; the next module compiles its own."""
+    yield
+    if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

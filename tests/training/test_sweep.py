@@ -58,6 +58,7 @@ def actors(count: int = 2) -> list[DensityPolicy]:
 def swept() -> tuple[Any, list[tuple[int, int]]]:
     """Two seeds with two rates, and how often the world had been traced at each row."""
     marks: list[tuple[int, int]] = []
+    jax.clear_caches()  # or programs that another test compiled would not be traced here
     TRACES.clear()
     listen = Recorder(listen=lambda row: marks.append((TRACES.count("reset"), TRACES.count("step"))))
     return sweep([recipe(rate) for rate in RATES], actors(), WORLD, PLAN, record=listen), marks

@@ -157,7 +157,7 @@ class _Stage:
     def learners(self) -> dict[str, Learner]:
         """The three recipes of the quickstart."""
         return {
-            "clone": bc(epochs=1000, batch_size=64),
+            "clone": bc(epochs=200, batch_size=64),
             "corrected": dagger(self.expert, epochs=50),
             "improved": natural_gradient(),
         }
