@@ -1,5 +1,6 @@
 """Other packages, each in an environment of its own: made in the user's cache folder, asked over a pipe."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def environment(name: str, requirements: Sequence[str], python: str = sys.executable) -> str:
@@ -39,8 +41,8 @@ def interpreter_of_at_least(major: int, minor: int) -> str | None:
 
 
 @contextmanager
-def answering(interpreter: str, worker: Path, *arguments: str) -> Iterator[Callable[[], float]]:
-    """A function that lets the worker do its work once and gives the seconds it says it took."""
+def answering(interpreter: str, worker: Path, *arguments: str) -> Iterator[Callable[..., Any]]:
+    """A function that lets the worker do its work once, told a line, and gives what it answers in JSON: its seconds."""
     command = [interpreter, "-W", "ignore", str(worker), *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
@@ -52,9 +54,9 @@ def answering(interpreter: str, worker: Path, *arguments: str) -> Iterator[Calla
                 raise SystemExit(f"{worker.name} ended without an answer; its error is above.")
             return line
 
-        def ask() -> float:
-            process.stdin.write("again\n")
-            return float(answer())
+        def ask(line: str = "again") -> Any:
+            process.stdin.write(f"{line}\n")
+            return json.loads(answer())
 
         answer()
         yield ask

@@ -37,6 +37,10 @@ class Task:
     hidden: tuple[int, ...] = (64, 64)
     options: tuple[tuple[str, Any], ...] = ()
 
+    def with_steps(self, steps: int | None) -> "Task":
+        """The same for `steps`, if any are given."""
+        return self if steps is None else dataclasses.replace(self, steps=steps)
+
 
 _MUJOCO = ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Swimmer-v5")
 TASKS: dict[str, Task] = {
@@ -113,8 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = given.task or [name for name in TASKS if "Humanoid" not in name]
     found = {}
     for name in chosen:
-        task = TASKS[name] if given.steps is None else dataclasses.replace(TASKS[name], steps=given.steps)
-        found[name] = measure(task, given.seeds, given.episodes)
+        found[name] = measure(TASKS[name].with_steps(given.steps), given.seeds, given.episodes)
     tell(found, given.json)
 
 

@@ -39,6 +39,14 @@ class PartsNest(AbstractPart):
             raise JourneymanError("The rate is negative; raise it.")
 
 
+class PartsMarkers(AbstractPart):
+    """Its fields are called like the forms that a description has for what is no part."""
+
+    array: Any
+    map: Any
+    opaque: float = eqx.field(static=True, default=1.0)
+
+
 # -- declarations ---------------------------------------------------------------------------------------
 
 
@@ -104,6 +112,13 @@ def test_arrays_and_parts_survive_under_the_path_of_their_fields() -> None:
     assert back.rate == 0.1
 
 
+def test_a_field_may_be_called_like_a_form_of_the_description() -> None:
+    tree, arrays = describe(PartsMarkers(jnp.arange(2.0), {"a": 1}, opaque=0.5))
+    back = rebuild(json.loads(json.dumps(tree)), arrays)
+    assert isinstance(back, PartsMarkers)
+    assert (back.array.tolist(), back.map, back.opaque) == ([0, 1], {"a": 1}, 0.5)
+
+
 def test_what_has_no_form_on_disk() -> None:
     with pytest.raises(JourneymanError, match=r"'many.0' is a function, which has no form on disk"):
         describe(PartsNest(1, (len.__class__, lambda: 0)[1:]))
@@ -115,6 +130,7 @@ def test_what_has_no_form_on_disk() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"inner": {"path": "gone"}}, r"A description names a part; \['path'\] does not"),
         ({"part": "PartsNext"}, "No part is called 'PartsNext'. Did you mean 'PartsNest'"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"rate": ...}, "missing field 'rate'"),

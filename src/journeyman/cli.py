@@ -196,7 +196,7 @@ def _evaluate(verb: Evaluate) -> None:
         share = found.success
         parts["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
         about = {"world": verb.world, "score": verb.score, "seed": found.seed}
-        _say(json.dumps({**about, "distinct_starts": starts, **parts}))
+        _say(json.dumps({**about, "distinct_starts": starts, "broken_steps": found.broken_steps, **parts}))
         return
     for name, one in scores.items():
         numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
@@ -205,6 +205,8 @@ def _evaluate(verb: Evaluate) -> None:
         share = found.success
         _say(f"success: {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}] of the episodes by the mean action")
     _say(f"distinct start states: {starts} of {found.episodes}")
+    if found.broken_steps:
+        _say(f"broken: {found.broken_steps} steps gave what is not finite, and each ended its episode")
 
 
 def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:

@@ -199,6 +199,8 @@ def rebuild(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return tuple(rebuild(item, arrays) for item in tree)
     if not isinstance(tree, dict):
         return tree
+    if "part" in tree:
+        return _part(tree, arrays)
     if "array" in tree:
         if tree["array"] not in arrays:
             raise JourneymanError(f"The array '{tree['array']}' is missing; the file is incomplete, so write it again.")
@@ -211,9 +213,12 @@ def rebuild(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         raise JourneymanError(
             f"A {tree['opaque']} was part of this and has no form on disk; pass the same object again in Python."
         )
-    cls = _PARTS.get(tree.get("part", ""))
+    raise JourneymanError(f"A description names a part; {sorted(tree)} does not, so write the file again.")
+
+
+def _part(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    cls, name = _PARTS.get(tree["part"]), tree["part"]
     if cls is None:
-        name = tree.get("part", "?")
         raise JourneymanError(
             f"No part is called '{name}'.{did_you_mean(name, _PARTS)} Import the module that defines it first."
         )

@@ -3,10 +3,14 @@
 import importlib.util
 import json
 import math
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import alternatives, cloning, memory, pure_worlds, results, seeds, startup, throughput
+from benchmarks import alternatives, cloning, memory, peers, pure_worlds, results, seeds, startup, throughput
+from benchmarks._opponent import answering
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -98,3 +102,15 @@ def test_alternatives_gives_a_curve_with_intervals_for_every_method(capsys: pyte
             assert len(curve["evaluations"]) == len(gap["mean"]) == len(gap["low"]) == len(gap["high"])
             assert min(gap["mean"]) > -1e-4  # nothing is better than the best
     assert tasks["gridworld"]["curves"]["policy iteration"]["gap"]["mean"][-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_peer_is_asked_and_compared_by_the_permutation_test(tmp_path: Path) -> None:
+    low, high = np.arange(5.0), np.arange(5.0) + 10
+    apart = peers.compare(high, low)
+    assert apart["p"] == pytest.approx(2 / 252), "of the 252 splits this one and its mirror"
+    assert apart["difference"]["low"] < apart["difference"]["mean"] == 10 < apart["difference"]["high"]
+    assert peers.compare(low, low)["p"] == 1
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print(2 * int(line), flush=True)")
+    with answering(sys.executable, worker) as ask:
+        assert [ask("1"), ask("21")] == [2, 42]

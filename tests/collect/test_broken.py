@@ -12,6 +12,7 @@ import pytest
 from journeyman.algorithms import reinforce
 from journeyman.collect import Carry, Sample, rollout, start
 from journeyman.collect._rollout import mended
+from journeyman.diagnose import evaluate
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
@@ -99,6 +100,18 @@ def test_nothing_is_learned_from_them_and_the_row_tells() -> None:
     whole = dataclasses.replace(world, where="never")
     quiet = improve(reinforce(baseline=NoBaseline()), policy(whole, jax.random.key(0), hidden=()), whole, plan)
     assert [row["broken_steps"] for row in quiet.rows] == [0, 0, 0]
+
+
+def test_an_evaluation_tells_of_them() -> None:
+    world = _Breaks("reward", num_envs=4)
+    fresh = policy(world, jax.random.key(0), hidden=())
+    found = evaluate(fresh, world, episodes=16, sampled=False)
+    short = found.mean_action.lengths < 6
+    assert found.broken_steps >= short.sum() > 0, "what is played beyond the last episode counts too"
+    both = evaluate(fresh, world, episodes=16)
+    assert both.sampled is not None
+    assert both.broken_steps == found.broken_steps + both.sampled.broken_steps > found.broken_steps
+    assert evaluate(fresh, dataclasses.replace(world, where="nowhere"), episodes=16).broken_steps == 0
 
 
 def test_a_world_that_begins_broken_is_refused() -> None:

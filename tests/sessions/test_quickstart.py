@@ -9,13 +9,16 @@ import pytest
 from journeyman.sessions import QuickstartSettings, quickstart
 from tests.sessions.conftest import Journeyman
 
+SHORT = {"demonstrations": 1, "kept_steps": 30, "labels": 200, "steps": 4096, "episodes": 2}
+LONGER = {"labels": 2000, "steps": 16384, "episodes": 5}
 
-@pytest.mark.slow
-def test_every_act_leaves_its_mark(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("sizes", [SHORT, pytest.param(LONGER, marks=pytest.mark.slow)])
+def test_every_act_leaves_its_mark(tmp_path: Path, sizes: dict[str, int]) -> None:
     for module, extra in (("envpool", "envpool"), ("jinja2", "report")):
         pytest.importorskip(module, reason=f"needs the extra '{extra}', which is not installed")
     said: list[str] = []
-    settings = QuickstartSettings(out=tmp_path / "quick", labels=2000, steps=16384, episodes=5)
+    settings = QuickstartSettings(out=tmp_path / "quick", **sizes)
     told = quickstart(settings, say=said.append, quiet=True)
     kept = json.loads((tmp_path / "quick" / "summary.json").read_text())
     assert kept == told
@@ -24,7 +27,7 @@ def test_every_act_leaves_its_mark(tmp_path: Path) -> None:
     assert kept["demonstrations"]["episodes"] == settings.demonstrations
     for name in ("clone", "corrected", "improved", "expert"):
         assert set(kept[name]) == {"mean", "low", "high", "episodes"}
-        assert kept[name]["episodes"] == 5
+        assert kept[name]["episodes"] == settings.episodes
         assert kept[name]["low"] <= kept[name]["mean"] <= kept[name]["high"]
     assert kept["clone"]["mean"] < 0.8 * kept["expert"]["mean"], "cloning must honestly fail"
     assert kept["seconds"] > 0
@@ -33,7 +36,7 @@ def test_every_act_leaves_its_mark(tmp_path: Path) -> None:
     assert {entry.name for entry in folder.iterdir()} >= {
         *("clone", "corrected", "improved", "demonstrations.npz", "report.html", "summary.json")
     }
-    assert any(sentence.startswith("demonstrations: 4 episodes") for sentence in said)
+    assert any(line.startswith(f"demonstrations: {settings.demonstrations} episodes") for line in said)
 
 
 def test_an_earlier_quickstart_is_kept(tmp_path: Path, journeyman: Journeyman) -> None:

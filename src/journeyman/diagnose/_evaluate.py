@@ -23,17 +23,19 @@ Score = Literal["return", "best reward"]
 @dataclasses.dataclass(frozen=True)
 class Played:
     """What happened in n whole episodes, one entry each: `returns` and `best_rewards` in reward units, `lengths` in
-    steps, all `(n,)`; how many different first observations they had; and `success` `(n,)`, whether each succeeded,
-    `None` where the world does not say."""
+    steps, all `(n,)`; how many different first observations they had; `success` `(n,)`, whether each succeeded, `None`
+    where the world does not say; and how many steps broke: gave a reward or an observation that was not finite, which
+    ended the episode."""
 
     returns: np.ndarray
     best_rewards: np.ndarray
     lengths: np.ndarray
     distinct_starts: int
     success: np.ndarray | None = None
+    broken_steps: int = 0
 
     @classmethod
-    def of(cls, episodes: Episodes, success: np.ndarray | None = None) -> "Played":
+    def of(cls, episodes: Episodes, success: np.ndarray | None = None, broken_steps: int = 0) -> "Played":
         """Of any episodes, such as demonstrations with rewards; an unfinished one counts as far as it goes.
 
         Raises `JourneymanError` where no step is valid.
@@ -50,6 +52,7 @@ class Played:
             lengths=np.bincount(episode, minlength=count),
             distinct_starts=episodes.distinct_starts(),
             success=success,
+            broken_steps=broken_steps,
         )
 
     def scores(self, score: Score = "return") -> np.ndarray:
@@ -82,6 +85,11 @@ class Evaluation:
     def score(self, score: Score = "return", *, sampled: bool = False) -> Interval:
         """The mean score with its 95 % interval. Raises `JourneymanError` for what was not played."""
         return self._played(sampled).interval(score)
+
+    @property
+    def broken_steps(self) -> int:
+        """How many of the steps that were played gave a reward or an observation that was not finite."""
+        return self.mean_action.broken_steps + (0 if self.sampled is None else self.sampled.broken_steps)
 
     def best(self, score: Score = "return") -> float:
         """The score of the single best episode under the mean action."""
@@ -120,8 +128,7 @@ def evaluate(
         refuse(world_problems(policy, world))
 
     def run(behaviour: AbstractBehaviour) -> Played:
-        whole, success, _ = play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=num_envs)
-        return Played.of(whole, success)
+        return Played.of(*play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=num_envs))
 
     by_mean = run(Mean(policy))
     success = None if by_mean.success is None else share_interval(by_mean.success)

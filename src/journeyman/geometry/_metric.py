@@ -100,7 +100,7 @@ class Fisher(AbstractMetric):
 
     damping: Number = 1e-3
     iterations: int = eqx.field(static=True, default=10)
-    subset: int | None = eqx.field(static=True, default=8192)
+    subset: int | None = eqx.field(static=True, default=4096)
     method: Method = eqx.field(static=True, default="conjugate gradients")
 
     def __check_init__(self) -> None:
@@ -141,7 +141,7 @@ class EmpiricalFisher(AbstractMetric):
 
     damping: Number = 1e-3
     iterations: int = eqx.field(static=True, default=10)
-    subset: int | None = eqx.field(static=True, default=8192)
+    subset: int | None = eqx.field(static=True, default=4096)
     method: Method = eqx.field(static=True, default="conjugate gradients")
 
     def __check_init__(self) -> None:
@@ -189,7 +189,7 @@ def _check(metric: Any) -> None:
     if not holds(metric.damping >= 0) or metric.iterations < 1 or (metric.subset is not None and metric.subset < 1):
         raise JourneymanError(
             f"{name} needs damping ≥ 0, at least one iteration, not {metric.damping}, {metric.iterations}, and a subset"
-            f" of at least one sample, not {metric.subset}; 1e-3, 10 and 8192 are usual."
+            f" of at least one sample, not {metric.subset}; 1e-3, 10 and 4096 are usual."
         )
     if metric.method not in ("conjugate gradients", "explicit"):
         raise JourneymanError(

@@ -1,6 +1,9 @@
 """One iteration as a program, and many of them as one: what `improve` and `sweep` run."""
 
+import functools
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -64,19 +67,45 @@ def digest(
     root: Array,
     index: Array,
     warm: Array,
+    *,
+    beside: Callable[[Callable[[], PyTree]], Callable[[], PyTree]] = lambda work: work,
 ) -> tuple[Running, Row]:
     """What follows collecting, for both kinds of world: weigh, refit, step, count.
+
+    `beside` begins a piece of work and gives what waits for its result; by default nothing begins before it is waited
+    for.
 
     Iteration 0 takes no step when `warm`. The step is computed all the same and not taken, once in a run: a branch
     would be one more program, and under a `vmap` both of its sides.
     """
     weighed, samples = weigh(learner, running.learner, episodes)
-    # On the host these are programs of their own, and both are dispatched before either is done.
-    baseline = refit(learner, running.learner.weight, episodes, weighed.target, named_key(root, "refit", index))
+
+    def baseline() -> PyTree:
+        key = named_key(root, "refit", index)
+        return refit(learner, running.learner.weight, episodes, weighed.target, key)
+
+    # Neither the step nor the new baseline needs the other, and each keeps about one core busy.
+    fitted = beside(baseline) if learner.weight.learns else baseline
     stepped, learned = stepped_once(learner, running.learner, samples, root, index, warm)
-    after = Running(settle(stepped, baseline, episodes), running.carry, running.tally, running.episodes)
+    after = Running(settle(stepped, fitted(), episodes), running.carry, running.tally, running.episodes)
     running, counted = count(after, space, episodes, broken)
     return running, {"counted": counted, "weighed": weighed.metrics, "learned": learned}
+
+
+@functools.cache
+def _helper() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="journeyman")
+
+
+def concurrently(work: Callable[[], PyTree]) -> Callable[[], PyTree]:
+    """Begin `work` in a thread of its own: what one thread asks of JAX on a CPU runs one after the other."""
+    x64 = bool(jax.config.read("jax_enable_x64"))  # a context in which we are called ends at the thread
+
+    def there() -> PyTree:
+        with jax.enable_x64(x64):
+            return jax.block_until_ready(work())
+
+    return _helper().submit(there).result
 
 
 @eqx.filter_jit

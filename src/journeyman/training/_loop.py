@@ -18,6 +18,7 @@ from journeyman.training._iteration import (
     ROOM,
     Row,
     Running,
+    concurrently,
     count,
     digest,
     member,
@@ -217,7 +218,7 @@ class Loop:
             running, memory, row = self._kept(running, memory, episodes, broken, index)
         else:
             numbers = (broken, self.root, number, self.warm)
-            running, row = digest(self.learner, space, running, episodes, *numbers)
+            running, row = digest(self.learner, space, running, episodes, *numbers, beside=concurrently)
         found: dict[str, Any] = jax.device_get(row)
         found["clock"] = {
             "collect_seconds": collected - began,
