@@ -51,10 +51,9 @@ def measure(task: Task, peer: str, seeds: Sequence[int], episodes: int) -> dict[
     }
     ratios = [their["seconds"] / our["seconds"] for our, their in zip(ours, theirs, strict=True)]
     found |= {"times_faster": middle(ratios), "times_faster_each": [round(r, 2) for r in ratios]}
-    if episodes:
-        returns = {who: np.asarray([one["evaluation"] for one in runs]) for who, runs in sides.items()}
-        found |= {who: [round(float(one), 1) for one in values] for who, values in returns.items()}
-        found |= compare(returns["ours"], returns["theirs"])
+    returns = {who: np.asarray([one["evaluation"] for one in runs]) for who, runs in sides.items()}
+    found |= {who: [round(float(one), 1) for one in values] for who, values in returns.items()}
+    found |= compare(returns["ours"], returns["theirs"])
     return found | {"steps": task.steps, "seeds": list(seeds), "machine": machine()}
 
 
@@ -84,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--peer", choices=PEERS, required=True)
     options.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     options.add_argument("--steps", type=int, help="environment steps in place of the task's own")
-    options.add_argument("--episodes", type=int, default=50, help="episodes of the evaluation; 0 leaves it out")
+    options.add_argument("--episodes", type=int, default=50, help="episodes of the final evaluation")
     given = options.parse_args(arguments)
     found = {}
     for name in given.task:
