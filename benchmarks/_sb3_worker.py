@@ -1,10 +1,10 @@
 """PPO or TRPO by Stable-Baselines3's family, on request: runs in an environment that has it, not in ours.
 
-    python _sb3_worker.py {sb3,sbx,sb3-contrib} ID STEPS EPISODES
+    python _sb3_worker.py {sb3,sbx,sb3-contrib} ID ENVS STEPS EPISODES
 
-Trains from fresh with that package's defaults (one environment, 2048 steps an iteration) for every seed on standard
-input, and answers each with a line of JSON: the seconds of training and the mean return of EPISODES episodes with its
-deterministic action.
+Trains from fresh with that package's defaults (2048 steps an iteration in each of ENVS environments) for every seed
+on standard input, and answers each with a line of JSON: the seconds of training and the mean return of EPISODES
+episodes with its deterministic action.
 """
 
 import importlib
@@ -13,30 +13,32 @@ import sys
 import time
 from typing import Any
 
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from torch import set_num_threads
+
 CLASSES = {"sb3": ("stable_baselines3", "PPO"), "sbx": ("sbx", "PPO"), "sb3-contrib": ("sb3_contrib", "TRPO")}
 
 
-def trained(who: str, id: str, steps: int, seed: int) -> tuple[Any, float]:
+def trained(who: str, id: str, envs: int, steps: int, seed: int) -> tuple[Any, float]:
     """The trained model and its seconds, with the making of model and environment."""
     module, name = CLASSES[who]
     options = {} if who == "sbx" else {"device": "cpu"}
     began = time.perf_counter()
-    model = getattr(importlib.import_module(module), name)("MlpPolicy", id, seed=seed, verbose=0, **options)
+    world = make_vec_env(id, envs, seed=seed)
+    model = getattr(importlib.import_module(module), name)("MlpPolicy", world, seed=seed, verbose=0, **options)
     model.learn(steps)
     return model, time.perf_counter() - began
 
 
 def main() -> None:
     """Answer requests until standard input closes."""
-    who, id, steps, episodes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.evaluation import evaluate_policy
-    from torch import set_num_threads
-
+    who, id = sys.argv[1:3]
+    envs, steps, episodes = map(int, sys.argv[3:])
     set_num_threads(1)  # its networks are too small for more: this is its faster setting
     print("ready", flush=True)
     for line in sys.stdin:
-        model, seconds = trained(who, id, steps, int(line))
+        model, seconds = trained(who, id, envs, steps, int(line))
         world = make_vec_env(id, 8, seed=1_000_003)
         score = float(evaluate_policy(model, world, n_eval_episodes=episodes)[0])
         print(json.dumps({"seconds": seconds, "evaluation": score}), flush=True)

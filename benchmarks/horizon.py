@@ -23,6 +23,7 @@ from benchmarks._measure import machine, parser, tell
 from journeyman.algorithms import natural_gradient
 from journeyman.collect import Mean, play
 from journeyman.diagnose import interval
+from journeyman.figures._horizon import return_of_gains
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import Plan, improve
 from journeyman.weights import NetworkBaseline
@@ -46,17 +47,6 @@ GOLDEN = (5**0.5 - 1) / 2
 def control(horizon: int, num_envs: int = 64) -> LinearQuadratic:
     """A = B = Q = R = 1 with noise of deviation 1, from x₀ ~ N(0, 1): every step matters alike but for the end."""
     return LinearQuadratic(noise=1.0, start=0.0, start_std=1.0, horizon=horizon, num_envs=num_envs)
-
-
-def return_of_gains(world: LinearQuadratic, gains: np.ndarray, discount: float = 1.0) -> np.ndarray:
-    """J of u = K_t x in a scalar world, `(...)` from gains `(horizon, ...)`: S' = (A + BK)² S + noise²."""
-    (a,), (b,), (q,), (r,) = (row[0] for row in (world.dynamics, world.control, world.state_cost, world.action_cost))
-    moment = np.full(gains.shape[1:], world.start[0] ** 2 + world.start_std**2)
-    total = np.zeros(gains.shape[1:])
-    for t, gain in enumerate(gains):
-        total -= discount**t * (q + r * gain**2) * moment
-        moment = (a + b * gain) ** 2 * moment + world.noise**2
-    return total
 
 
 def best(value: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> tuple[float, float]:

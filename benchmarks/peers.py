@@ -3,8 +3,8 @@
     python -m benchmarks.peers --task ppo/Hopper-v5 --peer sb3 --seeds 0 1 2 3 4 --json
     python -m benchmarks.peers --task natural-gradient/Hopper-v5 --peer sb3-contrib --json
 
-For every seed ours is trained, then theirs, each with its own defaults (theirs: one environment; more were slower) and
-each from a cold start, compilation included in the time. Told: the mean-action return of 50 episodes for each seed, the
+For every seed ours is trained, then theirs, each with its own defaults (theirs in `--envs` environments) and each
+from a cold start, compilation included in the time. Told: the mean-action return of 50 episodes for each seed, the
 difference of the means with its bootstrap interval and the exact two-sided permutation test of it, and the ratios of
 wall times, each taken within a seed.
 
@@ -35,11 +35,11 @@ REQUIREMENTS = [
 PEERS = ("sb3", "sbx", "sb3-contrib")
 
 
-def measure(task: Task, peer: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
+def measure(task: Task, peer: str, envs: int, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
     """Both sides on every seed, one after the other."""
     interpreter = environment("sb3-2.9", REQUIREMENTS)
     ours, theirs = [], []
-    with answering(interpreter, WORKER, peer, task.world, str(task.steps), str(episodes)) as ask:
+    with answering(interpreter, WORKER, peer, task.world, str(envs), str(task.steps), str(episodes)) as ask:
         for seed in seeds:
             jax.clear_caches()  # theirs begins cold as well
             found = run(task, seed, episodes)
@@ -54,7 +54,7 @@ def measure(task: Task, peer: str, seeds: Sequence[int], episodes: int) -> dict[
     returns = {who: np.asarray([one["evaluation"] for one in runs]) for who, runs in sides.items()}
     found |= {who: [round(float(one), 1) for one in values] for who, values in returns.items()}
     found |= compare(returns["ours"], returns["theirs"])
-    return found | {"steps": task.steps, "seeds": list(seeds), "machine": machine()}
+    return found | {"steps": task.steps, "their_envs": envs, "seeds": list(seeds), "machine": machine()}
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     shared = sorted(name for name, task in TASKS.items() if not task.options)
     options.add_argument("--task", action="append", choices=shared, required=True, help="ours; their world too")
     options.add_argument("--peer", choices=PEERS, required=True)
+    options.add_argument("--envs", type=int, default=1, help="their environments; ours are the task's")
     options.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     options.add_argument("--steps", type=int, help="environment steps in place of the task's own")
     options.add_argument("--episodes", type=int, default=50, help="episodes of the final evaluation")
@@ -88,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = {}
     for name in given.task:
         task = TASKS[name].with_steps(given.steps)
-        found[name] = {given.peer: measure(task, given.peer, given.seeds, given.episodes)}
+        found[name] = {given.peer: measure(task, given.peer, given.envs, given.seeds, given.episodes)}
     tell(found, given.json)
 
 

@@ -49,7 +49,7 @@ def control(steps: int) -> LinearQuadratic:
     return LinearQuadratic(noise=1.0, start=0.0, start_std=1.0, horizon=steps)
 
 
-def return_of_gains(world: LinearQuadratic, gains: np.ndarray, discount: float) -> np.ndarray:
+def return_of_gains(world: LinearQuadratic, gains: np.ndarray, discount: float = 1.0) -> np.ndarray:
     """J of u = K_t x in a scalar world, `(...)` from gains `(horizon, ...)`: S′ = (A + BK)² S + noise²."""
     (a,), (b,), (q,), (r,) = (m[0] for m in (world.dynamics, world.control, world.state_cost, world.action_cost))
     moment = np.full(gains.shape[1:], world.start[0] ** 2 + world.start_std**2)
