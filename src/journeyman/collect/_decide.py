@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour, Told
+from journeyman.collect._form import Form, taken_apart
 
 SMALL = 20_000_000
 """Multiplications and additions of a decision up to which NumPy decides (64 environments and three layers of 256)."""
@@ -46,13 +47,11 @@ def told(behaviour: AbstractBehaviour, observation: PyTree, action: Array, kept:
 
 def actor(behaviour: AbstractBehaviour, observation: PyTree, noise: PyTree) -> Actor:
     """`behaviour.act` as a function of NumPy arrays, traced once for all arguments of these shapes."""
-    arrays, static = eqx.partition(behaviour, lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)))
-    leaves, structure = jax.tree.flatten(arrays)
-    static_leaves, static_structure = jax.tree.flatten(static)
+    leaves, form = taken_apart(behaviour)
     inputs, input_structure = jax.tree.flatten((observation, noise))
     shapes = tuple((leaf.shape, leaf.dtype.name) for leaf in (*leaves, *inputs))
     x64 = bool(jax.config.read("jax_enable_x64"))
-    trace = _traced(structure, tuple(static_leaves), static_structure, input_structure, shapes, x64)
+    trace = _traced(form, input_structure, shapes, x64)
     known = [np.asarray(leaf) for leaf in leaves]
     call = trace.compiled if trace.program is None else trace.program.with_known(known)
     place = [jnp.asarray(leaf) for leaf in leaves] if trace.program is None else known
@@ -74,21 +73,17 @@ class _Trace(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _traced(
-    structure: Any, static_leaves: tuple, static_structure: Any, inputs: Any, shapes: tuple, x64: bool
-) -> _Trace:
+def _traced(form: Form, inputs: Any, shapes: tuple, x64: bool) -> _Trace:
     del x64  # a part of what decides the trace
-    static = jax.tree.unflatten(static_structure, static_leaves)
     found: dict[str, Any] = {}
 
     def act(leaves: Sequence[Array], seen: Sequence[Array], noise: Sequence[Array]) -> tuple:
-        behaviour = eqx.combine(jax.tree.unflatten(structure, leaves), static)
-        action, kept = behaviour.act(*jax.tree.unflatten(inputs, [*seen, *noise]))
+        action, kept = form.behaviour(leaves).act(*jax.tree.unflatten(inputs, [*seen, *noise]))
         flat, found["kept"] = jax.tree.flatten(kept)
         return (action, *flat)
 
     like = [jax.ShapeDtypeStruct(shape, np.dtype(name)) for shape, name in shapes]
-    count = structure.num_leaves
+    count = form.structure.num_leaves
     seen_count = jax.tree.structure(jax.tree.unflatten(inputs, range(inputs.num_leaves))[0]).num_leaves
     arguments = (like[:count], like[count : count + seen_count], like[count + seen_count :])
     closed = jax.make_jaxpr(act)(*arguments)

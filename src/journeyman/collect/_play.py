@@ -16,7 +16,8 @@ from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
-_CHUNK = 128
+_CHUNK = 64
+"""Steps of one piece: too few to be compiled with simulators (`COMPILED`), which lives shorter than it would save."""
 
 
 class PlayedOut(NamedTuple):

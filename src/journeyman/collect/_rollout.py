@@ -11,9 +11,13 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._decide import actor, drawn, told
+from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError
-from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld, Box, HostStep
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractTraced, AbstractWorld, Box, HostStep
+
+COMPILED = 128
+"""Steps from which a rollout of simulators that a compiled program can call is one; see `_host_compiled`."""
 
 
 class Carry(eqx.Module):
@@ -76,7 +80,10 @@ def rollout(
     if isinstance(world, AbstractPureWorld):
         return _pure(_seedless(world), behaviour, carry, key, num_steps)
     assert isinstance(world, AbstractHostWorld)
-    return _host(world, behaviour, carry, key, num_steps)
+    traced = world.traced() if num_steps >= COMPILED and jax.default_backend() == "cpu" else None
+    if traced is None:
+        return _host(world, behaviour, carry, key, num_steps)
+    return _host_compiled(traced, behaviour, carry, key, num_steps)
 
 
 # -- pure worlds: one compiled scan ---------------------------------------------------------------------
@@ -108,12 +115,18 @@ def _pure(
         step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
         return after, (carry.observation, action, kept, step)
 
-    last, (seen, action, kept, steps) = jax.lax.scan(advance, carry, (keys, noise))
+    last, taken = jax.lax.scan(advance, carry, (keys, noise))
+    return last, _gathered(behaviour, taken, last.observation)
+
+
+@eqx.filter_jit
+def _gathered(behaviour: AbstractBehaviour, taken: tuple, last: PyTree) -> Episodes:
+    """What a scan recorded, time first, and what the behaviour tells of it, as streams."""
+    seen, action, kept, (reward, *rest) = taken
     said = behaviour.tell(seen, action, kept)
-    reward, *rest = steps
-    observation = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), seen, last.observation)
+    observation = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), seen, last)
     fields = (observation, action, said.target, reward, said.log_prob, *rest, said.source)
-    return last, Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
+    return Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
 
 
 def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) -> PyTree:
@@ -188,6 +201,45 @@ def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
     return jnp.clip(action, low, high)
 
 
+# -- host worlds that a compiled program can call -------------------------------------------------------
+
+
+def _host_compiled(
+    traced: AbstractTraced, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
+) -> tuple[Carry, Episodes]:
+    """The same as `_host`, decisions and simulators in one program: as fast as the simulators alone.
+
+    Its compilation takes a quarter of a second whenever the simulators are made afresh, which `_host` does not need.
+    """
+    leaves, form = taken_apart(behaviour)
+    noise = drawn(behaviour, key, num_steps, len(carry.ended))
+    advance = traced.compiled(_advanced, static_argnums=0)
+    state, after, taken, said = advance(form, leaves, traced.state(), carry, noise)
+    # The simulators run until the last step is there; whoever looks at them must not come earlier.
+    state, after, said, action = jax.tree.map(np.asarray, (state, after, said, taken[1]))
+    traced.finish(state, action, said)
+    return after, _gathered(behaviour, taken, after.observation)
+
+
+def _advanced(
+    traced: AbstractTraced, form: Form, leaves: list[Array], state: PyTree, carry: Carry, noise: PyTree
+) -> tuple[PyTree, Carry, tuple, PyTree]:
+    behaviour = form.behaviour(leaves)
+
+    def advance(now: tuple[PyTree, Carry], noise: PyTree) -> tuple[tuple[PyTree, Carry], tuple]:
+        state, carry = now
+        action, kept = behaviour.act(carry.observation, noise)
+        state, answer, said = traced.step(state, action)
+        answer, ended, lost, broken = _recovered(jnp, answer, carry.observation, carry.ended, carry.simulator)
+        elapsed = jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32)
+        after = Carry(lost, answer.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))
+        step = (answer.reward, answer.terminated, answer.truncated, ~carry.ended, carry.elapsed)
+        return (state, after), ((carry.observation, action, kept, step), said)
+
+    (state, after), (taken, said) = jax.lax.scan(advance, (state, carry), noise)
+    return state, after, taken, said
+
+
 # -- host worlds: a thin loop around one decision -------------------------------------------------------
 
 
@@ -210,7 +262,7 @@ def _host(
         if _whole(answer) and not lost.any():
             observation, ended = answer.observation, answer.terminated | answer.truncated
         else:
-            answer, ended, lost, found = _recovered(answer, observation, ended, lost)
+            answer, ended, lost, found = _recovered(np, answer, observation, ended, lost)
             observation, broken = answer.observation, broken + found.astype(np.int32)
         record.answered(t, answer.reward, answer.terminated, answer.truncated)
     assert record is not None
@@ -225,15 +277,15 @@ def _whole(answer: HostStep) -> bool:
     return bool(np.isfinite(total))
 
 
-def _recovered(answer: HostStep, before: PyTree, resets: Any, lost: Any) -> tuple[HostStep, Any, Any, Any]:
+def _recovered(xp: Any, answer: HostStep, before: PyTree, resets: Any, lost: Any) -> tuple[HostStep, Any, Any, Any]:
     """`mended` for simulators, which cannot be told that an episode has ended: `(answer, ended, lost, broken)`.
 
     An environment that was broken is lost until its simulator ends the episode itself; its steps do not count.
     """
     over = answer.terminated | answer.truncated
-    found = mended(np, resets, before, *answer)
+    found = mended(xp, resets, before, *answer)
     lost = (lost | found.broken) & ~over
-    answer = HostStep(found.observation, *map(np.asarray, (found.reward, found.terminated, found.truncated)))
+    answer = HostStep(found.observation, *map(xp.asarray, (found.reward, found.terminated, found.truncated)))
     return answer, found.terminated | found.truncated | lost | over, lost, found.broken
 
 

@@ -2,6 +2,7 @@
 
 from journeyman.worlds._base import AbstractHostWorld as AbstractHostWorld
 from journeyman.worlds._base import AbstractPureWorld as AbstractPureWorld
+from journeyman.worlds._base import AbstractTraced as AbstractTraced
 from journeyman.worlds._base import AbstractWorld as AbstractWorld
 from journeyman.worlds._base import HostStep as HostStep
 from journeyman.worlds._base import Outcome as Outcome

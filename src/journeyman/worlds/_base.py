@@ -47,6 +47,41 @@ class HostStep(NamedTuple):
     truncated: np.ndarray
 
 
+class AbstractTraced(abc.ABC):
+    """A host world's `step` as part of a compiled program: what costs Python some time at every step is gone.
+
+    It lives as long as the simulators do, whose place in memory is written into every program that calls them.
+    """
+
+    def __init__(self) -> None:
+        self._programs: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+    def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """`function(self, ...)` under `jax.jit` with `options`, the same one for every call."""
+        if function not in self._programs:
+            self._programs[function] = jax.jit(functools.partial(function, self), **options)
+        return self._programs[function]
+
+    def close(self) -> None:
+        """Forget the programs, and with them the last hold on the simulators."""
+        self._programs.clear()
+
+    @abc.abstractmethod
+    def state(self) -> PyTree:
+        """What the world remembers from step to step beside its simulators; handed from one step to the next."""
+
+    @abc.abstractmethod
+    def step(self, state: PyTree, action: Array) -> tuple[PyTree, HostStep, PyTree]:
+        """`AbstractHostWorld.step` with traced arrays: `(state, answer, said)`."""
+
+    @abc.abstractmethod
+    def finish(self, state: PyTree, action: np.ndarray, said: PyTree) -> None:
+        """Take back the last state, all actions and all that was `said`, time first: the world goes on from there.
+
+        Raises `JourneymanError` for actions that `AbstractHostWorld.step` would have refused.
+        """
+
+
 class AbstractWorld(AbstractPart):
     """Something to act in. `num_envs` copies run side by side; `seed` decides everything random in them.
 
@@ -142,6 +177,10 @@ class AbstractHostWorld(AbstractWorld):
 
         `meanwhile` is called once, before this returns: while the simulators run, where they have threads of their own.
         """
+
+    def traced(self) -> AbstractTraced | None:
+        """`step` for use inside a compiled program, the same object at every call; `None` where Python has to step."""
+        return None
 
     def successes(self) -> list[list[bool]] | None:
         """Whether each episode that has ended since `reset` succeeded, environment by environment, the oldest first.

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError, did_you_mean, require
-from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
+from journeyman.worlds._base import AbstractHostWorld, AbstractTraced, HostStep, direct
 from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
 from journeyman.worlds._options import check_options
 from journeyman.worlds._seeds import environment_seeds
@@ -57,6 +59,7 @@ class EnvPoolWorld(AbstractHostWorld):
     clip: ActionBuffer = eqx.field(repr=False)
     ended: np.ndarray = eqx.field(repr=False)
     account: Successes = eqx.field(repr=False)
+    program: "_Traced | None" = eqx.field(repr=False)
 
     def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
@@ -72,6 +75,7 @@ class EnvPoolWorld(AbstractHostWorld):
         self.clip = ActionBuffer(self.action_space, num_envs, spec.action_array_spec["action"].dtype)
         self.ended = np.zeros(num_envs, bool)
         self.account = Successes(num_envs)
+        self.program = _traced(self)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -99,9 +103,14 @@ class EnvPoolWorld(AbstractHostWorld):
         if self.ended.any():  # DeepMind Control and Meta-World pay on the reset step
             reward = np.where(self.ended, reward.dtype.type(0), reward)
             terminated, truncated = terminated & ~self.ended, truncated & ~self.ended
-        self.account.count(info, self.ended, terminated, truncated)
-        np.logical_or(terminated, truncated, out=self.ended)
+        over = terminated | truncated
+        self.account.count(Successes.said(info), self.ended, over)
+        self.ended[...] = over
         return HostStep(self.read(observation), reward.astype(np.float32, copy=False), terminated, truncated)
+
+    def traced(self) -> "_Traced | None":
+        """EnvPool's own call for compiled programs, on the systems that have it."""
+        return self.program
 
     def successes(self) -> list[list[bool]] | None:
         """By `info["success"]`, where the task has it."""
@@ -109,6 +118,8 @@ class EnvPoolWorld(AbstractHostWorld):
 
     def close(self) -> None:
         """Stop the threads."""
+        if self.program is not None:
+            self.program.close()
         self.simulator.close()
 
     def remake(self, *, seed: int, num_envs: int | None = None) -> "EnvPoolWorld":
@@ -125,6 +136,48 @@ class EnvPoolWorld(AbstractHostWorld):
         """Gymnasium's environment of this id, with the options that both know."""
         shared = {key: value for key, value in self.options.items() if key not in _ENVPOOL_ONLY}
         return make_single(self.id, shared, render_mode)
+
+
+class _Traced(AbstractTraced):
+    """`EnvPoolWorld.step` in a compiled program. EnvPool's arrays keep their 64 bits there, whatever JAX's setting."""
+
+    def __init__(self, world: EnvPoolWorld, calls: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._token, *_, self._call = calls
+        self._read = observation_reader(world.observation_space, copy=False, xp=jnp)
+        self._clip, self._ended, self._account = world.clip, world.ended, world.account
+
+    def state(self) -> PyTree:
+        """EnvPool's token, which keeps its calls in their order, and the environments that only reset next."""
+        return self._token, self._ended
+
+    def step(self, state: PyTree, action: Array) -> tuple[PyTree, HostStep, PyTree]:
+        """One step of every environment."""
+        token, resets = state
+        with jax.enable_x64(True):
+            token, (seen, reward, terminated, truncated, info) = self._call(token, self._clip.traced(action))
+            seen, reward = self._read(seen), reward.astype(np.float32)
+        reward = jnp.where(resets, jnp.zeros_like(reward), reward)
+        terminated, truncated = terminated & ~resets, truncated & ~resets
+        ended, answer = terminated | truncated, HostStep(seen, reward, terminated, truncated)  # type: ignore[arg-type]
+        return (token, ended), answer, (Successes.said(info), resets, ended)
+
+    def finish(self, state: PyTree, action: np.ndarray, said: PyTree) -> None:
+        """The last flags, and which episodes succeeded."""
+        self._ended[...] = state[1]
+        self._clip.check(action)
+        success, *flags = said
+        if success is not None:
+            for step in zip(*map(np.asarray, (success, *flags)), strict=True):
+                self._account.count(*step)
+
+
+def _traced(world: EnvPoolWorld) -> _Traced | None:
+    """EnvPool's call for compiled programs, which only its builds for Linux have."""
+    if sys.platform != "linux":
+        return None
+    with jax.enable_x64(True):  # or its arrays would be declared with half of their bits
+        return _Traced(world, world.simulator.xla())
 
 
 def envpool_ids() -> list[str]:

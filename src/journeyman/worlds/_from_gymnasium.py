@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError
 from journeyman.worlds._spaces import AbstractFinite, AbstractSpace, Box, Discrete, MultiBinary, MultiDiscrete
@@ -38,14 +40,15 @@ def _bound(values: np.ndarray) -> np.ndarray:
         return np.asarray(values).astype(np.float32)
 
 
-def observation_reader(space: Any, *, copy: bool) -> Callable[[Any], PyTree]:
+def observation_reader(space: Any, *, copy: bool, xp: Any = np) -> Callable[[Any], PyTree]:
     """A function from the simulator's observations to ours, each leaf in the type of its space.
 
-    `copy` is for simulators that write into the arrays they have handed out.
+    `copy` is for simulators that write into the arrays they have handed out; `xp` is `numpy`, or `jax.numpy` inside a
+    compiled program.
     """
     if isinstance(space, AbstractSpace):
-        return lambda leaf: np.asarray(leaf).astype(space.dtype, copy=copy)
-    readers = {key: observation_reader(inner, copy=copy) for key, inner in space.items()}
+        return lambda leaf: xp.asarray(leaf).astype(space.dtype, copy=copy)
+    readers = {key: observation_reader(inner, copy=copy, xp=xp) for key, inner in space.items()}
     return lambda tree: {key: read(tree[key]) for key, read in readers.items()}
 
 
@@ -70,17 +73,33 @@ class ActionBuffer:
         """`(num_envs, ...)` in the simulator's dtype. Raises `JourneymanError` for a wrong shape or integer."""
         action = np.asarray(action)
         if action.shape != self._array.shape:
-            raise JourneymanError(
-                f"The actions have shape {action.shape}, but the world takes {self._array.shape}: one for each"
-                " environment; check the policy's action dimension."
-            )
+            raise JourneymanError(self._wrong_shape(action))
         if isinstance(self._space, AbstractFinite):
-            if action.size and (action.min() < 0 or (action >= self._counts).any()):
-                raise JourneymanError(_refusal(action, self._space))
+            self.check(action)
             self._array[...] = action
             return self._array
         np.maximum(action, self._low, out=self._array)
         return np.minimum(self._array, self._high, out=self._array)
+
+    def check(self, action: np.ndarray) -> None:
+        """Raises `JourneymanError` for integers outside the finite set; actions may lead with more axes."""
+        space = self._space
+        if isinstance(space, AbstractFinite) and action.size and (action.min() < 0 or (action >= self._counts).any()):
+            raise JourneymanError(_refusal(action.reshape(-1, *space.shape), space))
+
+    def traced(self, action: Array) -> Array:
+        """The same inside a compiled program, which cannot refuse an integer: it is brought into the set."""
+        if action.shape != self._array.shape:
+            raise JourneymanError(self._wrong_shape(action))
+        finite, dtype = isinstance(self._space, AbstractFinite), self._array.dtype
+        low, high = (0, (self._counts - 1).astype(dtype)) if finite else (self._low, self._high)
+        return jnp.clip(jax.lax.convert_element_type(action, dtype), low, high)
+
+    def _wrong_shape(self, action: Any) -> str:
+        return (
+            f"The actions have shape {action.shape}, but the world takes {self._array.shape}: one for each"
+            " environment; check the policy's action dimension."
+        )
 
 
 def _refusal(action: np.ndarray, space: AbstractFinite) -> str:

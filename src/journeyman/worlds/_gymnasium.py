@@ -148,8 +148,8 @@ class GymnasiumWorld(AbstractHostWorld):
         reward = np.where(fresh, 0, reward).astype(np.float32)
         terminated = np.asarray(terminated, bool) & ~fresh
         truncated = np.asarray(truncated, bool) & ~fresh
-        self.account.count(info, fresh, terminated, truncated)
         np.logical_or(terminated, truncated, out=self.ended)
+        self.account.count(Successes.said(info), fresh, self.ended)
         return HostStep(self.read(observation), reward, terminated, truncated)
 
     def successes(self) -> list[list[bool]] | None:

@@ -24,15 +24,19 @@ class Successes:
         self.finished = None
         self._so_far[...] = False
 
-    def count(self, info: Mapping[str, Any], fresh: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
-        """One step of every environment; where `fresh`, it was a reset and its info is no step's."""
-        said = next((info[key] for key in _KEYS if key in info), None)
+    @staticmethod
+    def said(info: Mapping[str, Any]) -> Any:
+        """What a step's `info` says of success, `None` where it says nothing."""
+        return next((info[key] for key in _KEYS if key in info), None)
+
+    def count(self, said: Any, fresh: np.ndarray, ended: np.ndarray) -> None:
+        """One step of every environment; where `fresh`, it was a reset and `said` is no step's."""
         if said is None and self.finished is None:
             return
         if self.finished is None:
             self.finished = [[] for _ in self._so_far]
         if said is not None:
             self._so_far |= np.asarray(said, bool) & ~fresh
-        for i in np.flatnonzero(terminated | truncated):
+        for i in np.flatnonzero(ended):
             self.finished[i].append(bool(self._so_far[i]))
             self._so_far[i] = False

@@ -8,7 +8,15 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError, require
-from journeyman.worlds._base import AbstractHostWorld, AbstractPureWorld, AbstractWorld, HostStep, Outcome, direct
+from journeyman.worlds._base import (
+    AbstractHostWorld,
+    AbstractPureWorld,
+    AbstractTraced,
+    AbstractWorld,
+    HostStep,
+    Outcome,
+    direct,
+)
 from journeyman.worlds._spaces import AbstractSpace, Time
 
 _CITATION = """@inproceedings{pardo2018time,
@@ -33,8 +41,10 @@ def timed(world: AbstractWorld, *, shown: bool = True) -> "Timed | TimedHost":
     if isinstance(world, AbstractPureWorld):
         return Timed(world, shown)  # type: ignore[call-arg]
     assert isinstance(world, AbstractHostWorld)
-    time, ended = np.zeros(world.num_envs, np.int32), np.zeros(world.num_envs, bool)
-    return TimedHost(world, time, ended, shown)  # type: ignore[call-arg]
+    time, ended, inner = np.zeros(world.num_envs, np.int32), np.zeros(world.num_envs, bool), world.traced()
+    horizon = _require_horizon(world)
+    program = None if inner is None else _Traced(inner, time, ended, horizon, shown)
+    return TimedHost(world, time, ended, shown, program)  # type: ignore[call-arg]
 
 
 class TimedState(NamedTuple):
@@ -114,9 +124,7 @@ class TimedHost(AbstractHostWorld):
     time: np.ndarray
     ended: np.ndarray
     shown: bool = True
-
-    def __check_init__(self) -> None:
-        _require_horizon(self.inner)
+    program: "_Traced | None" = None
 
     name = property(lambda self: _name(self.inner), doc="`timed:` and the inner world's name.")  # type: ignore[assignment]
     num_envs = property(lambda self: self.inner.num_envs, doc="The inner world's.")  # type: ignore[assignment]
@@ -149,12 +157,18 @@ class TimedHost(AbstractHostWorld):
     def _seen(self, observation: PyTree) -> PyTree:
         return {"observation": observation, "time": self.time.copy()} if self.shown else observation
 
+    def traced(self) -> "_Traced | None":
+        """The inner world's, timed."""
+        return self.program
+
     def successes(self) -> list[list[bool]] | None:
         """The inner world's."""
         return self.inner.successes()
 
     def close(self) -> None:
         """Let the simulators go."""
+        if self.program is not None:
+            self.program.close()
         self.inner.close()
 
     def remake(self, *, seed: int, num_envs: int | None = None) -> "TimedHost":
@@ -172,12 +186,40 @@ class TimedHost(AbstractHostWorld):
         return _single(self.inner, self.shown, render_mode)
 
 
-def _require_horizon(inner: AbstractWorld) -> None:
+class _Traced(AbstractTraced):
+    """`TimedHost.step` in a compiled program."""
+
+    def __init__(self, inner: AbstractTraced, time: np.ndarray, ended: np.ndarray, horizon: int, shown: bool) -> None:
+        super().__init__()
+        self._inner, self._time, self._ended, self._horizon, self._shown = inner, time, ended, horizon, shown
+
+    def state(self) -> PyTree:
+        """The inner world's, and the clocks."""
+        return self._inner.state(), self._time, self._ended
+
+    def step(self, state: PyTree, action: Array) -> tuple[PyTree, HostStep, PyTree]:
+        """One step of every environment; the last one of an episode terminates."""
+        inner, time, ended = state
+        inner, answer, said = self._inner.step(inner, action)
+        time = jnp.where(ended, 0, time + 1).astype(time.dtype)
+        last = answer.truncated & (time >= self._horizon)
+        terminated, truncated = answer.terminated | last, answer.truncated & ~last
+        seen = {"observation": answer.observation, "time": time} if self._shown else answer.observation
+        return (inner, time, terminated | truncated), HostStep(seen, answer.reward, terminated, truncated), said
+
+    def finish(self, state: PyTree, action: np.ndarray, said: PyTree) -> None:
+        """The inner world's, and the clocks."""
+        inner, self._time[...], self._ended[...] = state
+        self._inner.finish(inner, action, said)
+
+
+def _require_horizon(inner: AbstractWorld) -> int:
     if inner.horizon is None:
         raise JourneymanError(
             f"'{inner.name or type(inner).__name__}' has no horizon, so there is no last step that a policy could"
             " prepare for; give it one (horizon=100, max_episode_steps=1000), or leave out `timed`."
         )
+    return inner.horizon
 
 
 def _name(inner: AbstractWorld) -> str:
