@@ -146,8 +146,9 @@ class ImproveSettings:
     target_kl: float | None = None
     """PPO: ends the passes over a batch once a minibatch's approximate KL is above 1.5 times this."""
     discount: float | None = None
-    """0.99 for TRPO and PPO, 0.995 for the others."""
-    lambda_: float = 0.95
+    """γ; 0.995 for the natural gradient, 0.99 for the others."""
+    lambda_: float | None = None
+    """Generalised advantages' λ; 0.98 for the natural gradient, 0.95 for TRPO and PPO, 1 for REINFORCE."""
     expert: Path | None = None
     """DAgger: the artefact of the expert policy."""
     data: Path | None = None
@@ -175,11 +176,8 @@ class ImproveSettings:
 
     def learner(self, expert: AbstractExpert | None = None) -> Learner:
         """The recipe with these numbers."""
-        usual = 0.99 if self.algorithm in ("trpo", "ppo") else 0.995
-        returns: dict[str, Any] = {
-            "discount": usual if self.discount is None else self.discount,
-            "lambda_": self.lambda_,
-        }
+        given: dict[str, Any] = {"discount": self.discount, "lambda_": self.lambda_}
+        returns = {name: value for name, value in given.items() if value is not None}
         kl: dict[str, Any] = {} if self.kl is None else {"kl": self.kl}
         rate: dict[str, Any] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         if self.algorithm == "natural-gradient":
@@ -225,7 +223,7 @@ class ImproveSettings:
             found.append(f"--entropy must be 0 or more, not {self.entropy}; 0 is usual.")
         if self.discount is not None and not 0 < self.discount <= 1:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
-        if not 0 <= self.lambda_ <= 1:
+        if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
         return found + self._missing() + self.shape.problems()
 
