@@ -42,7 +42,6 @@ class Task:
         return self if steps is None else dataclasses.replace(self, steps=steps)
 
 
-_LONG: dict[str, Any] = {"num_envs": 8, "length": 512}
 _MUJOCO = ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Swimmer-v5")
 TASKS: dict[str, Task] = {
     "reinforce/InvertedPendulum-v5": Task(
@@ -53,7 +52,7 @@ TASKS: dict[str, Task] = {
         length=201,
         options=(("max_episode_steps", 200),),
     ),
-    **{f"natural-gradient/{name}": Task(name, algorithms.natural_gradient(), **_LONG) for name in _MUJOCO},
+    **{f"natural-gradient/{name}": Task(name, algorithms.natural_gradient()) for name in _MUJOCO},
     **{f"ppo/{name}": Task(name, algorithms.ppo(), num_envs=64, length=32) for name in _MUJOCO[:2]},
     **{f"trpo/{name}": Task(name, algorithms.trpo()) for name in _MUJOCO},
     "reinforce/Hopper-v5": Task("Hopper-v5", algorithms.reinforce(3e-3, discount=0.995, lambda_=0.95)),

@@ -38,7 +38,7 @@ def natural_gradient(
     kl: float = 0.02,
     *,
     discount: float = 0.995,
-    lambda_: float = 0.98,
+    lambda_: float = 0.95,
     baseline: AbstractBaseline = NetworkBaseline(),
     scaling: AbstractScaling = Standardized(),
     damping: float = 1e-3,

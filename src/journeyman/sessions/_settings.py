@@ -148,7 +148,7 @@ class ImproveSettings:
     discount: float | None = None
     """γ; 0.995 for the natural gradient, 0.99 for the others."""
     lambda_: float | None = None
-    """Generalised advantages' λ; 0.98 for the natural gradient, 0.95 for TRPO and PPO, 1 for REINFORCE."""
+    """Generalised advantages' λ; 1 for REINFORCE, 0.95 for the others."""
     expert: Path | None = None
     """DAgger: the artefact of the expert policy."""
     data: Path | None = None
