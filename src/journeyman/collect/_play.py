@@ -17,7 +17,7 @@ from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 _CHUNK = 64
-"""Steps of one piece: too few to be compiled with simulators (`COMPILED`), which lives shorter than it would save."""
+"""Steps of one piece, fewer than `COMPILED`: these worlds are let go before a program would have earned its time."""
 
 
 class PlayedOut(NamedTuple):

@@ -207,7 +207,7 @@ def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
 def _host_compiled(
     traced: AbstractTraced, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
 ) -> tuple[Carry, Episodes]:
-    """The same as `_host`, decisions and simulators in one program: as fast as the simulators alone.
+    """The same as `_host`, decisions and simulators in one program.
 
     Its compilation takes a quarter of a second whenever the simulators are made afresh, which `_host` does not need.
     """
