@@ -23,7 +23,7 @@ from jaxtyping import Array
 
 from benchmarks._measure import machine, parser, tell
 from journeyman.algorithms import natural_gradient, reinforce
-from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, Sample, rollout, start
+from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, rollout, start
 from journeyman.diagnose import interval
 from journeyman.experts import (
     CEM,
@@ -36,8 +36,8 @@ from journeyman.experts import (
     value_iteration,
 )
 from journeyman.policies import policy
-from journeyman.training import EVALUATION_SEED, Learner
-from journeyman.training._learner import initial, learn, refit, settle, weigh
+from journeyman.training import EVALUATION_SEED, Learner, Plan, Recorder
+from journeyman.training._loop import Loop
 from journeyman.weights import NetworkBaseline
 from journeyman.worlds import AbstractPureWorld, Gridworld, LinearQuadratic, Pendulum
 
@@ -108,24 +108,22 @@ def ascend(
     steps: int,
     hidden: tuple[int, ...] = (),
 ) -> list[Point]:
-    """The value of the policy at eight points on the way, for each seed."""
-    looks = sorted({0, *(round(share * iterations) for share in np.linspace(0, 1, 9)[1:])})
-    found: dict[int, list[Any]] = {look: [] for look in looks}
-    for seed in range(seeds):
-        own = world.remake(seed=seed)
-        one = policy(own, jax.random.key(seed), hidden=hidden)
-        state, carry = initial(learner, one, jax.random.key(100 + seed)), start(own)
-        for index in range(iterations + 1):
-            if index in found:
-                found[index].append(value(state.policy))
-            key = jax.random.fold_in(jax.random.key(200 + seed), index)
-            carry, episodes = rollout(world, Sample(state.policy), carry, key, steps)
-            weighed, samples = weigh(learner, state, episodes)
-            if index:
-                state, _ = learn(learner, state, samples, key)
-            state = settle(state, refit(learner, state.weight, episodes, weighed.target, key), episodes)
-    batch = steps * world.num_envs
-    return [(batch * look, np.asarray(values)) for look, values in found.items()]
+    """The value of the policy before the first iteration and after every eighth of them, for each seed.
+
+    All seeds are one program.
+    """
+    batch, every = steps * world.num_envs, max(1, iterations // 8)
+    plan = Plan(steps=iterations * batch, batch=batch, checkpoint_every=every)
+    loop = Loop(learner, world, plan, Recorder(), members=seeds)
+    state = loop.begin([policy(world, jax.random.key(seed), hidden=hidden) for seed in range(seeds)])
+    found: list[Point] = []
+    while True:
+        if int(state.iteration) % every == 0:
+            each = loop.apart(state.running.learner.policy)
+            found.append((loop.steps(state), np.asarray([value(one) for one in each])))
+        if int(state.iteration) == iterations:
+            return found
+        state = loop.advance(state)
 
 
 def recipes(discount: float, learning_rate: float, kl: float, hidden: tuple[int, ...] = ()) -> dict[str, Learner]:

@@ -2,18 +2,26 @@
 
     python -m benchmarks.peers --task ppo/Hopper-v5 --peer sb3 --seeds 0 1 2 3 4 --json
     python -m benchmarks.peers --task natural-gradient/Hopper-v5 --peer sb3-contrib --json
+    python -m benchmarks.peers --task ppo/Hopper-v5 --peer sb3 --side theirs --seeds 0 1 --keep peers.jsonl
 
 For every seed ours is trained, then theirs, each with its own defaults (theirs in `--envs` environments) and each
 from a cold start, compilation included in the time. Told: the mean-action return of 50 episodes for each seed, the
 difference of the means with its bootstrap interval and the exact two-sided permutation test of it, and the ratios of
-wall times, each taken within a seed.
+wall times, each taken within a seed, of the seeds that had both sides in one call.
+
+Hours of it can be done in parts: with `--keep` every run is a line of that file as soon as it is done, what is there
+already is not run again, and two calls can share it. `--side` runs one side alone.
 
 The three live in one environment of their own, made in the user's cache folder when it is first asked for.
 """
 
+import functools
 import itertools
+import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +43,64 @@ REQUIREMENTS = [
 PEERS = ("sb3", "sbx", "sb3-contrib")
 
 
-def measure(task: Task, peer: str, envs: int, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
-    """Both sides on every seed, one after the other."""
-    interpreter = environment("sb3-2.9", REQUIREMENTS)
-    ours, theirs = [], []
-    with answering(interpreter, WORKER, peer, task.world, str(envs), str(task.steps), str(episodes)) as ask:
+class Kept:
+    """Runs by what they are of, and in a file where one is given."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        lines = file.read_text().splitlines() if file is not None and file.exists() else []
+        self.runs = {json.dumps(one["of"]): one for one in map(json.loads, lines)}
+
+    def run(self, of: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The run of that description, done now if it is not there."""
+        name = json.dumps(of)
+        if name not in self.runs:
+            found = {"of": of, **work(), "call": os.getpid()}
+            self.runs[name] = found
+            if self.file is not None:
+                with self.file.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
+        return self.runs[name]
+
+
+def measure(
+    name: str, task: Task, peer: str, envs: int, seeds: Sequence[int], episodes: int, sides: Sequence[str], kept: Kept
+) -> dict[str, Any]:
+    """The asked sides on every seed, one after the other."""
+    sizes = {"steps": task.steps, "episodes": episodes}
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    with ExitStack() as stack:
+        ask = functools.cache(lambda: stack.enter_context(_asked(peer, envs, task, episodes)))
         for seed in seeds:
-            jax.clear_caches()  # theirs begins cold as well
-            found = run(task, seed, episodes)
-            ours.append({"seconds": found["seconds"], "evaluation": found["evaluation"]})
-            theirs.append(ask(str(seed)))
-    sides = {"ours": ours, "theirs": theirs}
-    found = {
-        f"{who}_steps_per_second": middle([task.steps / r["seconds"] for r in runs]) for who, runs in sides.items()
+            if "ours" in sides:
+                work = functools.partial(_ours, task, seed, episodes)
+                runs["ours"].append(kept.run({"task": name, "side": "ours", **sizes, "seed": seed}, work))
+            if "theirs" in sides:
+                of = {"task": task.world, "side": peer, "envs": envs, **sizes, "seed": seed}
+                runs["theirs"].append(kept.run(of, lambda seed=seed: ask()(str(seed))))
+    found: dict[str, Any] = {
+        f"{who}_steps_per_second": middle([task.steps / one["seconds"] for one in some]) for who, some in runs.items()
     }
-    ratios = [their["seconds"] / our["seconds"] for our, their in zip(ours, theirs, strict=True)]
-    found |= {"times_faster": middle(ratios), "times_faster_each": [round(r, 2) for r in ratios]}
-    returns = {who: np.asarray([one["evaluation"] for one in runs]) for who, runs in sides.items()}
+    returns = {who: np.asarray([one["evaluation"] for one in some]) for who, some in runs.items()}
     found |= {who: [round(float(one), 1) for one in values] for who, values in returns.items()}
-    found |= compare(returns["ours"], returns["theirs"])
+    if len(sides) == 2:
+        pairs = zip(runs["ours"], runs["theirs"], strict=True)
+        ratios = [theirs["seconds"] / ours["seconds"] for ours, theirs in pairs if ours["call"] == theirs["call"]]
+        if ratios:
+            found |= {"times_faster": middle(ratios), "times_faster_each": [round(r, 2) for r in ratios]}
+        found |= compare(returns["ours"], returns["theirs"])
     return found | {"steps": task.steps, "their_envs": envs, "seeds": list(seeds), "machine": machine()}
+
+
+def _ours(task: Task, seed: int, episodes: int) -> dict[str, Any]:
+    jax.clear_caches()  # theirs begins cold as well
+    found = run(task, seed, episodes)
+    return {"seconds": found["seconds"], "evaluation": found["evaluation"]}
+
+
+def _asked(peer: str, envs: int, task: Task, episodes: int) -> Any:
+    interpreter = environment("sb3-2.9", REQUIREMENTS)
+    return answering(interpreter, WORKER, peer, task.world, str(envs), str(task.steps), str(episodes))
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
@@ -85,11 +131,15 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     options.add_argument("--steps", type=int, help="environment steps in place of the task's own")
     options.add_argument("--episodes", type=int, default=50, help="episodes of the final evaluation")
+    options.add_argument("--side", choices=("both", "ours", "theirs"), default="both")
+    options.add_argument("--keep", type=Path, help="a file of finished runs, read and added to")
     given = options.parse_args(arguments)
+    sides, kept = ("ours", "theirs") if given.side == "both" else (given.side,), Kept(given.keep)
     found = {}
     for name in given.task:
         task = TASKS[name].with_steps(given.steps)
-        found[name] = {given.peer: measure(task, given.peer, given.envs, given.seeds, given.episodes)}
+        numbers = (given.envs, given.seeds, given.episodes, sides, kept)
+        found[name] = {given.peer: measure(name, task, given.peer, *numbers)}
     tell(found, given.json)
 
 

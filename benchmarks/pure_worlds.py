@@ -8,6 +8,9 @@ once, compiling and the first run, is told apart as `first_seconds`.
 
 Each opponent has an environment of its own, made in the user's cache folder when it is first asked for: Rejax 0.1.3
 works with gymnax 0.0.9 only, Ajax needs Python 3.12.
+
+`share_of_peak` is the networks' arithmetic (`flops` of a training run: multiplications and additions of dense layers,
+nothing else counted) in the time of each, over the fastest product of two 1024 × 1024 matrices seen between rounds.
 """
 
 import json
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 import journeyman.algorithms as algorithms
 from benchmarks._measure import machine, middle, parser, seconds, tell
@@ -49,9 +53,14 @@ def measure(
         contestants = {"ppo": our_training(made, steps, iterations), **contestants}
         for who, train in contestants.items():
             first[who], times[who] = train(), []
+        peak = 0.0
         for _ in range(rounds):
             for who, train in contestants.items():
                 times[who].append(train())
+            peak = max(peak, _peak())
+    flops = _flops(made, envs * steps * iterations)
+    found |= {"flops": middle([flops]), "peak": middle([peak])}
+    found["share_of_peak"] = {who: middle([flops / one / peak for one in taken], 3) for who, taken in times.items()}
     found |= {who: middle([total / one for one in taken]) for who, taken in times.items()}
     for who in opponents:
         found[f"ppo_to_{who}"] = middle([theirs / mine for mine, theirs in zip(times["ppo"], times[who], strict=True)])
@@ -69,6 +78,31 @@ def _rolling(made: AbstractWorld, size: int, steps: int, rounds: int) -> float:
         spent, (carry, _) = seconds(lambda c=carry, i=i: rollout(made, behaviour, c, jax.random.key(2 + i), steps))
         times.append(size / spent)
     return middle(times)
+
+
+def _flops(made: AbstractWorld, total: int) -> float:
+    """Of PPO on so many steps: a layer of n × m costs 2 n m forwards and as much for each of its two derivatives.
+
+    Each step is decided once and valued once, and then learned from `EPOCHS` times by both networks; the first layer
+    needs no derivative of its input.
+    """
+    fresh = policy(made, jax.random.key(0), hidden=(64, 64))
+    (seen, *_), out = fresh.network.weights[0].shape, fresh.network.weights[-1].shape[-1]
+
+    def dense(last: int) -> tuple[int, int]:
+        return 2 * (seen * 64 + 64 * 64 + 64 * last), 2 * (64 * 64 + 64 * last)
+
+    (policy_forward, policy_inputs), (value_forward, value_inputs) = dense(out), dense(1)
+    learned = 2 * (policy_forward + value_forward) + policy_inputs + value_inputs
+    return float(total) * (policy_forward + value_forward + EPOCHS * learned)
+
+
+def _peak() -> float:
+    """Operations a second of a product of matrices, the fastest of twenty."""
+    square = jnp.ones((1024, 1024))
+    product = jax.jit(jnp.matmul)
+    product(square, square).block_until_ready()
+    return 2 * 1024**3 / min(seconds(lambda: product(square, square))[0] for _ in range(20))
 
 
 def our_training(made: AbstractWorld, steps: int, iterations: int) -> Callable[[], float]:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,28 @@ def test_a_peer_is_asked_and_compared_by_the_permutation_test(tmp_path: Path) ->
     worker.write_text("import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print(2 * int(line), flush=True)")
     with answering(sys.executable, worker) as ask:
         assert [ask("1"), ask("21")] == [2, 42]
+
+
+def test_runs_beside_a_peer_are_kept_and_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def worker(*_: object) -> AbstractContextManager:
+        return nullcontext(lambda seed: asked.append(seed) or {"seconds": 8.0, "evaluation": float(seed)})
+
+    def ours(task: results.Task, seed: int, episodes: int) -> dict:
+        return {"seconds": 2.0, "evaluation": seed + 10.0}
+
+    monkeypatch.setattr(peers, "_asked", worker)
+    monkeypatch.setattr(peers, "run", ours)
+    task, file = results.TASKS["ppo/Hopper-v5"], tmp_path / "kept.jsonl"
+
+    def measured(sides: tuple[str, ...], seeds: list[int]) -> dict:
+        return peers.measure("ppo/Hopper-v5", task, "sb3", 1, seeds, 5, sides, peers.Kept(file))
+
+    assert measured(("theirs",), [0, 1])["theirs"] == [0.0, 1.0]
+    found = measured(("ours", "theirs"), [0, 1, 2])
+    assert (found["ours"], found["theirs"]) == ([10.0, 11.0, 12.0], [0.0, 1.0, 2.0])
+    assert asked == ["0", "1", "2"]
+    assert found["difference"]["mean"] == pytest.approx(10)
+    assert len(file.read_text().splitlines()) == 6
+    assert peers.Kept(None).run({"seed": 0}, lambda: {"evaluation": 1.0})["evaluation"] == 1.0

@@ -135,7 +135,7 @@ def run(first: int, until: int, running: Running) -> tuple[Running, Any, int]:
     learner = begun()[0]
     ends = (jnp.asarray(i, jnp.int32) for i in (first, until))
     world, warm = WORLD.remake(seed=0), jnp.ones((), bool)
-    found = several(learner, world, running, jax.random.key(0), *ends, warm, num_steps=10, swept=False)
+    found = several(learner, world, running, jax.random.key(0), *ends, warm, num_steps=10, swept=False, staggered=True)
     return found[0], found[1], int(found[2])
 
 

@@ -16,3 +16,5 @@ from journeyman.collect._play import play_to_the_end as play_to_the_end
 from journeyman.collect._rollout import Carry as Carry
 from journeyman.collect._rollout import rollout as rollout
 from journeyman.collect._rollout import start as start
+from journeyman.collect._stagger import beginning as beginning
+from journeyman.collect._stagger import restarted as restarted

@@ -45,9 +45,9 @@ def start(world: AbstractWorld) -> Carry:
         carry = Carry(flags.copy(), world.reset(), flags, counts, counts.copy())
     else:
         assert isinstance(world, AbstractPureWorld)
-        simulator, observation = _started(_seedless(world), jax.random.key(world.seed))
+        simulator, observation = _started(seedless(world), jax.random.key(world.seed))
         carry = Carry(simulator, observation, *(jnp.asarray(x) for x in (flags, counts, counts)))
-    wrong = int((~np.asarray(_finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
+    wrong = int((~np.asarray(finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
     if wrong:
         raise JourneymanError(
             f"{wrong} of {world.num_envs} environments of '{world.name}' begin with an observation that is not finite,"
@@ -62,7 +62,7 @@ def _started(world: AbstractPureWorld, key: Array) -> tuple[PyTree, PyTree]:
     return simulator, jax.vmap(world.observe)(simulator)
 
 
-def _seedless(world: AbstractPureWorld) -> AbstractPureWorld:
+def seedless(world: AbstractPureWorld) -> AbstractPureWorld:
     """The same dynamics for every seed, so that they are compiled once: randomness comes in by keys."""
     return world.remake(seed=0)
 
@@ -78,7 +78,7 @@ def rollout(
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):
-        return _pure(_seedless(world), behaviour, carry, key, num_steps)
+        return _pure(seedless(world), behaviour, carry, key, num_steps)
     assert isinstance(world, AbstractHostWorld)
     traced = world.traced() if num_steps >= COMPILED and jax.default_backend() == "cpu" else None
     if traced is None:
@@ -139,7 +139,7 @@ def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) ->
     def renew(state: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
         needed, simulator = state
         fresh = jax.vmap(world.reset)(jax.random.split(key, needed.shape[0]))
-        return jnp.zeros_like(needed), jax.tree.map(functools.partial(_where, jnp, needed), fresh, simulator)
+        return jnp.zeros_like(needed), jax.tree.map(functools.partial(chosen, jnp, needed), fresh, simulator)
 
     return jax.lax.while_loop(lambda state: state[0].any(), renew, (ended, moved))[1]
 
@@ -169,9 +169,9 @@ def mended(
     """
     acted = ~resets
     reward = xp.where(acted, reward, xp.zeros_like(reward))
-    broken = ~(xp.isfinite(reward) & _finite(xp, observation, len(resets)))
+    broken = ~(xp.isfinite(reward) & finite(xp, observation, len(resets)))
     return Mended(
-        jax.tree.map(functools.partial(_where, xp, broken), before, observation),
+        jax.tree.map(functools.partial(chosen, xp, broken), before, observation),
         xp.where(broken, xp.zeros_like(reward), reward),
         acted & (terminated | broken),
         acted & truncated & ~broken,
@@ -179,7 +179,7 @@ def mended(
     )
 
 
-def _finite(xp: Any, observation: PyTree, count: int) -> Any:
+def finite(xp: Any, observation: PyTree, count: int) -> Any:
     """Which environments show nothing but finite numbers, `(count,)`."""
     found = xp.ones(count, bool)
     for leaf in jax.tree.leaves(observation):
@@ -188,7 +188,7 @@ def _finite(xp: Any, observation: PyTree, count: int) -> Any:
     return found
 
 
-def _where(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
+def chosen(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
     """`yes` where `mask`, along the leading axis; random keys are chosen like numbers."""
     return xp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
 

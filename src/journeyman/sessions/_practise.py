@@ -113,6 +113,7 @@ def plan_of(settings: ImproveSettings) -> Plan:
         evaluation_episodes=settings.evaluation_episodes,
         evaluate_every=settings.evaluate_every,
         checkpoint_every=settings.checkpoint_every,
+        staggered=settings.staggered,
     )
 
 

@@ -167,8 +167,11 @@ class ImproveSettings:
     """How many the mean action is evaluated on along the way."""
     evaluate_every: int = 20
     """Iterations between those."""
-    checkpoint_every: int = 25
-    """Iterations between checkpoints; a simulator that cannot be stored is made afresh at each."""
+    checkpoint_every: int | None = None
+    """Iterations between checkpoints, where a simulator that cannot be stored is made afresh; by default 25, or its
+    four episodes' worth."""
+    staggered: bool = True
+    """Put environments out of step with each other where a batch is shorter than an episode."""
     seed: int = 0
     seeds: int = 1
     """How many runs, with seeds from --seed on, are one program (worlds that are JAX programs only)."""
@@ -207,7 +210,7 @@ class ImproveSettings:
             minimum_std=self.minimum_std,
             episodes=self.episodes,
             evaluate_every=self.evaluate_every,
-            checkpoint_every=self.checkpoint_every,
+            checkpoint_every=1 if self.checkpoint_every is None else self.checkpoint_every,
             seeds=self.seeds,
         )
         if self.seeds > 1 and self.algorithm == "dagger":

@@ -28,8 +28,11 @@ def improve(
     `minimum_std` (half widths of the action box) the clone's deviation is floored first, which does not move its mean.
     A `collect` that keeps its data (DAgger) starts from `demonstrations`.
 
-    Every `checkpoint_every` iterations a checkpoint is due (written if `record` has a run), and a host world, whose
-    simulator cannot be stored, is made afresh from a seed derived from that iteration, recorded or not.
+    Every `checkpoint_every` iterations (left out: 25, on a host world at least as many as four of its longest episodes
+    take) a checkpoint is due, written if `record` has a run; and a host world, whose simulator cannot be stored, is
+    made afresh from a seed derived from that iteration, recorded or not. Where a batch
+    is shorter than the horizon, `staggered` begins some environments anew between the first batches, so that not all
+    stand at the same step for ever; what they had gathered of an episode counts in no `return`.
 
     Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite.
     """

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.collect import rollout
+from journeyman.collect import Carry, beginning, restarted, rollout
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples
 from journeyman.training._learner import Learner, LearnerState, learn, refit, settle, weigh
 from journeyman.training._tally import Tally
-from journeyman.worlds import AbstractPureWorld, AbstractSpace, Box
+from journeyman.worlds import AbstractPureWorld, AbstractSpace, AbstractWorld, Box
 
 Row = dict[str, dict[str, Array]]
 """Numbers of one iteration: "counted" over its episodes, "weighed" of its batch, "learned" where a step was taken."""
@@ -48,14 +48,37 @@ def named_key(seed: int | Array, name: str, index: int | Array) -> Array:
 
 
 def iterate(
-    learner: Learner, world: AbstractPureWorld, running: Running, root: Array, index: Array, warm: Array, num_steps: int
+    learner: Learner,
+    world: AbstractPureWorld,
+    running: Running,
+    root: Array,
+    index: Array,
+    warm: Array,
+    num_steps: int,
+    staggered: bool,
 ) -> tuple[Running, Row]:
-    """Iteration `index` on a pure world: collect, then `digest`."""
+    """Iteration `index` on a pure world: collect, `digest`, and with `staggered` let some environments `begin_anew`."""
     behaviour = learner.collect.behaviour(running.learner.policy, index)
     carry, episodes = rollout(world, behaviour, running.carry, named_key(root, "collect", index), num_steps)
     broken = carry.broken.sum() - running.carry.broken.sum()
     moved = Running(running.learner, carry, running.tally, running.episodes)
-    return digest(learner, world.action_space, moved, episodes, broken, root, index, warm)
+    running, row = digest(learner, world.action_space, moved, episodes, broken, root, index, warm)
+    if staggered:
+        key = named_key(root, "begin", index)
+        carry, tally = begin_anew(world, running.carry, running.tally, key, num_steps, index + 1)
+        running = Running(running.learner, carry, tally, running.episodes)
+    return running, row
+
+
+def begin_anew(
+    world: AbstractWorld, carry: Carry, tally: Tally, key: Array, num_steps: int, rollouts: int | Array
+) -> tuple[Carry, Tally]:
+    """What stands between two batches, some environments put out of step with the others; see `beginning`."""
+    which = beginning(world, num_steps, rollouts)
+    if which is None:
+        return carry, tally
+    carry, which = restarted(world, carry, which, key)
+    return carry, tally.without(which)
 
 
 def digest(
@@ -154,6 +177,7 @@ def several(
     *,
     num_steps: int,
     swept: bool,
+    staggered: bool,
 ) -> tuple[Running, Row, Array]:
     """Iterations `first … until − 1`, at most `ROOM`, as one program: `(running, rows, until)`.
 
@@ -164,7 +188,7 @@ def several(
     """
 
     def one(learner: Learner, running: Running, root: Array, index: Array) -> tuple[Running, Row]:
-        return iterate(learner, world, running, root, index, warm, num_steps)
+        return iterate(learner, world, running, root, index, warm, num_steps, staggered)
 
     member = eqx.if_array(0)
     turn = eqx.filter_vmap(one, in_axes=(member, member, member, None)) if swept else one

@@ -18,6 +18,7 @@ from journeyman.training._iteration import (
     ROOM,
     Row,
     Running,
+    begin_anew,
     concurrently,
     count,
     digest,
@@ -50,7 +51,8 @@ class Plan(AbstractPart):
     minimum_std: float | None = None
     evaluation_episodes: int = 0
     evaluate_every: int = 10
-    checkpoint_every: int = 25
+    checkpoint_every: int | None = None
+    staggered: bool = True
 
     def problems(self, world: AbstractWorld) -> list[str]:
         """What is wrong with these numbers, in sentences."""
@@ -62,7 +64,8 @@ class Plan(AbstractPart):
                 f"A batch of {self.batch} steps is less than one for each of {world.num_envs} environments; raise the"
                 " batch or lower num_envs."
             )
-        if min(self.evaluate_every, self.checkpoint_every) < 1 or self.evaluation_episodes < 0:
+        every = (self.evaluate_every, *(() if self.checkpoint_every is None else (self.checkpoint_every,)))
+        if min(every) < 1 or self.evaluation_episodes < 0:
             found.append("Evaluations and checkpoints come every 1 or more iterations; use positive numbers.")
         if self.minimum_std is not None and not self.minimum_std > 0:
             found.append(f"A floor under the standard deviation is positive, not {self.minimum_std}; 0.1 is usual.")
@@ -91,13 +94,20 @@ class Loop:
         self.batch = self.num_steps * world.num_envs
         self.iterations = -(-plan.steps // self.batch)
         self.host = isinstance(world, AbstractHostWorld)
+        self.checkpoint_every = plan.checkpoint_every or self._usual()
         self.compiled = not (self.host or learner.collect.keeps)
         self.roots = [jax.random.key(plan.seed + i) for i in range(members or 1)]
         self.root = jnp.stack(self.roots) if members else self.roots[0]
         self.warm = jnp.zeros((), bool)
         self.carry: Any = ()
         self.rows: list[dict[str, Any]] = []
+        self.made = 0
         self._piece, self._pace = 1, 0.0
+
+    def _usual(self) -> int:
+        """25 iterations; a simulator that is made afresh at each should have seen four whole episodes by then."""
+        parts = -(-self.world.horizon // self.num_steps) if self.host and self.world.horizon else 0
+        return max(25, 4 * parts)
 
     # -- before ----------------------------------------------------------------------------------------
 
@@ -135,7 +145,7 @@ class Loop:
             self.world.close()  # type: ignore[attr-defined]
         seed = int(jax.random.bits(named_key(root, "world", iteration), dtype=jnp.uint32) >> 1)
         self.world = self.world.remake(seed=seed)
-        self.carry = start(self.world)
+        self.carry, self.made = start(self.world), iteration
         return self.carry
 
     def _renewed(self, state: ImproveState) -> ImproveState:
@@ -182,11 +192,10 @@ class Loop:
     def _several(self, state: ImproveState, index: int) -> tuple[ImproveState, list[dict[str, Any]]]:
         """The iterations up to the next that something is due after, as one program."""
         began, until = time.perf_counter(), min(self._due(index), index + self._piece)
-        ends, options = (jnp.asarray(i, jnp.int32) for i in (index, until)), {"swept": self.members is not None}
+        ends = (jnp.asarray(i, jnp.int32) for i in (index, until))
+        options = {"swept": self.members is not None, "staggered": self.plan.staggered, "num_steps": self.num_steps}
         world = self.world.remake(seed=0)  # its seed is spent; another one would be another program
-        running, rows, reached = several(
-            self.learner, world, state.running, self.root, *ends, self.warm, num_steps=self.num_steps, **options
-        )
+        running, rows, reached = several(self.learner, world, state.running, self.root, *ends, self.warm, **options)
         rows, until = jax.device_get(rows), int(reached)
         seconds = time.perf_counter() - began
         if self._piece > 1 or self._pace:  # the first piece is the compiler's work
@@ -197,7 +206,7 @@ class Loop:
 
     def _due(self, index: int) -> int:
         """The next iteration after which there is something to do on the host."""
-        every = [self.plan.checkpoint_every, *([self.plan.evaluate_every] if self.plan.evaluation_episodes else [])]
+        every = [self.checkpoint_every, *([self.plan.evaluate_every] if self.plan.evaluation_episodes else [])]
         return min(self.iterations, index + ROOM, *(index - index % n + n for n in every))
 
     def _one(self, state: ImproveState, index: int) -> tuple[ImproveState, list[dict[str, Any]]]:
@@ -219,12 +228,23 @@ class Loop:
         else:
             numbers = (broken, self.root, number, self.warm)
             running, row = digest(self.learner, space, running, episodes, *numbers, beside=concurrently)
+        if self.plan.staggered:
+            running = self._begun_anew(running, index + 1)
         found: dict[str, Any] = jax.device_get(row)
         found["clock"] = {
             "collect_seconds": collected - began,
             "learn_seconds": time.perf_counter() - collected,
         }
         return ImproveState(running, memory, np.asarray(index + 1)), [found]
+
+    def _begun_anew(self, running: Running, index: int) -> Running:
+        """Before iteration `index`, some environments out of step with the others, on the host and outside."""
+        carry, rollouts = (self.carry, index - self.made) if self.host else (running.carry, index)
+        key = named_key(self.root, "begin", index - 1)
+        carry, tally = begin_anew(self.world, carry, running.tally, key, self.num_steps, rollouts)
+        if self.host:
+            self.carry, carry = carry, ()
+        return Running(running.learner, carry, tally, running.episodes)
 
     def _kept(
         self, running: Running, memory: Memory, episodes: Episodes, broken: Array, index: int
@@ -251,7 +271,7 @@ class Loop:
 
     def _checkpoint(self, state: ImproveState) -> ImproveState:
         index = int(state.iteration)
-        if index % self.plan.checkpoint_every or index == self.iterations:
+        if index % self.checkpoint_every or index == self.iterations:
             return state
         if self.host:
             state = self._renewed(state)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from journeyman.episodes import Episodes
+from journeyman.episodes import Episodes, HostOrDevice
 
 
 class Finished(NamedTuple):
@@ -40,6 +40,10 @@ class Tally(eqx.Module):
     def fresh(cls, num_envs: int) -> "Tally":
         """All environments at the start of an episode."""
         return cls(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
+
+    def without(self, which: HostOrDevice) -> "Tally":
+        """Nothing gathered where `which` marks an episode that was dropped."""
+        return Tally(jnp.where(which, 0, self.total), jnp.where(which, 0, self.length))
 
     def count(self, episodes: Episodes) -> tuple["Tally", Finished]:
         """The tally after the batch, and the episodes that ended in it.

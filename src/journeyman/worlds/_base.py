@@ -178,6 +178,15 @@ class AbstractHostWorld(AbstractWorld):
         `meanwhile` is called once, before this returns: while the simulators run, where they have threads of their own.
         """
 
+    def restart(self, which: np.ndarray) -> PyTree | None:
+        """Begin a new episode in the environments that `which` `(num_envs,)` marks; the one under way is dropped.
+
+        Answers their first observations, `(which.sum(), ...)`; `None`, and nothing is done, where environments cannot
+        begin one by one.
+        """
+        del which
+        return None
+
     def traced(self) -> AbstractTraced | None:
         """`step` for use inside a compiled program, the same object at every call; `None` where Python has to step."""
         return None

@@ -108,6 +108,13 @@ class EnvPoolWorld(AbstractHostWorld):
         self.ended[...] = over
         return HostStep(self.read(observation), reward.astype(np.float32, copy=False), terminated, truncated)
 
+    def restart(self, which: np.ndarray) -> PyTree:
+        """Their first observations."""
+        self.ended[which] = False
+        self.account.forget(which)
+        observation, _ = self.simulator.reset(np.flatnonzero(which).astype(np.int32))
+        return self.read(observation)
+
     def traced(self) -> "_Traced | None":
         """EnvPool's own call for compiled programs, on the systems that have it."""
         return self.program

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
@@ -151,6 +152,15 @@ class GymnasiumWorld(AbstractHostWorld):
         np.logical_or(terminated, truncated, out=self.ended)
         self.account.count(Successes.said(info), fresh, self.ended)
         return HostStep(self.read(observation), reward, terminated, truncated)
+
+    def restart(self, which: np.ndarray) -> PyTree | None:
+        """Their first observations, where the simulator is known to heed `reset_mask`."""
+        if not (self.id or self.by_hand):
+            return None
+        self.ended[which] = False
+        self.account.forget(which)
+        observation, _ = self.simulator.reset(options={"reset_mask": which.copy()})
+        return jax.tree.map(lambda leaf: leaf[which], self.read(observation))
 
     def successes(self) -> list[list[bool]] | None:
         """By `info["is_success"]` or `info["success"]`, where the environment has one."""

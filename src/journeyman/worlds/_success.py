@@ -24,6 +24,10 @@ class Successes:
         self.finished = None
         self._so_far[...] = False
 
+    def forget(self, which: np.ndarray) -> None:
+        """The episodes under way where `which` marks it are dropped."""
+        self._so_far[which] = False
+
     @staticmethod
     def said(info: Mapping[str, Any]) -> Any:
         """What a step's `info` says of success, `None` where it says nothing."""

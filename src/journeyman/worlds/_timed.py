@@ -154,6 +154,14 @@ class TimedHost(AbstractHostWorld):
         np.logical_or(terminated, truncated, out=self.ended)
         return answer._replace(observation=self._seen(answer.observation), terminated=terminated, truncated=truncated)
 
+    def restart(self, which: np.ndarray) -> PyTree | None:
+        """The inner world's, at time 0."""
+        observation = self.inner.restart(which)
+        if observation is None:
+            return None
+        self.time[which], self.ended[which] = 0, False
+        return {"observation": observation, "time": self.time[which]} if self.shown else observation
+
     def _seen(self, observation: PyTree) -> PyTree:
         return {"observation": observation, "time": self.time.copy()} if self.shown else observation
 
