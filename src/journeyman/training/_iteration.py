@@ -190,8 +190,7 @@ def several(
     def one(learner: Learner, running: Running, root: Array, index: Array) -> tuple[Running, Row]:
         return iterate(learner, world, running, root, index, warm, num_steps, staggered)
 
-    member = eqx.if_array(0)
-    turn = eqx.filter_vmap(one, in_axes=(member, member, member, None)) if swept else one
+    turn = eqx.filter_vmap(one, in_axes=(*3 * [eqx.if_array(0)], None)) if swept else one
     moving, still = eqx.partition(running, eqx.is_array)
     numbers, rest = eqx.partition(learner, eqx.is_array)
 
