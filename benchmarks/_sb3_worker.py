@@ -2,9 +2,9 @@
 
     python _sb3_worker.py {sb3,sbx,sb3-contrib} ID ENVS STEPS EPISODES
 
-Trains from fresh with that package's defaults (2048 steps an iteration in each of ENVS environments) for every seed
-on standard input, and answers each with a line of JSON: the seconds of training and the mean return of EPISODES
-episodes with its deterministic action.
+Trains from fresh with that package's defaults (2048 steps an iteration, over all ENVS environments) for every seed on
+standard input, and answers each with a line of JSON: the seconds of training and the mean return of EPISODES episodes
+with its deterministic action.
 """
 
 import importlib
@@ -23,7 +23,7 @@ CLASSES = {"sb3": ("stable_baselines3", "PPO"), "sbx": ("sbx", "PPO"), "sb3-cont
 def trained(who: str, id: str, envs: int, steps: int, seed: int) -> tuple[Any, float]:
     """The trained model and its seconds, with the making of model and environment."""
     module, name = CLASSES[who]
-    options = {} if who == "sbx" else {"device": "cpu"}
+    options = {"n_steps": 2048 // envs} if who == "sbx" else {"n_steps": 2048 // envs, "device": "cpu"}
     began = time.perf_counter()
     world = make_vec_env(id, envs, seed=seed)
     model = getattr(importlib.import_module(module), name)("MlpPolicy", world, seed=seed, verbose=0, **options)

@@ -4,10 +4,11 @@
     python -m benchmarks.peers --task natural-gradient/Hopper-v5 --peer sb3-contrib --json
     python -m benchmarks.peers --task ppo/Hopper-v5 --peer sb3 --side theirs --seeds 0 1 --keep peers.jsonl
 
-For every seed ours is trained, then theirs, each with its own defaults (theirs in `--envs` environments) and each
-from a cold start, compilation included in the time. Told: the mean-action return of 50 episodes for each seed, the
-difference of the means with its bootstrap interval and the exact two-sided permutation test of it, and the ratios of
-wall times, each taken within a seed, of the seeds that had both sides in one call.
+For every seed ours is trained, then theirs, each with its own defaults (theirs in `--envs` environments, 2048 steps an
+iteration over all of them) and each from a cold start, compilation included in the time. Told: the mean-action return
+of 50 episodes for each seed, the difference of the means with its bootstrap interval and the exact two-sided
+permutation test of it, and the ratios of wall times, each taken within a seed, of the seeds that had both sides in one
+call.
 
 Hours of it can be done in parts: with `--keep` every run is a line of that file as soon as it is done, what is there
 already is not run again, and two calls can share it. `--side` runs one side alone.

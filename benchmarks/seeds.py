@@ -6,28 +6,33 @@ per_seed     milliseconds of an iteration divided by the seeds, fastest of the p
 relative     the same, over that of one seed: at most 1 is the aim
 steps        environment steps a second, over all seeds
 first        seconds of the first iteration: tracing, compiling and one run
-cold, warm   seconds of a whole process, imports included, that trains 3 seeds for 40,960 steps each and evaluates them,
-             without and with the compile cache that a process before it filled (`--processes`)
+cold, warm   seconds of a whole process, imports included, that trains 3 seeds for 40,960 steps each (64 environments ×
+             32 steps, 4 epochs of 4 minibatches) and evaluates them after each half, without and with the compile
+             cache that a process before it filled (`--processes`); in gymnax's CartPole and in ours
+ajax_cold    the same by Ajax, its compile cache off, in gymnax's CartPole (`--processes ajax`)
 
-The world is CartPole, written in a few lines of JAX; 64 environments, 64 steps each; the learner takes four passes in
-minibatches over policy and baseline, as PPO does.
+The world of the first four is CartPole, written in a few lines of JAX; 64 environments, 64 steps each; the learner is
+PPO with four epochs of four minibatches.
 """
 
 import json
+import os
+import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from benchmarks._cartpole import CartPole
 from benchmarks._measure import machine, middle, parser, python, tell
-from journeyman.geometry import Euclidean
-from journeyman.objectives import WeightedLogLikelihood
+from benchmarks._opponent import environment, interpreter_of_at_least
+from benchmarks.pure_worlds import PYTHON, REQUIREMENTS, VERSIONS
+from journeyman.algorithms import ppo
 from journeyman.policies import policy
-from journeyman.training import Adam, Learner, Plan, Recorder
+from journeyman.training import Plan, Recorder
 from journeyman.training._loop import Loop
-from journeyman.weights import Advantage, NetworkBaseline
 
 PROCESS = """
 import sys, time
@@ -36,21 +41,18 @@ import jax
 import journeyman as jm
 if sys.argv[1]:
     jm.compile_cache(sys.argv[1])
-from benchmarks.seeds import learner
-from benchmarks._cartpole import CartPole
-world = CartPole()
+from journeyman.algorithms import ppo
+if sys.argv[2] == "ours":
+    from benchmarks._cartpole import CartPole
+    world = CartPole()
+else:
+    world = jm.world(sys.argv[2], num_envs=64)
 policies = [jm.policy(world, jax.random.key(seed)) for seed in range(3)]
 plan = jm.Plan(steps=40_960, batch=2048, evaluation_episodes=20)
-found = jm.sweep(learner(512), policies, world, plan)
+found = jm.sweep(ppo(epochs=4, batch_size=512), policies, world, plan)
 print(time.perf_counter() - began, *found.rows[-1]["evaluation_return"])
 """
-
-
-def learner(batch_size: int) -> Learner:
-    """Four passes in minibatches over the policy and over its baseline."""
-    baseline = NetworkBaseline(epochs=4, batch_size=batch_size)
-    weight, likelihood = Advantage(0.99, 0.95, baseline), WeightedLogLikelihood()
-    return Learner(weight, likelihood, Euclidean(), Adam(1e-3), epochs=4, batch_size=batch_size)
+WORLDS = {"gymnax": "gymnax:CartPole-v1", "ours": "ours"}
 
 
 def measure(seeds: list[int], *, envs: int, steps: int, seconds: float) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def _timed(count: int, envs: int, steps: int, seconds: float) -> dict[str, float
     world, batch = CartPole(num_envs=envs), envs * steps
     plan = Plan(steps=10**9, batch=batch, checkpoint_every=10**9)
     policies = [policy(world, jax.random.key(seed)) for seed in range(count)]
-    loop = Loop(learner(max(batch // 4, 1)), world, plan, Recorder(), members=count)
+    loop = Loop(ppo(epochs=4, batch_size=max(batch // 4, 1)), world, plan, Recorder(), members=count)
     state = loop.begin(policies)
     began = time.perf_counter()
     state = loop.advance(state)
@@ -82,11 +84,34 @@ def _timed(count: int, envs: int, steps: int, seconds: float) -> dict[str, float
     return {name: middle([value]) for name, value in figures.items()}
 
 
-def processes() -> dict[str, float]:
-    """Seconds of a cold process, and of one that finds what it needs compiled."""
-    with tempfile.TemporaryDirectory() as folder:
-        cold, _filling, warm = (float(python(PROCESS, where).split()[0]) for where in ("", folder, folder))
-    return {"cold": middle([cold], 3), "warm": middle([warm], 3)}
+def processes(beside_ajax: bool, rounds: int) -> dict[str, Any]:
+    """Seconds of a cold process, and of one that finds what it needs compiled; medians over rounds."""
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, made in WORLDS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                cold, _filling, warm = (
+                    float(python(PROCESS, where, made).split()[0]) for where in ("", folder, folder)
+                )
+            times.setdefault(f"{name}_cold", []).append(cold)
+            times.setdefault(f"{name}_warm", []).append(warm)
+        if beside_ajax:
+            times.setdefault("ajax_cold", []).append(_ajax())
+    found: dict[str, Any] = {name: middle(some, 3) for name, some in times.items()}
+    if beside_ajax:
+        pairs = zip(times["gymnax_cold"], times["ajax_cold"], strict=True)
+        found["gymnax_cold_to_ajax"] = middle([ours / theirs for ours, theirs in pairs], 3)
+    return found
+
+
+def _ajax() -> float:
+    interpreter = interpreter_of_at_least(*PYTHON["ajax"])
+    if interpreter is None:
+        raise SystemExit("Ajax needs Python 3.12 or newer, and none was found; leave 'ajax' out.")
+    command = [environment(f"ajax-{VERSIONS['ajax']}", REQUIREMENTS["ajax"], interpreter), "-W", "ignore"]
+    command += [str(Path(__file__).parent / "_ajax_process.py"), *"3 40960 64 32 4 4".split()]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"AJAX_NO_COMPILE_CACHE": "1"}
+    return float(subprocess.run(command, env=clean, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,11 +121,13 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--envs", type=int, default=64, help="environments of each seed")
     options.add_argument("--steps", type=int, default=64, help="steps of each environment in a batch")
     options.add_argument("--seconds", type=float, default=5.0, help="how long each number of seeds is timed")
-    options.add_argument("--processes", action="store_true", help="also time whole processes")
+    options.add_argument("--processes", nargs="*", choices=["ajax"], help="also time whole processes, ours and others'")
+    options.add_argument("--rounds", type=int, default=3, help="of processes")
     given = options.parse_args(arguments)
     counts = [int(word) for word in given.seeds.split(",")]
     found: dict[str, Any] = {"seeds": measure(counts, envs=given.envs, steps=given.steps, seconds=given.seconds)}
-    found |= processes() if given.processes else {}
+    if given.processes is not None:
+        found["processes"] = processes("ajax" in given.processes, given.rounds)
     tell(json.loads(json.dumps(found)) | {"machine": machine()}, given.json)
 
 

@@ -220,16 +220,18 @@ class Episodes(eqx.Module):
         return _discounted_returns(self.reward, self.ended, self.valid, discount)
 
     def episode_returns(self, discount: float = 1.0) -> np.ndarray:
-        """The return of every finished episode that began inside the data, in order (host)."""
-        to_go = np.asarray(self.discounted_returns(discount))
-        rows = _rows(self)
-        to_go = to_go.reshape(-1, to_go.shape[-1])
-        found = []
-        for row, total in enumerate(to_go):
+        """The return of every finished episode that began inside the data, in order (host).
+
+        `discounted_returns` at their first steps, added up in double precision. Nothing is compiled: evaluations have
+        another shape each time.
+        """
+        rows, found = _rows(self), []
+        for row in range(len(rows.reward)):
             stream = jax.tree.map(lambda leaf, row=row: leaf[row], rows)
-            spans = _segments(stream)
-            found += [total[i] for i, j in spans if stream.elapsed[i] == 0 and stream.ended[j - 1]]
-        return np.asarray(found, to_go.dtype)
+            for i, j in _segments(stream):
+                if stream.elapsed[i] == 0 and stream.ended[j - 1]:
+                    found.append(_discounted(stream.reward[i:j].tolist(), stream.valid[i:j].tolist(), discount))
+        return np.asarray(found, rows.reward.dtype)
 
     def distinct_starts(self) -> int:
         """How many different first observations the episodes that begin inside the data have (host).
@@ -284,6 +286,13 @@ def _discounted_returns(reward: Array, ended: Array, valid: Array, discount: Any
     steps = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), (reward, ended, valid))
     _, total = jax.lax.scan(backward, jnp.zeros(reward.shape[:-1], reward.dtype), steps, reverse=True)
     return jnp.moveaxis(total, 0, -1)
+
+
+def _discounted(rewards: list[float], valid: list[bool], discount: float) -> float:
+    total = 0.0
+    for reward, counts in zip(reversed(rewards), reversed(valid), strict=True):
+        total = reward + discount * total if counts else 0.0
+    return total
 
 
 def _rows(episodes: Episodes) -> Episodes:

@@ -219,7 +219,7 @@ def strict(tree: PyTree) -> PyTree:
     """The same arrays, none of them of a weak type: a loop needs the types that it gives back."""
 
     def one(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not isinstance(leaf, jax.Array) or _is_key(leaf):
             return leaf
         return jax.lax.convert_element_type(leaf, leaf.dtype)
 
@@ -230,11 +230,24 @@ def stack(members: list[PyTree]) -> PyTree:
     """Trees of one structure as one, their arrays below one another; what is no array must be the same in all."""
 
     def one(*leaves: Any) -> Any:
-        return jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0]
+        if not eqx.is_array(leaves[0]):
+            return leaves[0]
+        # By NumPy: each shape would be a program to compile. Keys are no numbers.
+        return jnp.stack(leaves) if _is_key(leaves[0]) else jnp.asarray(np.stack(leaves))
 
     return jax.tree.map(one, *members)
 
 
 def member(tree: PyTree, index: int) -> PyTree:
     """One tree of a stack."""
-    return jax.tree.map(lambda leaf: leaf[index] if isinstance(leaf, (jax.Array, np.ndarray)) else leaf, tree)
+
+    def one(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and not _is_key(leaf):
+            return jnp.asarray(np.asarray(leaf)[index])
+        return leaf[index] if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

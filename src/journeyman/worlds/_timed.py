@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
@@ -47,26 +48,18 @@ def timed(world: AbstractWorld, *, shown: bool = True) -> "Timed | TimedHost":
     return TimedHost(world, time, ended, shown, program)  # type: ignore[call-arg]
 
 
-class TimedState(NamedTuple):
-    """The inner world's state and the number of steps taken."""
-
-    inner: PyTree
-    time: Array
-
-
-class Timed(AbstractPureWorld):
-    """A pure world whose horizon belongs to the task; see `timed`."""
+class _AbstractTimed(AbstractWorld):
+    """What both kinds take from the world inside."""
 
     citation: ClassVar[str] = _CITATION
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
-    inner: AbstractPureWorld
-    shown: bool = True
+    inner: eqx.AbstractVar[Any]
+    shown: eqx.AbstractVar[bool]
 
-    def __check_init__(self) -> None:
-        _require_horizon(self.inner)
-
-    name = property(lambda self: _name(self.inner), doc="`timed:` and the inner world's name.")  # type: ignore[assignment]
+    name = property(  # type: ignore[assignment]
+        lambda self: f"timed:{self.inner.name}" if self.inner.name else "", doc="`timed:` and the inner world's name."
+    )
     num_envs = property(lambda self: self.inner.num_envs, doc="The inner world's.")  # type: ignore[assignment]
     seed = property(lambda self: self.inner.seed, doc="The inner world's.")  # type: ignore[assignment]
     horizon = property(lambda self: self.inner.horizon, doc="The inner world's.")  # type: ignore[assignment]
@@ -77,7 +70,34 @@ class Timed(AbstractPureWorld):
 
     def provides(self) -> frozenset[str]:
         """What the inner world gives, but for a settable state: a recorded state does not say when it was."""
-        return _gives(self.inner)
+        return self.inner.provides() - {"settable state"}
+
+    def config(self) -> dict[str, Any]:
+        """What `journeyman.world` takes."""
+        config = self.inner.config()
+        options = config["options"] if self.shown else {**config["options"], "shown": False}
+        return {**config, "name": self.name, "options": options}
+
+    def single(self, render_mode: str | None = None) -> Any:
+        """The inner world's environment, with the time where it is shown."""
+        return _single(self.inner, self.shown, render_mode)
+
+
+class TimedState(NamedTuple):
+    """The inner world's state and the number of steps taken."""
+
+    inner: PyTree
+    time: Array
+
+
+class Timed(_AbstractTimed, AbstractPureWorld):
+    """A pure world whose horizon belongs to the task; see `timed`."""
+
+    inner: AbstractPureWorld
+    shown: bool = True
+
+    def __check_init__(self) -> None:
+        _require_horizon(self.inner)
 
     def reset(self, key: Array) -> TimedState:
         """A start state at time 0."""
@@ -105,39 +125,15 @@ class Timed(AbstractPureWorld):
         """The inner world remade."""
         return Timed(self.inner.remake(seed=seed, num_envs=num_envs), self.shown)  # type: ignore[call-arg]
 
-    def config(self) -> dict[str, Any]:
-        """What `journeyman.world` takes."""
-        return _config(self.inner, self.shown)
 
-    def single(self, render_mode: str | None = None) -> Any:
-        """The inner world's environment, with the time where it is shown."""
-        return _single(self.inner, self.shown, render_mode)
-
-
-class TimedHost(AbstractHostWorld):
+class TimedHost(_AbstractTimed, AbstractHostWorld):
     """A host world whose horizon belongs to the task; see `timed`."""
-
-    citation: ClassVar[str] = _CITATION
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     inner: AbstractHostWorld
     time: np.ndarray
     ended: np.ndarray
     shown: bool = True
     program: "_Traced | None" = None
-
-    name = property(lambda self: _name(self.inner), doc="`timed:` and the inner world's name.")  # type: ignore[assignment]
-    num_envs = property(lambda self: self.inner.num_envs, doc="The inner world's.")  # type: ignore[assignment]
-    seed = property(lambda self: self.inner.seed, doc="The inner world's.")  # type: ignore[assignment]
-    horizon = property(lambda self: self.inner.horizon, doc="The inner world's.")  # type: ignore[assignment]
-    action_space = property(lambda self: self.inner.action_space, doc="The inner world's.")  # type: ignore[assignment]
-    observation_space = property(  # type: ignore[assignment]
-        lambda self: _space(self.inner, self.shown), doc="The inner world's, and the time beside it where it is shown."
-    )
-
-    def provides(self) -> frozenset[str]:
-        """What the inner world gives, but for a settable state: a recorded state does not say when it was."""
-        return _gives(self.inner)
 
     def reset(self) -> PyTree:
         """The first observations, at time 0."""
@@ -185,14 +181,6 @@ class TimedHost(AbstractHostWorld):
         assert isinstance(made, TimedHost)
         return made
 
-    def config(self) -> dict[str, Any]:
-        """What `journeyman.world` takes."""
-        return _config(self.inner, self.shown)
-
-    def single(self, render_mode: str | None = None) -> Any:
-        """The inner world's environment, with the time where it is shown."""
-        return _single(self.inner, self.shown, render_mode)
-
 
 class _Traced(AbstractTraced):
     """`TimedHost.step` in a compiled program."""
@@ -230,23 +218,9 @@ def _require_horizon(inner: AbstractWorld) -> int:
     return inner.horizon
 
 
-def _name(inner: AbstractWorld) -> str:
-    return f"timed:{inner.name}" if inner.name else ""
-
-
-def _gives(inner: AbstractWorld) -> frozenset[str]:
-    return inner.provides() - {"settable state"}
-
-
 def _space(inner: AbstractWorld, shown: bool) -> AbstractSpace | dict[str, Any]:
     assert inner.horizon is not None
     return {"observation": inner.observation_space, "time": Time(inner.horizon)} if shown else inner.observation_space
-
-
-def _config(inner: AbstractWorld, shown: bool) -> dict[str, Any]:
-    config = inner.config()
-    options = config["options"] if shown else {**config["options"], "shown": False}
-    return {**config, "name": _name(inner), "options": options}
 
 
 def _single(inner: AbstractWorld, shown: bool, render_mode: str | None) -> Any:
