@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import journeyman.training._loop as loop_module
 from journeyman.algorithms import dagger, reinforce
 from journeyman.collect import Mean, play, play_each, start
 from journeyman.experts import PolicyExpert
@@ -19,7 +20,7 @@ from journeyman.objectives import WeightedLogLikelihood
 from journeyman.parts import JourneymanError, fingerprint
 from journeyman.policies import DensityPolicy, load, policy
 from journeyman.training import AbstractStep, Adam, Learner, Plan, Recorder, improve, read_metrics, sweep
-from journeyman.training._iteration import ROOM, Running, named_key, several, strict
+from journeyman.training._iteration import ROOM, Running, named_key, several, strict, together
 from journeyman.training._learner import initial
 from journeyman.training._tally import Tally
 from journeyman.weights import Advantage, NetworkBaseline
@@ -135,7 +136,7 @@ def run(first: int, until: int, running: Running) -> tuple[Running, Any, int]:
     learner = begun()[0]
     ends = (jnp.asarray(i, jnp.int32) for i in (first, until))
     world, warm = WORLD.remake(seed=0), jnp.ones((), bool)
-    found = several(learner, world, running, jax.random.key(0), *ends, warm, num_steps=10, swept=False, staggered=True)
+    found = several(learner, world, running, jax.random.key(0), *ends, warm, num_steps=10, group=None, staggered=True)
     return found[0], found[1], int(found[2])
 
 
@@ -262,3 +263,18 @@ def test_a_key_for_one_purpose_is_the_same_whoever_makes_it() -> None:
     made = [named_key(7, "learn", 3), named_key(jax.random.key(7), "learn", jnp.asarray(3, jnp.int32))]
     assert jax.random.key_data(made[0]).tolist() == jax.random.key_data(made[1]).tolist()
     assert jax.random.key_data(named_key(7, "refit", 3)).tolist() != jax.random.key_data(made[0]).tolist()
+
+
+@pytest.mark.parametrize(("members", "at_once"), [(1, 1), (3, 3), (4, 4), (7, 7), (8, 4), (10, 5), (64, 4), (11, 4)])
+def test_a_processor_computes_a_few_members_at_once(members: int, at_once: int) -> None:
+    assert together(members) == at_once
+
+
+def test_how_members_are_grouped_changes_no_more_than_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five members in groups of two and a rest, and all at once."""
+    plan, found = Plan(steps=4 * 40, batch=40), []
+    for size in (2, 5):
+        monkeypatch.setattr(loop_module, "together", lambda members, size=size: size)
+        found.append(sweep(recipe(1e-2), actors(5), WORLD, plan).policies)
+    for few, many in zip(*found, strict=True):
+        np.testing.assert_allclose(leaves(few), leaves(many), rtol=1e-4, atol=1e-6)

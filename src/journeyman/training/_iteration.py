@@ -176,29 +176,32 @@ def several(
     warm: Array,
     *,
     num_steps: int,
-    swept: bool,
+    group: int | None,
     staggered: bool,
 ) -> tuple[Running, Row, Array]:
     """Iterations `first … until − 1`, at most `ROOM`, as one program: `(running, rows, until)`.
 
     Both ends are traced, so a run needs one program whatever its length, and how it is cut into pieces changes no
     number. Rows lead with `(ROOM,)`. The loop ends early, with `until` the iteration after, where weights or an
-    update were not finite. `swept` maps over the leading axis of `running`, of `root` and of every array among the
-    learner's numbers; the counters stay single, so that what depends on them is decided once for all members.
+    update were not finite. With a `group` there are members along the leading axis of `running`, of `root` and of every
+    array among the learner's numbers, that many of them side by side; the counters stay single, so that what depends
+    on them is decided once for all members.
     """
-
-    def one(learner: Learner, running: Running, root: Array, index: Array) -> tuple[Running, Row]:
-        return iterate(learner, world, running, root, index, warm, num_steps, staggered)
-
-    turn = eqx.filter_vmap(one, in_axes=(*3 * [eqx.if_array(0)], None)) if swept else one
     moving, still = eqx.partition(running, eqx.is_array)
     numbers, rest = eqx.partition(learner, eqx.is_array)
 
-    # A program of its own, so that it is traced once: for the shapes of its rows, and in the loop.
-    @jax.jit
-    def turned(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
-        after, row = turn(eqx.combine(numbers, rest), eqx.combine(moving, still), root, index)
+    def one(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
+        before = eqx.combine(numbers, rest), world, eqx.combine(moving, still), root
+        after, row = iterate(*before, index, warm, num_steps, staggered)
         return strict(eqx.filter(after, eqx.is_array)), row
+
+    def each(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
+        return jax.lax.map(
+            lambda member: one(member[0], member[1], member[2], index), (numbers, moving, root), batch_size=group
+        )
+
+    # A program of its own, so that it is traced once: for the shapes of its rows, and in the loop.
+    turned = jax.jit(one if group is None else each)
 
     def body(state: tuple[Array, PyTree, Row, Array]) -> tuple[Array, PyTree, Row, Array]:
         index, moving, rows, _ = state
@@ -213,6 +216,14 @@ def several(
     going = lambda state: (state[0] < until) & ~state[3]  # noqa: E731
     index, moving, rows, _ = jax.lax.while_loop(going, body, (first, moving, rows, jnp.zeros((), bool)))
     return eqx.combine(moving, still), rows, index
+
+
+def together(members: int) -> int:
+    """How many members of a sweep a CPU computes at once, the others waiting for them inside the program.
+
+    The arrays of more outgrow its caches. From 4 to 8, so that no rest is left, which would be a second program.
+    """
+    return next((some for some in range(4, 9) if members % some == 0), min(members, 4))
 
 
 def strict(tree: PyTree) -> PyTree:

@@ -27,6 +27,7 @@ from journeyman.training._iteration import (
     several,
     stack,
     strict,
+    together,
 )
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._memory import Memory
@@ -193,7 +194,8 @@ class Loop:
         """The iterations up to the next that something is due after, as one program."""
         began, until = time.perf_counter(), min(self._due(index), index + self._piece)
         ends = (jnp.asarray(i, jnp.int32) for i in (index, until))
-        options = {"swept": self.members is not None, "staggered": self.plan.staggered, "num_steps": self.num_steps}
+        group = together(self.members) if self.members and jax.default_backend() == "cpu" else self.members
+        options: dict[str, Any] = {"group": group, "staggered": self.plan.staggered, "num_steps": self.num_steps}
         world = self.world.remake(seed=0)  # its seed is spent; another one would be another program
         running, rows, reached = several(self.learner, world, state.running, self.root, *ends, self.warm, **options)
         rows, until = jax.device_get(rows), int(reached)
