@@ -105,18 +105,23 @@ def _pure(
         simulator = _renewed(world, carry.ended, moved, reset)
         seen = jax.vmap(world.observe)(simulator)
         found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
-        after = Carry(
-            simulator,
-            found.observation,
-            found.terminated | found.truncated | found.broken,
-            jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32),
-            carry.broken + found.broken.astype(jnp.int32),
-        )
-        step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
-        return after, (carry.observation, action, kept, step)
+        ended = found.terminated | found.truncated | found.broken
+        return _onward(carry, simulator, found, ended, found.broken), _row(carry, action, kept, found)
 
     last, taken = jax.lax.scan(advance, carry, (keys, noise))
     return last, _gathered(behaviour, taken, last.observation)
+
+
+def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Array, broken: Array) -> Carry:
+    """Where the environments stand after a step that `found` this."""
+    elapsed = jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32)
+    return Carry(simulator, found.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))
+
+
+def _row(carry: Carry, action: Array, kept: PyTree, found: Any) -> tuple:
+    """What a scan records of a step."""
+    step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
+    return carry.observation, action, kept, step
 
 
 @eqx.filter_jit
@@ -231,10 +236,7 @@ def _advanced(
         action, kept = behaviour.act(carry.observation, noise)
         state, answer, said = traced.step(state, action)
         answer, ended, lost, broken = _recovered(jnp, answer, carry.observation, carry.ended, carry.simulator)
-        elapsed = jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32)
-        after = Carry(lost, answer.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))
-        step = (answer.reward, answer.terminated, answer.truncated, ~carry.ended, carry.elapsed)
-        return (state, after), ((carry.observation, action, kept, step), said)
+        return (state, _onward(carry, lost, answer, ended, broken)), (_row(carry, action, kept, answer), said)
 
     (state, after), (taken, said) = jax.lax.scan(advance, (state, carry), noise)
     return state, after, taken, said
