@@ -112,7 +112,7 @@ def _pure(
     return last, _gathered(behaviour, taken, last.observation)
 
 
-def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Array, broken: Array) -> Carry:
+def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Any, broken: Any) -> Carry:
     """Where the environments stand after a step that `found` this."""
     elapsed = jnp.where(carry.ended, 0, carry.elapsed + 1).astype(jnp.int32)
     return Carry(simulator, found.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))

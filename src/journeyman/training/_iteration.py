@@ -187,31 +187,29 @@ def several(
     array among the learner's numbers, that many of them side by side; the counters stay single, so that what depends
     on them is decided once for all members.
     """
-    moving, still = eqx.partition(running, eqx.is_array)
+    moving, still = eqx.partition(strict(running), eqx.is_array)
     numbers, rest = eqx.partition(learner, eqx.is_array)
 
-    def one(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
-        before = eqx.combine(numbers, rest), world, eqx.combine(moving, still), root
-        after, row = iterate(*before, index, warm, num_steps, staggered)
+    def one(before: tuple[PyTree, PyTree, Array], index: Array) -> tuple[PyTree, Row]:
+        numbers, moving, root = before
+        state = eqx.combine(numbers, rest), world, eqx.combine(moving, still), root
+        after, row = iterate(*state, index, warm, num_steps, staggered)
         return strict(eqx.filter(after, eqx.is_array)), row
 
-    def each(numbers: PyTree, moving: PyTree, root: Array, index: Array) -> tuple[PyTree, Row]:
-        return jax.lax.map(
-            lambda member: one(member[0], member[1], member[2], index), (numbers, moving, root), batch_size=group
-        )
+    def each(before: tuple[PyTree, PyTree, Array], index: Array) -> tuple[PyTree, Row]:
+        return jax.lax.map(lambda one_before: one(one_before, index), before, batch_size=group)
 
     # A program of its own, so that it is traced once: for the shapes of its rows, and in the loop.
     turned = jax.jit(one if group is None else each)
 
     def body(state: tuple[Array, PyTree, Row, Array]) -> tuple[Array, PyTree, Row, Array]:
         index, moving, rows, _ = state
-        moving, row = turned(numbers, moving, root, index)
+        moving, row = turned((numbers, moving, root), index)
         rows = jax.tree.map(lambda room, new: room.at[index - first].set(new), rows, row)
         bad = (row["learned"]["bad_leaf"] >= 0) | (row["weighed"]["bad_weights"] > 0)
         return index + 1, moving, rows, bad.any()
 
-    moving = strict(moving)
-    shapes = jax.eval_shape(turned, numbers, moving, root, first)[1]
+    shapes = jax.eval_shape(turned, (numbers, moving, root), first)[1]
     rows = jax.tree.map(lambda leaf: jnp.zeros((ROOM, *leaf.shape), leaf.dtype), shapes)
     going = lambda state: (state[0] < until) & ~state[3]  # noqa: E731
     index, moving, rows, _ = jax.lax.while_loop(going, body, (first, moving, rows, jnp.zeros((), bool)))
