@@ -11,23 +11,14 @@ import time
 began = time.perf_counter()
 
 import jax  # noqa: E402
-from ajax import PPO  # noqa: E402
+from _ajax_worker import agent  # noqa: E402
 from ajax.logging.wandb_logging import LoggingConfig  # noqa: E402
 
 
 def main() -> None:
     """Train, evaluate, tell."""
-    seeds, total, envs, steps, epochs, minibatches = map(int, sys.argv[1:])
-    network = ("64", "tanh", "64", "tanh")
-    made = PPO(
-        "CartPole-v1",
-        n_envs=envs,
-        n_steps=steps,
-        n_epochs=epochs,
-        batch_size=envs * steps // minibatches,
-        actor_architecture=network,
-        critic_architecture=network,
-    )
+    seeds, total, *sizes = map(int, sys.argv[1:])
+    made = agent("CartPole-v1", *sizes)
     told = LoggingConfig(config={}, log_frequency=total // 2, use_wandb=False)
     _, evaluations = made.train(seed=list(range(seeds)), n_timesteps=total, num_episode_test=20, logging_config=told)
     last = jax.device_get(evaluations)["Eval/episodic mean reward"][:, -1]

@@ -13,12 +13,10 @@ import jax
 from ajax import PPO
 
 
-def main() -> None:
-    """Answer requests until standard input closes."""
-    id, *sizes = sys.argv[1:]
-    envs, steps, epochs, minibatches, iterations = map(int, sizes)
+def agent(id: str, envs: int, steps: int, epochs: int, minibatches: int) -> PPO:
+    """PPO with two networks of 64 × 64 tanh units."""
     network = ("64", "tanh", "64", "tanh")
-    made = PPO(
+    return PPO(
         id,
         n_envs=envs,
         n_steps=steps,
@@ -27,6 +25,13 @@ def main() -> None:
         actor_architecture=network,
         critic_architecture=network,
     )
+
+
+def main() -> None:
+    """Answer requests until standard input closes."""
+    id, *sizes = sys.argv[1:]
+    envs, steps, epochs, minibatches, iterations = map(int, sizes)
+    made = agent(id, envs, steps, epochs, minibatches)
     print(f"ready {jax.__version__}", flush=True)
     for seed, _ in enumerate(sys.stdin):
         began = time.perf_counter()

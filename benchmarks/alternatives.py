@@ -108,7 +108,8 @@ def ascend(
     steps: int,
     hidden: tuple[int, ...] = (),
 ) -> list[Point]:
-    """The value of the policy before the first iteration and after every eighth of them, for each seed.
+    """The value of the policy before the first iteration, after about every eighth of them and after the last, for each
+    seed.
 
     All seeds are one program.
     """
@@ -118,7 +119,7 @@ def ascend(
     state = loop.begin([policy(world, jax.random.key(seed), hidden=hidden) for seed in range(seeds)])
     found: list[Point] = []
     while True:
-        if int(state.iteration) % every == 0:
+        if int(state.iteration) % every == 0 or int(state.iteration) == iterations:
             each = loop.apart(state.running.learner.policy)
             found.append((loop.steps(state), np.asarray([value(one) for one in each])))
         if int(state.iteration) == iterations:

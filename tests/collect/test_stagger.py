@@ -83,6 +83,42 @@ def test_an_environment_that_had_ended_begins_once_only() -> None:
     np.testing.assert_array_equal(np.asarray(episodes.valid[:, 0]), [True] * 3 + [False] * 3)
 
 
+@pytest.mark.parametrize("staggered", [True, False])
+def test_every_batch_holds_early_and_late_steps_once_all_have_begun(staggered: bool) -> None:
+    """Episodes of 12 steps in rollouts of 3; the control: in step, a batch holds one part of them."""
+    made = Clock(num_envs=8, horizon=12)
+    carry, both = start(made), []
+    for j in range(1, 13):
+        carry, episodes = rollout(made, Mean(actor(made)), carry, jax.random.key(j), 3)
+        step = np.asarray(episodes.elapsed)[np.asarray(episodes.valid)]
+        both.append(bool((step < 4).any() and (step >= 8).any()))
+        which = beginning(made, 3, j)
+        assert which is not None
+        if staggered:
+            carry, _ = restarted(made, carry, which, jax.random.key(100 + j))
+    assert all(both[4:]) == staggered
+
+
+@pytest.mark.parametrize("mode", ["async", "by hand"])
+def test_other_vector_environments_begin_one_by_one(mode: str) -> None:
+    gymnasium = pytest.importorskip("gymnasium")
+    if mode == "async":
+        made = world("gymnasium:Pendulum-v1", num_envs=3, vectorization="async")
+    else:
+        disabled = {"autoreset_mode": gymnasium.vector.AutoresetMode.DISABLED}
+        env = gymnasium.make_vec("Pendulum-v1", num_envs=3, vectorization_mode="sync", vector_kwargs=disabled)
+        made = jm.worlds.GymnasiumWorld.from_vector_env(env)
+    carry, _ = rollout(made, Mean(actor(made)), start(made), jax.random.key(1), 7)
+    which = np.array([True, False, False])
+    after, began = restarted(made, carry, which, jax.random.key(2))
+    np.testing.assert_array_equal(began, which)
+    np.testing.assert_array_equal(after.observation[1:], carry.observation[1:])
+    assert not np.array_equal(after.observation[0], carry.observation[0])
+    _, episodes = rollout(made, Mean(actor(made)), after, jax.random.key(3), 200)
+    np.testing.assert_array_equal(_elapsed_ends(episodes), [199, 192, 192])
+    made.close()  # type: ignore[attr-defined]
+
+
 def test_a_start_that_is_not_finite_is_broken_and_begun_again() -> None:
     made = Clock(num_envs=64)
     carry, _ = rollout(made, Mean(actor(made)), start(made), jax.random.key(1), 3)
