@@ -145,6 +145,7 @@ def weight_and_collection() -> str:
     advantage = {f"`Advantage` with {name}": weights.Advantage(baseline=b) for name, b in BASELINES.items()}
     rows = {"`Uniform`": weights.Uniform(), "`Return`": weights.Return(), "`RewardToGo`": weights.RewardToGo()}
     columns = {"`OnPolicy`": collect.OnPolicy(), "`Aggregate`": collect.Aggregate(_expert())}
+    columns["`Inject`"] = collect.Inject(_expert())
     return grid("weight", {**rows, **advantage}, columns, lambda w, c: learner(weight=w, collect=c))
 
 
@@ -155,6 +156,7 @@ def recipe_and_data() -> str:
     recipes = {
         "`bc`": algorithms.bc(),
         "`dagger`": algorithms.dagger(_expert()),
+        "`dart`": algorithms.dart(_expert()),
         "`reinforce`": algorithms.reinforce(),
         "`natural_gradient`": algorithms.natural_gradient(),
         "`trpo`": algorithms.trpo(),

@@ -9,8 +9,8 @@ import jax
 import pytest
 
 from journeyman import algorithms
-from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
-from journeyman.collect import Aggregate, OnPolicy
+from journeyman.algorithms import bc, dagger, dart, natural_gradient, ppo, reinforce, trpo
+from journeyman.collect import Aggregate, Evenly, Exponential, Inject, Linear, OnPolicy, RandomCovariance
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import ClippedSurrogate, Surrogate, WeightedLogLikelihood
@@ -25,7 +25,10 @@ RECIPES: dict[str, Callable[[], Learner]] = {
     "bc": bc,
     "bc with options": lambda: bc(3e-4, epochs=7, batch_size=32, weight_decay=1e-4),
     "dagger": lambda: dagger(EXPERT),
-    "dagger with options": lambda: dagger(EXPERT, beta=0.5, decay=0.9, epochs=3),
+    "dagger with options": lambda: dagger(EXPERT, beta=Exponential(0.5), query=Evenly(3), refit=True, epochs=3),
+    "dagger with a line": lambda: dagger(EXPERT, beta=Linear(4)),
+    "dart": lambda: dart(EXPERT),
+    "dart with options": lambda: dart(EXPERT, noise=RandomCovariance(0.1, seed=3), refit=True),
     "reinforce": reinforce,
     "reinforce with options": lambda: reinforce(0.1, discount=1.0, lambda_=1.0, baseline=NoBaseline()),
     "natural_gradient": natural_gradient,
@@ -58,6 +61,7 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
     for recipe, key in {
         "bc": "kingma2015adam",
         "dagger": "ross2011reduction",
+        "dart": "laskey2017dart" if name == "dart" else "kingma2015adam",
         "reinforce": "schulman2016high",
         "natural_gradient": "kakade2001natural",
         "trpo": "schulman2015trust",
@@ -74,6 +78,7 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
         ("trpo", (Advantage, Surrogate, Fisher, LineSearch, OnPolicy)),
         ("ppo", (Advantage, ClippedSurrogate, Euclidean, Adam, OnPolicy)),
         ("dagger", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Aggregate)),
+        ("dart", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Inject)),
         ("reinforce", (Advantage, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
         ("natural_gradient", (Advantage, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
     ],
@@ -110,6 +115,7 @@ def test_the_baseline_of_ppo_is_fitted_like_its_policy() -> None:
     assert (baseline.hidden, baseline.epochs, baseline.batch_size, baseline.learning_rate) == ((64, 64), 4, 32, 1e-3)
 
 
-def test_bc_and_dagger_differ_in_collecting_alone() -> None:
-    corrected = dagger(EXPERT, epochs=5)
+@pytest.mark.parametrize("recipe", [dagger, dart])
+def test_bc_dagger_and_dart_differ_in_collecting_alone(recipe: Callable[..., Learner]) -> None:
+    corrected = recipe(EXPERT, epochs=5)
     assert eqx.tree_equal(dataclasses.replace(corrected, collect=OnPolicy()), bc(epochs=5))

@@ -374,6 +374,14 @@ def _noisy(told: Any, action: Any) -> Any:
     return told._replace(target=told.target + 0.05 * jax.random.normal(jax.random.key(0), told.target.shape))
 
 
+def _centred(original: Any) -> Any:
+    def planted(self: Any, covariance: Any, error: Any, valid: Any) -> Any:
+        mean = error[np.asarray(valid)].mean(axis=0)
+        return original(self, covariance, error - jnp.broadcast_to(mean, error.shape), valid)
+
+    return planted
+
+
 def _newest_only(original: Any) -> Any:
     def planted(self: Any, more: Any) -> Any:
         empty = Memory(jax.tree.map(np.zeros_like, self.samples), np.zeros((), np.int64))
@@ -459,10 +467,26 @@ COLLECTING = [
         {"beta": 1.0},
     ),
     Bug(
+        "a disturbed expert's label is what it did, not what it intended",
+        "easy to make (DART stores the intended action)",
+        method(collect.Disturbed, "tell", _said(lambda told, action: told._replace(target=action))),
+        f"{BEHAVIOUR}::test_the_disturbed_expert_does_what_it_did_not_intend_with_the_covariance_it_was_given",
+    ),
+    Bug(
+        "the learned noise is centred, so a learner's bias is forgotten",
+        "easy to make (Laskey et al. 2017, equation 4, does not centre)",
+        method(collect.LearnedNoise, "estimated", _centred),
+        f"{BEHAVIOUR}::test_the_learned_covariance_is_the_mean_square_of_the_valid_errors",
+    ),
+    Bug(
         "the expert's share never falls",
         "easy to make",
-        method(collect.Aggregate, "behaviour", lambda f: lambda self, policy, index: f(self, policy, 0 * index)),
-        f"{BEHAVIOUR}::test_beta_falls_with_the_rounds",
+        method(
+            collect.Aggregate,
+            "behaviour",
+            lambda f: lambda self, policy, state, index: f(self, policy, state, 0 * index),
+        ),
+        f"{BEHAVIOUR}::test_beta_follows_its_schedule",
     ),
     Bug(
         "DAgger fits the newest batch alone",

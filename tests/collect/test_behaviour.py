@@ -1,6 +1,7 @@
 """Who acts and who labels."""
 
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -8,12 +9,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from journeyman.collect import AbstractBehaviour, Aggregate, Mean, Mixture, OnPolicy, Sample, Told
-from journeyman.episodes import EXPERT, POLICY
+from journeyman.collect import (
+    AbstractBehaviour,
+    AbstractShare,
+    Aggregate,
+    Constant,
+    Disturbed,
+    Evenly,
+    Everywhere,
+    Exponential,
+    FirstRound,
+    Inject,
+    Isotropic,
+    LearnedNoise,
+    Linear,
+    Mean,
+    Mixture,
+    OnPolicy,
+    RandomCovariance,
+    Sample,
+    Told,
+    Undisturbed,
+    rollout,
+    square_root,
+    start,
+)
+from journeyman.episodes import EXPERT, POLICY, Episodes
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy
-from journeyman.worlds import LinearQuadratic
+from journeyman.worlds import Box, LinearQuadratic
 
 WORLD = LinearQuadratic()
 SEEN = jnp.linspace(-2.0, 2.0, 4000)[:, None]
@@ -62,16 +87,112 @@ def test_a_sample_knows_its_own_probability_and_the_mean_does_not() -> None:
     assert np.isnan(unsaid.log_prob).all()
 
 
-def test_beta_falls_with_the_rounds() -> None:
-    def shares(collection: Aggregate) -> list[float]:
-        return [float(collection.behaviour(LEARNER, jnp.asarray(i)).beta) for i in range(3)]  # type: ignore[attr-defined]
+def test_the_disturbed_expert_does_what_it_did_not_intend_with_the_covariance_it_was_given() -> None:
+    plane = LinearQuadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2))
+    still = policy(plane, jax.random.key(0), hidden=())
+    still = eqx.tree_at(lambda p: p.network.biases[0], still, jnp.asarray([1.0, -2.0]))
+    still = eqx.tree_at(lambda p: p.network.weights[0], still, jnp.zeros((2, 2)))
+    wanted = np.asarray([[0.5, 0.3], [0.3, 0.2]])
+    behaviour = Disturbed(PolicyExpert(still), square_root(jnp.asarray(wanted)))
+    seen = jnp.zeros((200_000, 2))
+    action, kept = behaviour.act(seen, behaviour.draw(len(seen), jax.random.key(0)))
+    said = behaviour.tell(seen, action, kept)
+    np.testing.assert_array_equal(said.target, np.broadcast_to([1.0, -2.0], (200_000, 2)))
+    assert (np.asarray(said.source) == EXPERT).all()
+    assert np.isnan(said.log_prob).all()
+    off = np.asarray(action - said.target)
+    # Of a covariance entry the deviation is √((Σ_ij² + Σ_ii Σ_jj) / N): four of them.
+    bound = 4 * np.sqrt((wanted**2 + np.outer(np.diag(wanted), np.diag(wanted))) / len(off))
+    assert (np.abs(off.T @ off / len(off) - wanted) < bound).all()
+    assert not (np.abs(off.T @ off / len(off) - np.diag(np.diag(wanted))) < bound).all(), "correlated it is"
 
-    assert shares(Aggregate(TEACHER, beta=0.8, decay=0.5)) == pytest.approx([0.8, 0.4, 0.2])
-    assert shares(Aggregate(TEACHER, beta=1.0)) == [1.0, 0.0, 0.0], "the indicator of Ross et al."
-    assert shares(Aggregate(TEACHER)) == [0.0, 0.0, 0.0]
-    assert isinstance(OnPolicy().behaviour(LEARNER, jnp.asarray(3)), Sample)
+
+def test_a_root_squares_to_its_covariance_singular_or_not() -> None:
+    draw = np.random.default_rng(0).standard_normal((3, 2))
+    for wanted in (draw @ draw.T, np.zeros((3, 3)), np.eye(3)):
+        root = square_root(jnp.asarray(wanted))
+        np.testing.assert_allclose(root @ root, wanted, atol=1e-5)
+        np.testing.assert_allclose(root, root.T, atol=1e-6)
 
 
-def test_shares_are_probabilities() -> None:
-    with pytest.raises(JourneymanError, match=r"probabilities, not 1.5 and 0.0"):
-        Aggregate(TEACHER, beta=1.5)
+def shares(schedule: AbstractShare, rounds: int = 4) -> list[float]:
+    collection = Aggregate(TEACHER, beta=schedule)
+    return [float(collection.behaviour(LEARNER, (), jnp.asarray(i)).beta) for i in range(rounds)]  # type: ignore[attr-defined]
+
+
+def test_beta_follows_its_schedule() -> None:
+    assert shares(Constant()) == [0.0, 0.0, 0.0, 0.0]
+    assert shares(Constant(0.25)) == [0.25] * 4
+    assert shares(FirstRound()) == [1.0, 0.0, 0.0, 0.0]
+    assert shares(Exponential(0.5)) == pytest.approx([1.0, 0.5, 0.25, 0.125])
+    assert shares(Linear(2)) == [1.0, 0.5, 0.0, 0.0], "never below 0"
+    assert shares(Linear(1)) == shares(FirstRound())
+    assert isinstance(OnPolicy().behaviour(LEARNER, (), jnp.asarray(3)), Sample)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Constant(1.5), "β is a probability, not 1.5"),
+        (lambda: Linear(0), "within a number of rounds, not 0"),
+        (lambda: Exponential(1.0), "lies between 0 and 1, not at 1.0"),
+        (lambda: Evenly(0), "not at every 0th"),
+        (lambda: Isotropic(-0.1), "0 or more action units, not -0.1"),
+        (lambda: RandomCovariance(float("nan")), "0 or more, not nan"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(JourneymanError, match=said):
+        make()
+
+
+# -- noise ----------------------------------------------------------------------------------------------
+
+
+def test_the_learned_covariance_is_the_mean_square_of_the_valid_errors() -> None:
+    error = np.random.default_rng(1).normal([0.5, -1.0], [1.0, 0.1], (50, 2))
+    valid = np.arange(50) % 3 > 0
+    found = LearnedNoise().estimated(jnp.eye(2), jnp.where(valid[:, None], error, jnp.nan), jnp.asarray(valid))
+    some = error[valid]
+    np.testing.assert_allclose(found, some.T @ some / len(some), rtol=1e-5)
+    assert not np.allclose(found, np.cov(some.T, bias=True), rtol=0.1), "uncentred: a bias is noise too"
+    none = LearnedNoise().estimated(jnp.eye(2), jnp.asarray(error), jnp.zeros(50, bool))
+    np.testing.assert_array_equal(none, np.eye(2))
+    np.testing.assert_array_equal(LearnedNoise().init(2), np.zeros((2, 2)))
+
+
+def test_the_controls_do_not_learn() -> None:
+    error, valid = jnp.ones((5, 3)), jnp.ones(5, bool)
+    for noise in (Undisturbed(), Isotropic(0.3), RandomCovariance(0.5, seed=2)):
+        start = noise.init(3)
+        np.testing.assert_array_equal(noise.estimated(start, error, valid), start)
+    np.testing.assert_allclose(Isotropic(0.3).init(3), 0.09 * np.eye(3), rtol=1e-6)
+    np.testing.assert_array_equal(Undisturbed().init(3), np.zeros((3, 3)))
+    random = np.asarray(RandomCovariance(0.5, seed=2).init(3))
+    assert np.trace(random) == pytest.approx(0.5)
+    assert np.linalg.eigvalsh(random).min() > 0
+    assert not np.allclose(random, RandomCovariance(0.5, seed=3).init(3))
+    assert np.abs(random - np.diag(np.diag(random))).max() > 0.01
+
+
+def test_errors_are_those_of_what_the_world_does() -> None:
+    """Intended 5 and own 3 are one action in a box of ±1."""
+    space = Box.symmetric(1.0, 1)
+    inject = Inject(TEACHER)
+    episode = Episodes.episode(np.zeros((3, 1), np.float32), np.asarray([[5.0], [0.5]], np.float32))
+    off, told = inject.updated(jnp.zeros((1, 1)), constant(3.0), episode, space)
+    np.testing.assert_allclose(off, [[0.125]])  # (0² + 0.5²) / 2
+    assert float(told["simulated_error"]) == pytest.approx(0.125)
+    free, _ = inject.updated(jnp.zeros((1, 1)), constant(3.0), episode, LinearQuadratic().action_space)
+    np.testing.assert_allclose(free, [[(2.0**2 + 2.5**2) / 2]])
+
+
+def test_labels_are_asked_for_evenly_inside_each_episode() -> None:
+    one, elapsed = LinearQuadratic(num_envs=1), jnp.asarray([[3, 4, 5, 0, 1, 2, 3]])
+    episodes = eqx.tree_at(
+        lambda e: e.elapsed,
+        rollout(one, Mean(LEARNER), start(one), jax.random.key(0), 7)[1],
+        elapsed,
+    )
+    np.testing.assert_array_equal(Evenly(3)(episodes), [[1, 0, 0, 1, 0, 0, 1]])
+    np.testing.assert_array_equal(Everywhere()(episodes), np.ones((1, 7)))

@@ -3,15 +3,22 @@
 import json
 import re
 from pathlib import Path
+from typing import Any, Literal
 
+import equinox as eqx
+import jax
 import pytest
 
-from journeyman import JourneymanError, algorithms, cli
+from journeyman import JourneymanError, algorithms, cli, collect
+from journeyman.experts import PolicyExpert
+from journeyman.policies import policy
 from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
+from journeyman.sessions._asking import Asking
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
 from journeyman.sessions._settings import HeadName
-from journeyman.worlds import AbstractSpace, AbstractWorld, Box, MultiDiscrete
+from journeyman.training import Learner
+from journeyman.worlds import AbstractSpace, AbstractWorld, Box, LinearQuadratic, MultiDiscrete
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
         FitSettings(Path("/a/d.npz"), "W", ("x=1", "y=b"), Path("/a/out"), shape=PolicyShape((8, 8), "squashed")),
         ImproveSettings("W", 100, policy=Path("/a/clone"), out=Path("/a/out")),
         ImproveSettings("W", 100, out=Path("/a/out")),
+        ImproveSettings("W", 100, algorithm="dart", asking=Asking(noise="random", trace=0.3), out=Path("/a/out")),
     ],
 )
 def test_settings_survive_json(settings: FitSettings | ImproveSettings) -> None:
@@ -43,6 +51,55 @@ def test_numbers_of_ppo_that_make_no_sense_are_told_at_once() -> None:
     found = ImproveSettings("W", 100, algorithm="ppo", clip=0.0, entropy=-1.0, target_kl=0.0, epochs=0).problems()
     assert len(found) == 4
     assert all(any(word in problem for problem in found) for word in ("--clip", "--entropy", "--target-kl", "--epochs"))
+
+
+def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
+    expert = PolicyExpert(policy(LinearQuadratic(), jax.random.key(0), hidden=(3,)))
+
+    def made(algorithm: Literal["dagger", "dart"], seed: int = 0, **asking: Any) -> Learner:
+        return ImproveSettings("W", 100, algorithm=algorithm, seed=seed, asking=Asking(**asking)).learner(expert)
+
+    assert eqx.tree_equal(made("dagger"), algorithms.dagger(expert))
+    assert eqx.tree_equal(made("dart"), algorithms.dart(expert))
+    schedules = {
+        "constant": (0.25, collect.Constant(0.25)),
+        "exponential": (None, collect.Exponential(0.5)),
+        "first-round": (None, collect.FirstRound()),
+        "linear": (None, collect.Linear(10)),
+    }
+    for schedule, (beta, wanted) in schedules.items():
+        found = made("dagger", schedule=schedule, beta=beta, every=5, refit=True)
+        said = algorithms.dagger(expert, beta=wanted, query=collect.Evenly(5), refit=True)
+        assert eqx.tree_equal(found, said), schedule
+    noises = {
+        "none": collect.Undisturbed(),
+        "isotropic": collect.Isotropic(0.2),
+        "random": collect.RandomCovariance(0.3, 7),
+    }
+    for noise, disturbed in noises.items():
+        found = made("dart", seed=7, noise=noise, std=0.2, trace=0.3, epochs=3, batch_size=9)
+        assert eqx.tree_equal(found, algorithms.dart(expert, noise=disturbed, epochs=3, batch_size=9)), noise
+
+
+@pytest.mark.parametrize(
+    ("asking", "said"),
+    [
+        (Asking(beta=0.5, schedule="linear"), "--asking.beta is 0.5, and a linear β has none to set"),
+        (Asking(beta=1.5), r"--asking.beta must lie in \[0, 1\], not at 1.5"),
+        (Asking(beta=1.0, schedule="exponential"), "must lie between 0 and 1 to fall, not at 1.0"),
+        (Asking(every=0), "--asking.every must be 1 or more, not 0"),
+        (Asking(batch_size=0), "--asking.batch-size must be 1 or more, not 0"),
+        (Asking(std=float("nan")), "--asking.std must be 0 or more, not nan"),
+    ],
+)
+def test_an_expert_is_not_asked_nonsense(asking: Asking, said: str) -> None:
+    (problem,) = asking.problems()
+    assert re.search(said, problem)
+    named = Path("x")
+    assert (
+        problem
+        in ImproveSettings("W", 9, algorithm="dagger", expert=named, data=named, policy=named, asking=asking).problems()
+    )
 
 
 def test_paths_are_kept_absolute_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Four small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
+"""Five small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
 
 MODE: `whole` records from beginning to end, `killed` dies by SIGKILL between two checkpoints, `resumed` goes on from
 there, `bare` records nothing. Prints one line of JSON: the fingerprint of each job's policy.
@@ -13,8 +13,8 @@ from typing import Any
 
 import jax
 
-from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
-from journeyman.collect import Sample, play
+from journeyman.algorithms import bc, dagger, dart, natural_gradient, reinforce
+from journeyman.collect import Exponential, Sample, play
 from journeyman.experts import PolicyExpert
 from journeyman.parts import fingerprint
 from journeyman.policies import policy
@@ -38,9 +38,17 @@ def run_dagger(seed: int, record: Recorder) -> Any:
     expert = policy(PURE, jax.random.key(1), hidden=())
     data = play(PURE, Sample(expert), episodes=6, seed=0)
     plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2)
-    learner = dagger(PolicyExpert(expert), beta=0.5, decay=0.9, epochs=1, batch_size=32)
+    learner = dagger(PolicyExpert(expert), beta=Exponential(0.5), refit=True, epochs=1, batch_size=32)
     actor = policy(PURE, jax.random.key(0), hidden=(4,))
     return improve(learner, actor, PURE, plan, demonstrations=data, record=record)
+
+
+def run_dart(seed: int, record: Recorder) -> Any:
+    expert = policy(PURE, jax.random.key(1), hidden=())
+    data = play(PURE, Sample(expert), episodes=6, seed=0)
+    plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2)
+    actor = policy(PURE, jax.random.key(0), hidden=(4,))
+    return improve(dart(PolicyExpert(expert), epochs=1), actor, PURE, plan, demonstrations=data, record=record)
 
 
 def run_pure(seed: int, record: Recorder) -> Any:
@@ -57,7 +65,7 @@ def run_host(seed: int, record: Recorder) -> Any:
     return improve(reinforce(baseline=ConstantBaseline()), actor, hopper, plan, record=record)
 
 
-JOBS = {"fit": run_fit, "dagger": run_dagger, "pure": run_pure, "host": run_host}
+JOBS = {"fit": run_fit, "dagger": run_dagger, "dart": run_dart, "pure": run_pure, "host": run_host}
 
 
 def die(row: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ def many(learner: Learner, blank: PyTree, keys: Array, spoil: Array) -> tuple[Ar
         actor = some_policy(first)
         batch = some_batch(actor, second)
         batch = eqx.tree_at(lambda e: e.reward, batch, batch.reward + spoil)
-        arrays, static = eqx.partition(LearnerState(actor, blank.weight, blank.step), eqx.is_array)
+        arrays, static = eqx.partition(LearnerState(actor, blank.weight, blank.step, blank.collect), eqx.is_array)
 
         def again(arrays: PyTree, _: None) -> tuple[PyTree, tuple[Array, Array]]:
             after, problems = iterate(learner, eqx.combine(arrays, static), batch, third)

@@ -1,6 +1,15 @@
 """Recipes that copy."""
 
-from journeyman.collect import Aggregate
+from journeyman.collect import (
+    AbstractNoise,
+    AbstractQuery,
+    AbstractShare,
+    Aggregate,
+    Constant,
+    Everywhere,
+    Inject,
+    LearnedNoise,
+)
 from journeyman.experts import AbstractExpert
 from journeyman.geometry import Euclidean
 from journeyman.objectives import WeightedLogLikelihood
@@ -37,8 +46,9 @@ def bc(learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256,
 def dagger(
     expert: AbstractExpert,
     *,
-    beta: float = 0.0,
-    decay: float = 0.0,
+    beta: AbstractShare = Constant(),
+    query: AbstractQuery = Everywhere(),
+    refit: bool = False,
     learning_rate: float = 1e-3,
     epochs: int = 20,
     batch_size: int = 256,
@@ -48,22 +58,63 @@ def dagger(
 
         D ← D ∪ {(o, π*(o)) : o ~ p_{π_i}},   π_{i+1} = argmax_π E_D [log π(π*(o) | o)]
 
-    The cost grows like εH where the expert can recover (Ross, Gordon and Bagnell 2011, algorithm 3.1). β_i = `beta` ·
-    `decay`^i is the probability that the expert acts; each round continues from the last policy with `epochs` passes
-    over all data.
+    The cost grows like εH where the expert can recover (Ross, Gordon and Bagnell 2011, algorithm 3.1). `beta` is the
+    schedule of β_i, the probability that the expert acts at a step of round i: `Constant(0)` (the default, the version
+    without a parameter), `FirstRound`, `Linear`, `Exponential`. `query` chooses the steps that are labels
+    (`Evenly(10)`: one in ten). Each round makes `epochs` passes over all data, from the last policy on or, with
+    `refit`, from fresh weights.
 
     Composition: `bc` with `collect = Aggregate(expert)`. Run it with `improve(dagger(expert), clone, world,
     demonstrations=...)`.
 
     Deviations: 1. β mixes per step and environment, as in the paper, not per episode. 2. The learner acts by its mode.
-    3. The policy is warm-started, not refitted from scratch.
+    3. The policy is warm-started unless `refit`; the paper refits.
     """
     return Learner(
         weight=Uniform(),
         objective=WeightedLogLikelihood(),
         geometry=Euclidean(),
         step=Adam(learning_rate, weight_decay=weight_decay),
-        collect=Aggregate(expert, beta=beta, decay=decay),
+        collect=Aggregate(expert, beta=beta, query=query, refit=refit),
+        epochs=epochs,
+        batch_size=batch_size,
+    )
+
+
+def dart(
+    expert: AbstractExpert,
+    *,
+    noise: AbstractNoise = LearnedNoise(),
+    query: AbstractQuery = Everywhere(),
+    refit: bool = False,
+    learning_rate: float = 1e-3,
+    epochs: int = 20,
+    batch_size: int = 256,
+    weight_decay: float = 0.0,
+) -> Learner:
+    """Noise injection: disturb the expert as the learner will err, and store what it intended.
+
+        o ~ p(π* + N(0, Σ_i)),   D ← D ∪ {(o, π*(o))},   Σ_{i+1} = E [d dᵀ],  d = π*(o) − π_i(o)
+
+    The demonstrations then cover the states that the learner's errors lead to, and the expert shows how to come back;
+    the learner never acts (Laskey et al. 2017, algorithm 1). The controls are other `noise`: `Undisturbed` (only more
+    demonstrations), `Isotropic`, `RandomCovariance`. In the log, `return` is what the disturbed expert earns: beside
+    round 0, where Σ = 0, it is what the disturbance costs.
+
+    Composition: `bc` with `collect = Inject(expert)`. Run it with `improve(dart(expert), clone, world,
+    demonstrations=...)`.
+
+    Deviations: 1. Σ is estimated in every round, from the states of the newest round, by the policy that has not yet
+    learned from them; the reference keeps a part of each trajectory back, uses the last five and updates at listed
+    rounds. 2. d is between actions clipped to the box. 3. Σ is not rescaled to an expected final error; the reference's
+    code does not do it either. 4. The policy is warm-started unless `refit`.
+    """
+    return Learner(
+        weight=Uniform(),
+        objective=WeightedLogLikelihood(),
+        geometry=Euclidean(),
+        step=Adam(learning_rate, weight_decay=weight_decay),
+        collect=Inject(expert, noise=noise, query=query, refit=refit),
         epochs=epochs,
         batch_size=batch_size,
     )

@@ -106,6 +106,37 @@ class Demonstrate(AbstractBehaviour):
         return Told(action, jnp.full(kept.shape, jnp.nan), kept)
 
 
+class Disturbed(AbstractBehaviour):
+    """The expert's action with noise: a = a* + S z, z ~ N(0, I); the target is what it intended, a*.
+
+    `root` is S, so that S Sᵀ is the covariance, in units of the action squared. The world may clip a, as ever.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"expert"})
+
+    expert: AbstractExpert
+    root: Float[Array, "actions actions"]
+
+    def draw(self, count: int, key: Array) -> PyTree:
+        """z, and the expert's own randomness."""
+        disturb, ask = jax.random.split(key)
+        asked = jax.random.key_data(ask)
+        normal = jax.random.normal(disturb, (count, self.root.shape[0]))
+        return normal, jnp.broadcast_to(asked, (count, *asked.shape))
+
+    def act(self, observation: PyTree, noise: PyTree) -> tuple[Array, PyTree]:
+        """a* + S z."""
+        normal, asked = noise
+        intended = self.expert.label(observation, jax.random.wrap_key_data(asked[0]))
+        action = intended + (normal @ self.root.T).reshape(intended.shape)
+        return action, (intended, jnp.full(action.shape[0], EXPERT, jnp.int8))
+
+    def tell(self, observation: PyTree, action: Array, kept: PyTree) -> Told:
+        """a*; the covariance may be singular, so a log-probability is not defined."""
+        intended, source = kept
+        return Told(intended, jnp.full(source.shape, jnp.nan), source)
+
+
 class Mixture(AbstractBehaviour):
     """The expert acts with probability β at every step, the learner otherwise; the expert labels every state.
 

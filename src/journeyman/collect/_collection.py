@@ -4,23 +4,38 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, PyTree
 
-from journeyman.collect._behaviour import AbstractBehaviour, Mixture, Sample
+from journeyman.collect._behaviour import AbstractBehaviour, Disturbed, Mixture, Sample
+from journeyman.collect._noise import AbstractNoise, LearnedNoise, square_root
+from journeyman.collect._query import AbstractQuery, Everywhere
+from journeyman.collect._share import AbstractShare, Constant
+from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert
-from journeyman.parts import AbstractPart, JourneymanError
-from journeyman.policies import AbstractDensityPolicy
+from journeyman.parts import AbstractPart
+from journeyman.policies import AbstractDensityPolicy, DensityPolicy
+from journeyman.worlds import AbstractSpace, Box
 
 
 class AbstractCollection(AbstractPart):
-    """Which behaviour collects round `index`, and whether the data of all rounds is `kept`."""
+    """Which behaviour collects round `index`, and what becomes of its data.
+
+    Where the data of all rounds is kept (`keeps`), `query` says which steps are learned from, and with `refit` every
+    round begins with fresh weights. `state` is what the collection itself learns from round to round, `()` for nothing.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"world"})
     keeps: ClassVar[bool]
 
+    def init(self, policy: DensityPolicy) -> PyTree:
+        """The state before round 0."""
+        return ()
+
     @abc.abstractmethod
-    def behaviour(self, policy: AbstractDensityPolicy, index: Array) -> AbstractBehaviour:
+    def behaviour(self, policy: AbstractDensityPolicy, state: PyTree, index: Array) -> AbstractBehaviour:
         """The behaviour of round `index`, counted from 0."""
 
 
@@ -29,34 +44,85 @@ class OnPolicy(AbstractCollection):
 
     keeps: ClassVar[bool] = False
 
-    def behaviour(self, policy: AbstractDensityPolicy, index: Array) -> AbstractBehaviour:
+    def behaviour(self, policy: AbstractDensityPolicy, state: PyTree, index: Array) -> AbstractBehaviour:
         """A sample of the policy."""
         return Sample(policy)
 
 
-class Aggregate(AbstractCollection):
-    """The learner acts, the expert labels every visited state, and the data of all rounds is kept (DAgger).
-
-    β_i = `beta` · `decay`^i is the probability with which the expert acts in round i. `beta` = 0 is the parameter-free
-    version, `beta` = 1 with `decay` = 0 lets the expert act in the first round only (the indicator of Ross et al.).
-    """
+class AbstractAggregation(AbstractCollection):
+    """A collection that keeps the data of all rounds; it labels every step that it visits."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"world", "density"})
     keeps: ClassVar[bool] = True
+
+    expert: eqx.AbstractVar[AbstractExpert]
+    query: eqx.AbstractVar[AbstractQuery]
+    refit: eqx.AbstractVar[bool]
+
+    def updated(
+        self, state: PyTree, policy: DensityPolicy, episodes: Episodes, space: AbstractSpace
+    ) -> tuple[PyTree, dict[str, Array]]:
+        """The state after a round, before anybody learned from it, and what to log of it."""
+        return state, {}
+
+
+class Aggregate(AbstractAggregation):
+    """The learner acts, the expert labels every visited state, and the data of all rounds is kept (DAgger).
+
+    `beta` is the schedule of the probability with which the expert acts at a step. Only the steps that `query` chooses
+    are labels; with `refit` each round fits fresh weights to all of them instead of going on from the last ones.
+    """
+
     citation: ClassVar[str] = """@inproceedings{ross2011reduction,
   title={A reduction of imitation learning and structured prediction to no-regret online learning},
   author={Ross, St{\\'e}phane and Gordon, Geoffrey and Bagnell, Drew},
   booktitle={International Conference on Artificial Intelligence and Statistics}, pages={627--635}, year={2011}}"""
 
     expert: AbstractExpert
-    beta: float = eqx.field(static=True, default=0.0)
-    decay: float = eqx.field(static=True, default=0.0)
+    beta: AbstractShare = Constant()
+    query: AbstractQuery = Everywhere()
+    refit: bool = eqx.field(static=True, default=False)
 
-    def __check_init__(self) -> None:
-        if not (0 <= self.beta <= 1 and 0 <= self.decay <= 1):
-            raise JourneymanError(f"β and its decay are probabilities, not {self.beta} and {self.decay}; use 0 to 1.")
-
-    def behaviour(self, policy: AbstractDensityPolicy, index: Array) -> AbstractBehaviour:
+    def behaviour(self, policy: AbstractDensityPolicy, state: PyTree, index: Array) -> AbstractBehaviour:
         """The mixture of round `index`."""
-        share = self.beta * jnp.power(jnp.asarray(self.decay, jnp.result_type(float)), jnp.asarray(index, float))
-        return Mixture(policy, self.expert, share)
+        return Mixture(policy, self.expert, self.beta(index))
+
+
+class Inject(AbstractAggregation):
+    """The expert acts, disturbed by noise, and what it intended is the label; all rounds are kept (DART).
+
+    The expert is led away from its path as far as the learner will be, and shows how to come back. The state is the
+    covariance Σ, a matrix `(actions, actions)`, that `noise` makes of the learner's errors. Logged: `noise_trace`, tr Σ
+    of the round, and `simulated_error`, the mean of ‖d‖² over its steps, d the intended less the learner's action, both
+    clipped to the box (where the world clips both, they do not differ).
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"world", "density", "continuous actions"})
+
+    expert: AbstractExpert
+    noise: AbstractNoise = LearnedNoise()
+    query: AbstractQuery = Everywhere()
+    refit: bool = eqx.field(static=True, default=False)
+
+    def init(self, policy: DensityPolicy) -> PyTree:
+        """Σ of round 0."""
+        return self.noise.init(int(np.prod(policy.head.space().shape)))
+
+    def behaviour(self, policy: AbstractDensityPolicy, state: PyTree, index: Array) -> AbstractBehaviour:
+        """The expert with N(0, Σ) on its actions."""
+        return Disturbed(self.expert, square_root(state))
+
+    def updated(
+        self, state: PyTree, policy: DensityPolicy, episodes: Episodes, space: AbstractSpace
+    ) -> tuple[PyTree, dict[str, Array]]:
+        """Σ from the errors of `policy`, which has not seen these steps."""
+        intended, own = jnp.asarray(episodes.target), policy.mode(jax.tree.map(jnp.asarray, episodes.now))
+        if isinstance(space, Box):
+            bounds = (jnp.asarray(bound, intended.dtype) for bound in (space.low, space.high))
+            low, high = (jnp.broadcast_to(bound, intended.shape) for bound in bounds)
+            intended, own = (jnp.clip(each, low, high) for each in (intended, own))
+        valid = jnp.asarray(episodes.valid).reshape(-1)
+        error = jnp.where(valid[:, None], (intended - own).reshape(valid.shape[0], -1), 0.0)
+        found = jnp.square(error).sum() / jnp.maximum(valid.astype(error.dtype).sum(), 1.0)
+        told = {"noise_trace": jnp.trace(state), "simulated_error": found}
+        return self.noise.estimated(state, error, valid), told

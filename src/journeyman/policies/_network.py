@@ -26,6 +26,10 @@ class AbstractNetwork(AbstractPart):
         """The raw outputs, for any leading axes; `time` `(*batch,)` is the step number inside the episode."""
 
     @abc.abstractmethod
+    def redrawn(self, key: Array) -> "AbstractNetwork":
+        """A network of the same form with fresh weights."""
+
+    @abc.abstractmethod
     def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "AbstractNetwork":
         """The network that answers x as this one answers ratio · x + shift."""
 
@@ -86,6 +90,11 @@ class MLP(AbstractNetwork):
             features = _ACTIVATIONS[self.activation](_affine(features, weight, bias))
         return _affine(features, *last)
 
+    def redrawn(self, key: Array) -> "MLP":
+        """Drawn as by `make`."""
+        sizes = [weight.shape[0] for weight in self.weights] + [self.weights[-1].shape[1]]
+        return MLP.make(sizes, key, activation=self.activation)
+
     def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "MLP":
         """W₁' = ratio W₁, b₁' = b₁ + shift W₁."""
         weight, *weights = self.weights
@@ -133,6 +142,15 @@ class PerStep(AbstractNetwork):
         mine, constants = jax.tree.map(lambda leaf: leaf[step], (self.networks, self.constants))
         outputs = jax.vmap(lambda network, x: network(x))(mine, flat)
         return jnp.concatenate([outputs, constants], axis=-1).reshape(*lead, -1)
+
+    def redrawn(self, key: Array) -> "PerStep":
+        """One fresh network, copied to every step; the constants stay."""
+        fresh = jax.tree.map(lambda leaf: leaf[0], self.networks).redrawn(key)
+        return PerStep(
+            jax.tree.map(lambda leaf: jnp.repeat(leaf[None], self.steps, axis=0), fresh),
+            self.constants,
+            self.time_column,
+        )
 
     def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "PerStep":
         """The same at every step."""

@@ -109,7 +109,7 @@ def plan_of(settings: ImproveSettings) -> Plan:
         steps=settings.steps,
         batch=settings.batch,
         seed=settings.seed,
-        minimum_std=None if settings.policy is None or settings.algorithm == "dagger" else settings.minimum_std,
+        minimum_std=None if settings.policy is None or settings.asks else settings.minimum_std,
         evaluation_episodes=settings.evaluation_episodes,
         evaluate_every=settings.evaluate_every,
         checkpoint_every=settings.checkpoint_every,
@@ -130,9 +130,9 @@ def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[Densi
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
-    """The data of DAgger, which must be what the clone was cloned from."""
+    """The data of DAgger and DART, which must be what the clone was cloned from."""
     path, clone = settings.data, settings.policy
-    if settings.algorithm != "dagger" or path is None:
+    if not settings.asks or path is None:
         return None
     found: list[str] = []
     data = attempt(found, lambda: read(path, world=made))

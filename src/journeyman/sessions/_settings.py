@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from journeyman.algorithms import bc, dagger, natural_gradient, ppo, reinforce, trpo
+from journeyman.algorithms import bc, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import (
@@ -18,6 +18,7 @@ from journeyman.policies import (
     SquashedGaussian,
     default_head,
 )
+from journeyman.sessions._asking import Asking
 from journeyman.sessions._refusals import flag, positive
 from journeyman.training import Learner
 from journeyman.worlds import AbstractFinite, AbstractWorld, Box
@@ -118,7 +119,7 @@ class FitSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ImproveSettings:
-    """Improve a policy in a world by policy gradients (or by DAgger, with an expert), and write a report."""
+    """Improve a policy in a world by policy gradients (or, with an expert, by DAgger or DART), and write a report."""
 
     world: str
     """The world to practise in, for instance Hopper-v5."""
@@ -130,11 +131,11 @@ class ImproveSettings:
     """The artefact or run to start from; without one, a fresh policy is made."""
     out: Path = Path("runs/improved")
     """The run folder to make."""
-    algorithm: Literal["natural-gradient", "trpo", "ppo", "reinforce", "dagger"] = "natural-gradient"
+    algorithm: Literal["natural-gradient", "trpo", "ppo", "reinforce", "dagger", "dart"] = "natural-gradient"
     kl: float | None = None
     """Natural gradient (0.02) and TRPO (0.01): how far a step may change the policy, in nats."""
     learning_rate: float | None = None
-    """Adam's, of REINFORCE and DAgger (1e-3) and of PPO (3e-4)."""
+    """Adam's, of REINFORCE, DAgger and DART (1e-3) and of PPO (3e-4)."""
     epochs: int = 10
     """PPO: passes over a batch."""
     batch_size: int = 64
@@ -150,9 +151,11 @@ class ImproveSettings:
     lambda_: float | None = None
     """Generalised advantages' λ; 1 for REINFORCE, 0.95 for the others."""
     expert: Path | None = None
-    """DAgger: the artefact of the expert policy."""
+    """DAgger and DART: the artefact of the expert policy."""
     data: Path | None = None
-    """DAgger: the demonstrations to begin with."""
+    """DAgger and DART: the demonstrations to begin with."""
+    asking: Asking = Asking()
+    """DAgger and DART: how the expert is asked or disturbed."""
     num_envs: int = 32
     batch: int = 4096
     """Environment steps an iteration, over all environments."""
@@ -193,7 +196,12 @@ class ImproveSettings:
             passes: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "target_kl": self.target_kl}
             return ppo(**rate, **returns, **passes, clip=self.clip, entropy=self.entropy)
         assert expert is not None
-        return dagger(expert, **rate)
+        return self.asking.learner(self.algorithm, expert, self.seed, rate)
+
+    @property
+    def asks(self) -> bool:
+        """Whether an expert is asked."""
+        return self.algorithm in ("dagger", "dart")
 
     def problems(self) -> list[str]:
         """What is wrong with these numbers or contradicts itself, in sentences."""
@@ -213,8 +221,8 @@ class ImproveSettings:
             checkpoint_every=1 if self.checkpoint_every is None else self.checkpoint_every,
             seeds=self.seeds,
         )
-        if self.seeds > 1 and self.algorithm == "dagger":
-            found.append("DAgger keeps its data on the host and runs one seed at a time; leave --seeds out.")
+        if self.seeds > 1 and self.asks:
+            found.append(f"{self._titled} keeps its data on the host and runs one seed at a time; leave --seeds out.")
         if 0 < self.batch < self.num_envs:
             found.append(
                 f"--batch {self.batch} is less than one step for each of --num-envs {self.num_envs}; raise the first or"
@@ -228,14 +236,18 @@ class ImproveSettings:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
         if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
-        return found + self._missing() + self.shape.problems()
+        return found + self._missing() + self.asking.problems() + self.shape.problems()
+
+    @property
+    def _titled(self) -> str:
+        return {"dagger": "DAgger", "dart": "DART"}[self.algorithm]
 
     def _missing(self) -> list[str]:
         missing = [flag(name) for name in ("expert", "data", "policy") if getattr(self, name) is None]
-        if self.algorithm != "dagger" or not missing:
+        if not self.asks or not missing:
             return []
         named = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
         return [
-            "DAgger needs an expert to ask, demonstrations to add to and a clone to start from, and"
+            f"{self._titled} needs an expert to ask, demonstrations to add to and a clone to start from, and"
             f" {named} {'is' if len(missing) == 1 else 'are'} not given; add {'it' if len(missing) == 1 else 'them'}."
         ]

@@ -58,7 +58,7 @@ def iterate(
     staggered: bool,
 ) -> tuple[Running, Row]:
     """Iteration `index` on a pure world: collect, `digest`, and with `staggered` let some environments `begin_anew`."""
-    behaviour = learner.collect.behaviour(running.learner.policy, index)
+    behaviour = learner.collect.behaviour(running.learner.policy, running.learner.collect, index)
     carry, episodes = rollout(world, behaviour, running.carry, named_key(root, "collect", index), num_steps)
     broken = carry.broken.sum() - running.carry.broken.sum()
     moved = Running(running.learner, carry, running.tally, running.episodes)

@@ -73,17 +73,20 @@ class Learner(AbstractPart):
 
 
 class LearnerState(eqx.Module):
-    """Everything about a learner that changes: the policy, the weight's baseline, the step's moments."""
+    """Everything about a learner that changes: the policy, the weight's baseline, the step's moments, and what the
+    collection learns."""
 
     policy: DensityPolicy
     weight: PyTree
     step: PyTree
+    collect: PyTree
 
 
 def initial(learner: Learner, policy: DensityPolicy, key: Array) -> LearnerState:
     """The state before any data."""
     trained, _ = partition(policy)
-    return LearnerState(policy, learner.weight.init(policy.encoder, key), learner.step.init(trained))
+    weight, collect = learner.weight.init(policy.encoder, key), learner.collect.init(policy)
+    return LearnerState(policy, weight, learner.step.init(trained), collect)
 
 
 class Descended(NamedTuple):
@@ -293,7 +296,7 @@ def learn(
 ) -> tuple[LearnerState, dict[str, Any]]:
     """`descend` on the samples."""
     done = descend(learner, state.policy, state.step, samples, key, first)
-    return LearnerState(done.policy, state.weight, done.step), done.metrics
+    return LearnerState(done.policy, state.weight, done.step, state.collect), done.metrics
 
 
 @eqx.filter_jit
@@ -310,7 +313,7 @@ def refit(learner: Learner, state: PyTree, episodes: Episodes, target: Array, ke
 @eqx.filter_jit
 def settle(state: LearnerState, baseline: PyTree, episodes: Episodes) -> LearnerState:
     """The end of a batch: the new baseline, and the batch counted into the policy's statistics."""
-    return LearnerState(_counted(state.policy, episodes), baseline, state.step)
+    return LearnerState(_counted(state.policy, episodes), baseline, state.step, state.collect)
 
 
 def _counted(policy: DensityPolicy, episodes: Episodes) -> DensityPolicy:

@@ -29,6 +29,7 @@ from journeyman.training._iteration import (
     strict,
     together,
 )
+from journeyman.training._kept import gather, renewed
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
@@ -101,8 +102,9 @@ class Loop:
         self.root = jnp.stack(self.roots) if members else self.roots[0]
         self.warm = jnp.zeros((), bool)
         self.carry: Any = ()
+        self.start: Any = None
         self.rows: list[dict[str, Any]] = []
-        self.made = 0
+        self.made, self.shown = 0, 0  # when the world was made, and how many steps were demonstrated
         self._piece, self._pace = 1, 0.0
 
     def _usual(self) -> int:
@@ -137,6 +139,7 @@ class Loop:
     def _memory(self, state: LearnerState, demonstrations: Episodes | None) -> PyTree:
         if not self.learner.collect.keeps or demonstrations is None:
             return ()
+        self.start, self.shown = state.policy, demonstrations.num_steps
         _, samples = weigh(self.learner, state, jax.tree.map(jnp.asarray, demonstrations))
         return Memory.of(samples, demonstrations.num_steps + self.iterations * self.batch).add(samples)
 
@@ -215,7 +218,7 @@ class Loop:
         """One iteration whose data is gathered on the host."""
         began, running, number = time.perf_counter(), state.running, jnp.asarray(index, jnp.int32)
         before = self.carry if self.host else running.carry
-        behaviour = self.learner.collect.behaviour(running.learner.policy, number)
+        behaviour = self.learner.collect.behaviour(running.learner.policy, running.learner.collect, number)
         key = named_key(self.root, "collect", index)
         carry, episodes = rollout(self.world, behaviour, before, key, self.num_steps)
         broken = jnp.asarray(int(np.asarray(carry.broken).sum() - np.asarray(before.broken).sum()), jnp.int32)
@@ -252,14 +255,17 @@ class Loop:
         self, running: Running, memory: Memory, episodes: Episodes, broken: Array, index: int
     ) -> tuple[Running, Memory, Row]:
         """A learner that keeps all its data: the batch is added, and all of it is learned from."""
-        weighed, samples = weigh(self.learner, running.learner, episodes)
-        memory, after, learned = memory.add(samples), running.learner, {"bad_leaf": jnp.asarray(-1)}
+        space, learned = self.world.action_space, {"bad_leaf": jnp.asarray(-1)}
+        after, samples, told = gather(self.learner, running.learner, episodes, space)
+        memory = memory.add(samples)
+        if self.learner.collect.refit:  # type: ignore[attr-defined]
+            after = renewed(self.learner, self.start, after, named_key(self.root, "renew", index))
         if index > 0 or not self.warm:
-            key = named_key(self.root, "learn", index)
-            after, learned = learn(self.learner, after, memory.on_device(), key)
-        running = Running(after, running.carry, running.tally, running.episodes)
-        running, counted = count(running, self.world.action_space, episodes, broken)
-        return running, memory, {"counted": counted, "weighed": weighed.metrics, "learned": learned}
+            after, learned = learn(self.learner, after, memory.on_device(), named_key(self.root, "learn", index))
+        moved = Running(after, running.carry, running.tally, running.episodes)
+        running, counted = count(moved, space, episodes, broken)
+        told["labels"] = jnp.asarray(int(memory.count) - self.shown)
+        return running, memory, {"counted": counted, "weighed": told, "learned": learned}
 
     def _check(self, row: dict[str, Any], state: ImproveState) -> None:
         """Stop where weights or an update were not finite; the state is the last finite one."""

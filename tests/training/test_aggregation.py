@@ -1,0 +1,107 @@
+"""Data of all rounds: what is asked for, what is forgotten, and how the expert is disturbed."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman.algorithms import dagger, dart
+from journeyman.collect import Evenly, Isotropic, Mean, play, rollout, start
+from journeyman.experts import AbstractExpert, PolicyExpert
+from journeyman.policies import DensityPolicy, policy
+from journeyman.training import EVALUATION_SEED, Plan, improve
+from journeyman.training._iteration import named_key
+from journeyman.worlds import AbstractWorld, LinearQuadratic
+
+WORLD = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=16)
+
+
+def linear(gain: float) -> DensityPolicy:
+    """u ~ N(gain · x, .05²), with statistics of its own."""
+    one = policy(WORLD, jax.random.key(0), hidden=())
+    return eqx.tree_at(
+        lambda p: (p.network.weights[0], p.head.log_std, p.normalizer.count),
+        one,
+        (jnp.full((1, 1), gain), one.head.bounds.inverse(jnp.full(1, np.log(0.05))), jnp.ones(())),
+    )
+
+
+def evaluated(policy: DensityPolicy) -> float:
+    return float(play(WORLD, Mean(policy), episodes=20, seed=EVALUATION_SEED).episode_returns().mean())
+
+
+def first_world(seed: int = 0) -> AbstractWorld:
+    """The one of a run's first round."""
+    return WORLD.remake(seed=int(jax.random.bits(named_key(jax.random.key(seed), "world", 0), dtype=jnp.uint32) >> 1))
+
+
+def test_only_what_is_asked_for_is_learned_from() -> None:
+    """A teacher that answers −0.6 x at every third step and nonsense between: evenly asked, nonsense is never seen."""
+
+    class _Every(AbstractExpert):
+        def label(self, observation: Any, key: Any) -> Any:
+            return -0.6 * observation
+
+    taught = play(WORLD, Mean(linear(-0.6)), episodes=1, seed=0)
+    plan = Plan(steps=2 * 96, batch=96, evaluation_episodes=0, staggered=False)
+    learner = dagger(_Every(), query=Evenly(3), epochs=1)
+    found = improve(learner, linear(-0.3), WORLD, plan, demonstrations=taught)
+    own = first_world()
+    everything = rollout(own, Mean(linear(-0.3)), start(own), named_key(jax.random.key(0), "collect", 0), 6)[1]
+    asked = np.asarray(everything.valid & (np.asarray(everything.elapsed) % 3 == 0)).sum()
+    assert found.rows[0]["labels"] == asked
+    assert found.rows[0]["asked_share"] == pytest.approx(asked / np.asarray(everything.valid).sum())
+    assert found.rows[1]["labels"] > asked
+    whole = improve(dagger(_Every(), epochs=1), linear(-0.3), WORLD, plan, demonstrations=taught)
+    assert whole.rows[0]["asked_share"] == 1
+    assert whole.rows[0]["loss"] != found.rows[0]["loss"]
+
+
+def test_a_refit_forgets_the_last_weights_and_a_warm_start_does_not() -> None:
+    expert = linear(-0.6)
+    taught = play(WORLD, Mean(expert), episodes=1, seed=0)
+    plan = Plan(steps=2 * 64, batch=64)
+    idle = {"epochs": 1, "learning_rate": 1e-9}
+    begun = policy(WORLD, jax.random.key(3), hidden=(8,))
+    warm = improve(dagger(PolicyExpert(expert), **idle), begun, WORLD, plan, demonstrations=taught).policy
+    anew = improve(dagger(PolicyExpert(expert), refit=True, **idle), begun, WORLD, plan, demonstrations=taught).policy
+    np.testing.assert_allclose(warm.network.weights[1], begun.network.weights[1], atol=1e-6)
+    assert np.abs(anew.network.weights[1] - begun.network.weights[1]).max() > 1e-3
+    assert eqx.tree_equal(anew.normalizer, warm.normalizer), "the statistics are those of the demonstrations"
+    # Its weights are a draw like any other: orthogonal columns of length √2.
+    np.testing.assert_allclose(np.linalg.norm(anew.network.weights[0]), np.sqrt(2), rtol=1e-5)
+
+
+# -- noise injection ------------------------------------------------------------------------------------
+
+
+def test_the_noise_is_the_error_of_the_clone_that_had_not_seen_the_round() -> None:
+    expert, clone = linear(-0.6), linear(-0.4)
+    taught = play(WORLD, Mean(expert), episodes=1, seed=0)
+    plan = Plan(steps=3 * 336, batch=336, evaluation_episodes=0, staggered=False)
+    found = improve(dart(PolicyExpert(expert), learning_rate=1e-9), clone, WORLD, plan, demonstrations=taught).rows
+    # The clone does not move, so d = −0.2 x in every round.
+    own = first_world()
+    seen = rollout(own, Mean(expert), start(own), named_key(jax.random.key(0), "collect", 0), 21)[1]
+    states = np.asarray(seen.now)[np.asarray(seen.valid)]
+    assert found[0]["noise_trace"] == 0
+    assert found[0]["simulated_error"] == pytest.approx(float(np.mean((0.2 * states) ** 2)), rel=1e-4)
+    assert found[1]["noise_trace"] == pytest.approx(found[0]["simulated_error"], rel=1e-4)
+    assert found[2]["noise_trace"] == pytest.approx(found[1]["simulated_error"], rel=1e-4)
+
+
+def test_a_disturbed_expert_teaches_what_it_intended() -> None:
+    expert = linear(-0.6)
+    taught = play(WORLD, Mean(expert), episodes=1, seed=0)
+    plan = Plan(steps=8 * 64, batch=64, evaluation_episodes=20)
+    learner = dart(PolicyExpert(expert), noise=Isotropic(0.5), learning_rate=3e-2, epochs=30, batch_size=64)
+    found = improve(learner, policy(WORLD, jax.random.key(0), hidden=()), WORLD, plan, demonstrations=taught)
+    assert found.rows[-1]["evaluation_return"] == pytest.approx(evaluated(expert), rel=0.05)
+    costs = [row["return"] for row in found.rows if "return" in row]
+    assert costs
+    assert max(costs) < 2 * evaluated(expert), "what the disturbance costs the expert is in the log"
+    std = float(np.exp(found.policy.head.bounds(found.policy.head.log_std))[0])
+    assert std < 0.1, "had it learned the disturbed actions, it would have their deviation of 0.5"
