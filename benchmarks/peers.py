@@ -18,10 +18,8 @@ The three live in one environment of their own, made in the user's cache folder 
 
 import functools
 import itertools
-import json
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks._kept import Kept
 from benchmarks._measure import machine, middle, parser, tell
 from benchmarks._opponent import answering, environment
 from benchmarks.results import TASKS, Task, run
@@ -42,26 +41,6 @@ REQUIREMENTS = [
     "gymnasium[mujoco]",
 ]
 PEERS = ("sb3", "sbx", "sb3-contrib")
-
-
-class Kept:
-    """Runs by what they are of, and in a file where one is given."""
-
-    def __init__(self, file: Path | None) -> None:
-        self.file = file
-        lines = file.read_text().splitlines() if file is not None and file.exists() else []
-        self.runs = {json.dumps(one["of"]): one for one in map(json.loads, lines)}
-
-    def run(self, of: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The run of that description, done now if it is not there."""
-        name = json.dumps(of)
-        if name not in self.runs:
-            found = {"of": of, **work(), "call": os.getpid()}
-            self.runs[name] = found
-            if self.file is not None:
-                with self.file.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
-        return self.runs[name]
 
 
 def measure(

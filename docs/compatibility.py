@@ -155,6 +155,7 @@ def recipe_and_data() -> str:
     one = policy(world, jax.random.key(0), hidden=())
     recipes = {
         "`bc`": algorithms.bc(),
+        "`distill`": algorithms.distill(_expert().policy),
         "`dagger`": algorithms.dagger(_expert()),
         "`dart`": algorithms.dart(_expert()),
         "`reinforce`": algorithms.reinforce(),

@@ -9,11 +9,11 @@ import jax
 import pytest
 
 from journeyman import algorithms
-from journeyman.algorithms import bc, dagger, dart, natural_gradient, ppo, reinforce, trpo
+from journeyman.algorithms import bc, dagger, dart, distill, natural_gradient, ppo, reinforce, trpo
 from journeyman.collect import Aggregate, Evenly, Exponential, Inject, Linear, OnPolicy, RandomCovariance
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Euclidean, Fisher
-from journeyman.objectives import ClippedSurrogate, Surrogate, WeightedLogLikelihood
+from journeyman.objectives import Alpha, ClippedSurrogate, Divergence, Surrogate, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, citations, describe, rebuild, walk
 from journeyman.policies import policy
 from journeyman.training import Adam, KLRadius, Learner, LineSearch
@@ -29,6 +29,8 @@ RECIPES: dict[str, Callable[[], Learner]] = {
     "dagger with a line": lambda: dagger(EXPERT, beta=Linear(4)),
     "dart": lambda: dart(EXPERT),
     "dart with options": lambda: dart(EXPERT, noise=RandomCovariance(0.1, seed=3), refit=True),
+    "distill": lambda: distill(EXPERT.policy),
+    "distill with options": lambda: distill(EXPERT.policy, Alpha(0.5), draws=4, epochs=3),
     "reinforce": reinforce,
     "reinforce with options": lambda: reinforce(0.1, discount=1.0, lambda_=1.0, baseline=NoBaseline()),
     "natural_gradient": natural_gradient,
@@ -62,6 +64,7 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
         "bc": "kingma2015adam",
         "dagger": "ross2011reduction",
         "dart": "laskey2017dart" if name == "dart" else "kingma2015adam",
+        "distill": "ke2020imitation",
         "reinforce": "schulman2016high",
         "natural_gradient": "kakade2001natural",
         "trpo": "schulman2015trust",
@@ -79,6 +82,7 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
         ("ppo", (Advantage, ClippedSurrogate, Euclidean, Adam, OnPolicy)),
         ("dagger", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Aggregate)),
         ("dart", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Inject)),
+        ("distill", (Uniform, Divergence, Euclidean, Adam, OnPolicy)),
         ("reinforce", (Advantage, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
         ("natural_gradient", (Advantage, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
     ],
@@ -93,6 +97,11 @@ def test_a_recipe_is_the_composition_that_its_page_says(name: str, parts: tuple[
     assert "Deviations" in said
     if parts[1] is WeightedLogLikelihood:
         assert learner.objective == WeightedLogLikelihood("steps")
+
+
+def test_bc_and_distill_differ_in_the_objective_alone() -> None:
+    known = distill(EXPERT.policy, epochs=5)
+    assert eqx.tree_equal(dataclasses.replace(known, objective=WeightedLogLikelihood()), bc(epochs=5))
 
 
 def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> None:

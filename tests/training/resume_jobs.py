@@ -1,4 +1,4 @@
-"""Five small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
+"""Six small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
 
 MODE: `whole` records from beginning to end, `killed` dies by SIGKILL between two checkpoints, `resumed` goes on from
 there, `bare` records nothing. Prints one line of JSON: the fingerprint of each job's policy.
@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 
-from journeyman.algorithms import bc, dagger, dart, natural_gradient, reinforce
+from journeyman.algorithms import bc, dagger, dart, distill, natural_gradient, reinforce
 from journeyman.collect import Exponential, Sample, play
 from journeyman.experts import PolicyExpert
+from journeyman.objectives import ReverseKL
 from journeyman.parts import fingerprint
 from journeyman.policies import policy
 from journeyman.training import Plan, fit, improve
@@ -32,6 +33,14 @@ def run_fit(seed: int, record: Recorder) -> Any:
     learner = bc(epochs=8, batch_size=16)
     actor = policy(PURE, jax.random.key(0), hidden=(4,))
     return fit(learner, actor, data, held_out=data.take([0]), seed=seed, log_every=1, checkpoint_every=2, record=record)
+
+
+def run_distill(seed: int, record: Recorder) -> Any:
+    expert = policy(PURE, jax.random.key(7), hidden=())
+    data = play(PURE, Sample(expert), episodes=6, seed=0)
+    learner = distill(expert, ReverseKL(), draws=2, epochs=8, batch_size=16)
+    actor = policy(PURE, jax.random.key(0), hidden=(4,))
+    return fit(learner, actor, data, seed=seed, log_every=1, checkpoint_every=2, record=record)
 
 
 def run_dagger(seed: int, record: Recorder) -> Any:
@@ -65,7 +74,14 @@ def run_host(seed: int, record: Recorder) -> Any:
     return improve(reinforce(baseline=ConstantBaseline()), actor, hopper, plan, record=record)
 
 
-JOBS = {"fit": run_fit, "dagger": run_dagger, "dart": run_dart, "pure": run_pure, "host": run_host}
+JOBS = {
+    "fit": run_fit,
+    "distill": run_distill,
+    "dagger": run_dagger,
+    "dart": run_dart,
+    "pure": run_pure,
+    "host": run_host,
+}
 
 
 def die(row: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from journeyman.collect import (
 )
 from journeyman.experts import AbstractExpert
 from journeyman.geometry import Euclidean
-from journeyman.objectives import WeightedLogLikelihood
+from journeyman.objectives import AbstractDivergence, Divergence, ForwardKL, WeightedLogLikelihood
+from journeyman.policies import AbstractDensityPolicy
 from journeyman.training import Adam, Learner
 from journeyman.weights import Uniform
 
@@ -36,6 +37,38 @@ def bc(learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256,
     return Learner(
         weight=Uniform(),
         objective=WeightedLogLikelihood(),
+        geometry=Euclidean(),
+        step=Adam(learning_rate, weight_decay=weight_decay),
+        epochs=epochs,
+        batch_size=batch_size,
+    )
+
+
+def distill(
+    expert: AbstractDensityPolicy,
+    divergence: AbstractDivergence = ForwardKL(),
+    *,
+    draws: int = 16,
+    learning_rate: float = 1e-3,
+    epochs: int = 100,
+    batch_size: int = 256,
+    weight_decay: float = 0.0,
+) -> Learner:
+    """Cloning under any f-divergence, from an expert whose density is known: `fit(distill(expert, f), policy, states)`.
+
+        θ* = argmin_θ E_{o ~ D} [D_f(π*(· | o) ‖ π_θ(· | o))]
+
+    `ForwardKL` recovers behaviour cloning without the noise of sampled actions, `ReverseKL` seeks one mode where the
+    policy is too poor to hold all, `JensenShannon`, `TotalVariation`, `ChiSquared` and `Alpha` lie between and beyond
+    (Ke et al. 2020). Only the observations of the data count; `draws` actions are drawn at each in every step.
+
+    Composition: `bc` with `objective = Divergence(expert, divergence)`.
+
+    Deviations: those of `bc`.
+    """
+    return Learner(
+        weight=Uniform(),
+        objective=Divergence(expert, divergence, draws),
         geometry=Euclidean(),
         step=Adam(learning_rate, weight_decay=weight_decay),
         epochs=epochs,

@@ -1,6 +1,7 @@
 """The one loss."""
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +22,8 @@ class Samples(eqx.Module):
     observation `(samples, …)`, target `(samples, …)`, weight `(samples,)`, valid `(samples,)` as 0 or 1,
     `steps_per_episode` `()`, which turns a number of steps into a number of episodes, and log_prob `(samples,)`, the
     behaviour's log π(action | observation) in nats, nan where unknown. `episode` and `elapsed` `(samples,)` say which
-    episode each step belongs to, counted from 0, and its number inside it; `None` where that is not known.
+    episode each step belongs to, counted from 0, and its number inside it; `None` where that is not known. `key` is the
+    data of a random key for an objective that draws actions, and `None` for any other.
     """
 
     observation: PyTree
@@ -32,6 +34,7 @@ class Samples(eqx.Module):
     log_prob: Float[HostOrDevice, " samples"]
     episode: Int[HostOrDevice, " samples"] | None = None
     elapsed: Int[HostOrDevice, " samples"] | None = None
+    key: Array | None = None
 
     @classmethod
     def of(cls, episodes: Episodes, weight: Array) -> "Samples":
@@ -75,7 +78,12 @@ class Samples(eqx.Module):
             change(self.log_prob),
             jax.tree.map(change, self.episode),
             jax.tree.map(change, self.elapsed),
+            self.key,
         )
+
+    def keyed(self, key: Array) -> "Samples":
+        """The same with the data of `key`."""
+        return dataclasses.replace(self, key=jax.random.key_data(key))
 
 
 class AbstractObjective(AbstractPart):
@@ -83,10 +91,12 @@ class AbstractObjective(AbstractPart):
 
     `compares` says whether the value is that of a ratio to the behaviour: then `Samples.log_prob` must be known, and
     `approximate_kl` is logged, the mean of ρ − 1 − log ρ, which estimates KL(old ‖ new) and is never negative.
-    `needs_whole_episodes`: whether all steps of an episode must come together, so that minibatches are refused.
+    `draws_actions` says whether it draws some, from `Samples.key`. `needs_whole_episodes`: whether all steps of an
+    episode must come together, so that minibatches are refused.
     """
 
     compares: ClassVar[bool] = False
+    draws_actions: ClassVar[bool] = False
     needs_whole_episodes: ClassVar[bool] = False
 
     @abc.abstractmethod

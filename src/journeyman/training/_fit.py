@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from journeyman.episodes import Episodes
-from journeyman.objectives import AbstractObjective, Samples
+from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
 from journeyman.policies import DensityPolicy, Encoder
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
@@ -114,7 +114,7 @@ def _pass(
     state = FitState(after, np.asarray(done + passes))
     row: dict[str, Any] = {"step": done + passes, "epoch": done + passes, "loss": float(metrics["loss"])}
     if judged is not None:
-        row["held_out_nll"] = float(_judge(learner.objective, after.policy, judged))
+        row["held_out_nll"] = float(_judge(after.policy, judged))
     seconds = time.perf_counter() - began
     row["clock"] = {"seconds": seconds, "samples_per_second": passes * samples.valid.shape[0] / seconds}
     row["bad_leaf"] = int(metrics["bad_leaf"])
@@ -208,8 +208,8 @@ def _compact(samples: Samples) -> Samples:
 
 
 @eqx.filter_jit
-def _judge(objective: AbstractObjective, policy: DensityPolicy, samples: Samples) -> Array:
-    return objective(policy, samples)
+def _judge(policy: DensityPolicy, samples: Samples) -> Array:
+    return WeightedLogLikelihood("steps")(policy, samples)
 
 
 def _samples(episodes: Episodes) -> Samples:

@@ -107,7 +107,7 @@ def descend(
     When any new leaf is not finite the old policy and state are kept and `bad_leaf` counts it from 0 (−1: all good).
     """
     if learner.batch_size is None:
-        done = _full(learner, policy, step_state, samples)
+        done = _full(learner, policy, step_state, samples, key, first)
     else:
         done = _minibatches(learner, policy, step_state, samples, key, learner.batch_size, first)
     leaves = jax.tree.leaves(partition(done.policy)[0])
@@ -161,10 +161,18 @@ def _entropy(policy: DensityPolicy, samples: Samples) -> Array:
     return (share * policy.entropy(samples.observation)).sum()
 
 
-def _full(learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples) -> Descended:
+def _keyed(learner: Learner, samples: Samples, key: Array, index: Any) -> Samples:
+    """The samples of pass (or minibatch) `index`, with a key of their own where actions are drawn."""
+    return samples.keyed(jax.random.fold_in(key, index)) if learner.objective.draws_actions else samples
+
+
+def _full(
+    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, key: Array, first: Any
+) -> Descended:
     metrics: dict[str, Array] = {}
     new = policy
-    for _ in range(learner.epochs):
+    for index in range(learner.epochs):
+        samples = _keyed(learner, samples, key, first + index)
         new, step_state, metrics = _one(learner, new, step_state, samples)
     if "kl" not in metrics or learner.epochs > 1:
         metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
@@ -197,17 +205,18 @@ def _minibatches(
 
     def epoch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
         index, now = carry
-        mixed = _mixed(samples, size, jax.random.fold_in(key, first + index))
+        own = jax.random.fold_in(key, first + index)
+        mixed = _mixed(samples, size, own)
 
         def batch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
             number, now = carry
             some = mixed.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * size, size))
-            return number + 1, _stepped(learner, now, fixed, static, some)
+            return number + 1, _stepped(learner, now, fixed, static, _keyed(learner, some, own, number))
 
         _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (none, now.anew()))
         return index + 1, now
 
-    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, samples)[1])
+    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, _keyed(learner, samples, key, 0))[1])
     start = _Passing(trained, arrays, none, jnp.zeros((), bool), zero, dict.fromkeys(logged, zero))
     _, done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (none, start))
     new = eqx.combine(done.trained, fixed)
