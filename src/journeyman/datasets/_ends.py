@@ -27,6 +27,12 @@ class Ends:
         episode = int(np.searchsorted(starts, row, side="right")) - 1
         return f"episode {episode}, step {row - int(starts[episode])} (row {row})"
 
+    def observation_row(self, rows: np.ndarray) -> np.ndarray:
+        """In which rows of the observations the steps `rows` begin."""
+        if not self.whole:
+            return rows
+        return rows + np.searchsorted(self.stop, rows, side="right")
+
 
 def flags(columns: dict[str, Any], names: dict[str, str], findings: Findings) -> dict[str, np.ndarray]:
     """`terminated` and `truncated` as booleans, where the file has them; `done` is told apart here.
