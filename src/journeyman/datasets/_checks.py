@@ -191,22 +191,26 @@ def _recorded_cut(recording: Recording) -> np.ndarray:
 def copied_successors(recording: Recording) -> list[Remark]:
     """Last observations that repeat the one before: a successor that nobody recorded, made up.
 
-    Said where at least half of the episodes (and two) end so and fewer than one step in ten inside them does.
+    Said where at least half of the episodes (and two) end so and fewer than one step in ten inside them does, in the
+    array that repeats least.
     """
     if not recording.complete or len(recording.lengths) < 2:
         return []
-    steps = int(recording.ends.stop[-1])
-    still = np.ones(steps, bool)
+    at_ends, inside = np.ones(len(recording.lengths), bool), 1.0
     for index in range(len(recording.leaves("observation"))):
-        for rows, now, after, _ in recording.moves(index):
-            still[rows] &= (now == after).reshape(len(now), -1).all(axis=1)
-    last = recording.ends.stop - 1
-    at_end, inside = int(still[last].sum()), np.delete(still, last)
-    if at_end < max(2, 0.5 * len(last)) or (len(inside) and inside.mean() > 0.1):
+        repeats, still = np.zeros(len(at_ends), bool), 0
+        for rows, now, after, last in recording.moves(index):
+            same = (now == after).reshape(len(now), -1).all(axis=1)
+            repeats[np.searchsorted(recording.ends.stop, rows[same & last], side="right")] = True
+            still += int((same & ~last).sum())
+        at_ends &= repeats
+        inside = min(inside, still / max(1, int(recording.ends.stop[-1]) - len(at_ends)))
+    at_end = int(at_ends.sum())
+    if at_end < max(2, 0.5 * len(at_ends)) or inside > 0.1:
         return []
     sentence = (
-        f"{at_end} of {len(last)} episodes end with an observation that repeats the one before it: the last successor"
-        " was copied, not recorded, and is a false transition. Leave it out; the last step is then left out too."
+        f"{at_end} of {len(at_ends)} episodes end with an observation that repeats the one before it: the last"
+        " successor was copied, not recorded, and is a false transition. Leave it out, and that step is left out too."
     )
     return [Remark("copied successor", True, sentence)]
 

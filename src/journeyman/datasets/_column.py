@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-MAPPED = 64 * 2**20
+MAPPED = 16 * 2**20
 """An array that lies in a file as it is, and has at least so many bytes, is mapped into memory instead of read."""
 
-PIECE = 4 * 2**20
+PIECE = 2**20
 """How many bytes of one array are held while a file is looked through."""
 
 

@@ -27,6 +27,10 @@ class Ends:
         episode = int(np.searchsorted(starts, row, side="right")) - 1
         return f"episode {episode}, step {row - int(starts[episode])} (row {row})"
 
+    def last(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of the steps `rows` is the last of its episode."""
+        return self.stop[np.searchsorted(self.stop, rows, side="right")] - 1 == rows
+
     def observation_row(self, rows: np.ndarray) -> np.ndarray:
         """In which rows of the observations the steps `rows` begin."""
         if not self.whole:

@@ -56,16 +56,23 @@ class Packed(AbstractColumn):
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             self.shape, self._fortran, self.dtype = read(self._file)
             self._begin = self._file.tell()
+            self._latest = (0, np.empty((0, *self.shape[1:]), self.dtype))
         except _BROKEN as error:
             raise self._damaged() from error
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Unpacked as far as needed; an array in Fortran order is read whole."""
+        """Unpacked as far as needed; the latest rows are held, for pieces may overlap. Fortran order is read whole."""
         if self._fortran:
             return self.whole()[start:stop]
-        shape = (max(min(stop, len(self)) - start, 0), *self.shape[1:])
+        stop = max(min(stop, len(self)), start)
+        first, held = self._latest
+        kept = held[start - first : stop - first] if first <= start < first + len(held) else held[:0]
+        begin = start + len(kept)
         width = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        return self._unpack(self._begin + start * width, shape)
+        more = self._unpack(self._begin + begin * width, (stop - begin, *self.shape[1:]))
+        found = np.concatenate([kept, more]) if len(kept) else more
+        self._latest = (start, found)
+        return found
 
     def whole(self) -> np.ndarray:
         """Mapped where the archive stores it as it is and it is large; its checksum is held against it first."""
@@ -80,7 +87,7 @@ class Packed(AbstractColumn):
     def _unpack(self, offset: int, shape: tuple[int, ...]) -> np.ndarray:
         array = np.empty(shape, self.dtype)
         try:
-            self._file.seek(offset)
+            self._go(offset)
             if array.nbytes:
                 into = array.reshape(-1).view(np.uint8)
                 got = 0
@@ -93,6 +100,13 @@ class Packed(AbstractColumn):
         except _BROKEN as error:
             raise self._damaged() from error
         return array
+
+    def _go(self, offset: int) -> None:
+        """There is no other way forward than to unpack, and none back but from the beginning."""
+        if not self._file.tell() <= offset:
+            self._file.seek(0)
+        while (left := offset - self._file.tell()) > 0 and self._file.read(min(left, 2**18)):
+            pass
 
     def _verify(self) -> None:
         try:

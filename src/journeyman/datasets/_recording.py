@@ -61,10 +61,9 @@ class Recording:
         and after each, and whether it is an episode's last."""
         leaf = self.leaves("observation")[index][1]
         following = self.leaves("next_observation")[index][1] if "next_observation" in self.columns else None
-        last_rows = self.ends.stop - 1
         for start, before in pieces(self.now(leaf)):
             rows = np.arange(start, start + len(before))
-            last = np.isin(rows, last_rows)
+            last = self.ends.last(rows)
             at = self.ends.observation_row(rows) + 1
             seen = fetch(leaf, int(at[0]), min(int(at[-1]) + 1, len(leaf)))
             after = seen[np.minimum(at - at[0], len(seen) - 1)]

@@ -97,7 +97,7 @@ def _both_successors(leaf: Any, following: Any, ends: Ends) -> Iterator[tuple[np
     """Of every step but an episode's last: its row, its recorded successor, and the observation that comes next."""
     for start, recorded in pieces(following):
         rows = np.arange(start, start + len(recorded))
-        inside = ~np.isin(rows, ends.stop - 1)
+        inside = ~ends.last(rows)
         if inside.any():
             rows = rows[inside]
             after = ends.observation_row(rows) + 1
