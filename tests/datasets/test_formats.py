@@ -395,6 +395,8 @@ def test_an_id_is_downloaded_through_minari_or_refused_with_what_it_said(
     data = datasets.read("D4RL/door/human-v2")
     assert same(data.episodes, demos)
     assert any("Minari downloaded 'D4RL/door/human-v2'" in note for note in data.notes)
+    assert data.path == datasets.locate(Path("D4RL/door/human-v2")) == tmp_path / "root" / "D4RL/door/human-v2"
+    assert datasets.locate(tmp_path / "a.npz") == tmp_path / "a.npz"
 
     def offline(name: str) -> None:
         raise ConnectionError("Name or service not known.\nmore")
@@ -437,6 +439,31 @@ def test_files_cut_short(tmp_path: Path) -> None:
     assert "lacks 'main_data.hdf5'" in said(folder)
     (folder / "data" / "metadata.json").write_text("{")
     assert "is not JSON" in said(folder)
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *FLAT])
+def test_bytes_that_were_damaged_are_refused_or_change_nothing(tmp_path: Path, name: str) -> None:
+    """Cut anywhere, or with bits turned: a sentence or the right data, for `read`; a sentence or a page, for `lint`."""
+    random = np.random.default_rng(0)
+    demos = concatenate([episode("dictionary", False, 1, length) for length in (30, 9)])
+    path = datasets.write(demos, tmp_path / name)
+    target = path / "data" / "main_data.hdf5" if path.is_dir() else path
+    good, refusals = target.read_bytes(), 0
+    for trial in range(30):
+        bad = bytearray(good)
+        if trial % 3 == 0:
+            bad = bad[: random.integers(len(bad))]
+        else:
+            bad[random.integers(min(len(bad), 2000 if trial % 3 == 1 else len(bad)))] ^= 1 << random.integers(8)
+        target.write_bytes(bytes(bad))
+        for work in (datasets.read, datasets.lint):
+            try:
+                found = work(path)
+            except JourneymanError:
+                refusals += 1
+            else:
+                assert name in FLAT or work is datasets.lint or same(found.episodes, demos)
+    assert refusals >= 20
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,20 @@ def test_it_reads_every_format_alike(tmp_path: Path) -> None:
     assert datasets.lint(stream).lengths.tolist() == [40]
 
 
+def test_an_own_file_that_was_changed_is_told(tmp_path: Path) -> None:
+    demos = concatenate([Episodes.episode({"a": np.ones((4, 2), np.float32)}, np.ones((3, 1), np.float32))])
+    path = datasets.write(demos, tmp_path / "mine.npz")
+    assert datasets.lint(path).problems == []
+    with np.load(path) as file:
+        content = dict(file)
+    content["action"][0, 1] += 1
+    np.savez(path, **content)
+    (sentence,) = datasets.lint(path).problems
+    assert "it was changed after it was written" in sentence
+    with pytest.raises(JourneymanError, match="it was changed after it was written"):
+        datasets.read(path)
+
+
 # -- what read would refuse -------------------------------------------------------------------------------
 
 

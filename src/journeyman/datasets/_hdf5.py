@@ -34,6 +34,21 @@ def open_hdf5(path: Path, stack: contextlib.ExitStack) -> Table:
             f"'{path}' is not an HDF5 file, or only the beginning of one ({path.stat().st_size:,} bytes); copy it"
             " again."
         ) from error
+    with _sound(path):
+        return _open(path, file, h5py)
+
+
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """What HDF5 raises over bytes that it cannot make sense of, as a sentence."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+        said = str(error).strip("'\"").rstrip(".")
+        raise JourneymanError(f"{path.name} is damaged or cut short ({said}); copy the file again.") from error
+
+
+def _open(path: Path, file: Any, h5py: Any) -> Table:
     if MARKER in file:
         arrays = {name: _column(path, dataset) for name, dataset in _datasets(file) if name != MARKER}
         return Table("HDF5", arrays, file[MARKER].asstr()[()])
@@ -48,6 +63,8 @@ def open_hdf5(path: Path, stack: contextlib.ExitStack) -> Table:
 
 def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, item in group.items():
+        if item is None:
+            raise KeyError(f"'{prefix}{name}' leads to nothing")
         if hasattr(item, "items"):
             yield from _datasets(item, f"{prefix}{name}/")
         else:
@@ -58,13 +75,18 @@ def _column(path: Path, dataset: Any, stop: int | None = None) -> AbstractColumn
     """`dataset`, or its first `stop` rows."""
     shape = dataset.shape if stop is None else (min(stop, dataset.shape[0]), *dataset.shape[1:])
 
-    def whole() -> np.ndarray:
-        offset = dataset.id.get_offset()  # None where it is compressed or in chunks
-        if offset is not None and dataset.nbytes >= MAPPED and not dataset.dtype.hasobject:
-            return mapped(path, offset, shape, dataset.dtype)
-        return np.asarray(dataset[()])[: None if stop is None else stop] if shape else np.asarray(dataset[()])
+    def rows(first: int, last: int) -> np.ndarray:
+        with _sound(path):
+            return dataset[first : min(last, shape[0])]
 
-    return Read(shape, dataset.dtype, lambda first, last: dataset[first:last], whole)
+    def whole() -> np.ndarray:
+        with _sound(path):
+            offset = dataset.id.get_offset()  # None where it is compressed or in chunks
+            if offset is not None and dataset.nbytes >= MAPPED and not dataset.dtype.hasobject:
+                return mapped(path, offset, shape, dataset.dtype)
+            return np.asarray(dataset[: shape[0]] if shape else dataset[()])
+
+    return Read(shape, dataset.dtype, rows, whole)
 
 
 def _join(path: Path, episodes: dict[str, Any], *, last_rows: bool) -> dict[str, AbstractColumn]:

@@ -117,11 +117,11 @@ def lint(path: str | os.PathLike[str], *, world: AbstractWorld | None = None) ->
     path = Path(path)
     with open_table(path) as table:
         findings = Findings(list(table.notes))
-        arrays = table.arrays if table.header is None else own_columns(path, table)
+        arrays = table.arrays if table.header is None else own_columns(path, table, findings)
         columns, names = find_columns(arrays, findings)
         check_kinds(columns, findings)
         about = (path, table.format)
-        if findings.problems:
+        if findings.problems and table.header is None:
             return _without_episodes(about, findings, (), world)
         recording = _recorded(columns, names, findings)
         _fit(columns, world, findings)

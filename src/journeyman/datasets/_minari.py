@@ -18,8 +18,9 @@ from journeyman.parts import JourneymanError, require
 MAIN_FILE = "main_data.hdf5"
 
 
-def open_id(name: str, stack: contextlib.ExitStack) -> Table:
-    """The data set `name` below `$MINARI_DATASETS_PATH` or `~/.minari/datasets`, downloaded where it is not there yet.
+def find(name: str) -> tuple[Path, list[str]]:
+    """The folder of the data set `name` below `$MINARI_DATASETS_PATH` or `~/.minari/datasets`, downloaded where it is
+    not there yet, and a note of that.
 
     Raises `JourneymanError` where it cannot be had, with what Minari said.
     """
@@ -36,8 +37,15 @@ def open_id(name: str, stack: contextlib.ExitStack) -> Table:
                 f" ({first}); check the name and the network, or give the path of a file or folder."
             ) from error
         note.append(f"Minari downloaded '{name}' into '{root / name}'.")
-    table = open_folder(root / name, stack)
-    table.notes += note
+    return root / name, note
+
+
+def open_id(name: str, stack: contextlib.ExitStack) -> Table:
+    """The table of the data set `name` (see `find`)."""
+    folder, notes = find(name)
+    table = open_folder(folder, stack)
+    table.notes += notes
+    table.where = folder
     return table
 
 

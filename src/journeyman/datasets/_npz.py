@@ -56,6 +56,9 @@ class Packed(AbstractColumn):
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             self.shape, self._fortran, self.dtype = read(self._file)
             self._begin = self._file.tell()
+            size = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+            if self._begin + size > member.file_size and not self.dtype.hasobject:
+                raise EOFError  # the shape promises more than there is
             self._latest = (0, np.empty((0, *self.shape[1:]), self.dtype))
         except _BROKEN as error:
             raise self._damaged() from error

@@ -35,7 +35,7 @@ class Dataset:
     `episodes`     one row an episode, padded to the longest
     `notes`        what was assumed or changed on the way, one sentence each, for the user to read
     `fingerprint`  names the data; checkpoints and reports carry it
-    `path`         where it was read
+    `path`         where it was read; the folder of a data set that was given by its id
     `columns`      which array of the file became which column, `{"observation": "obs", ...}`
     `returns`      each episode's undiscounted return as recorded, float64, or `None` without rewards
     `best`         each episode's highest single reward as recorded, or `None` without rewards
@@ -77,6 +77,7 @@ def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPER
     """
     path = Path(path)
     with open_table(path) as table:
+        path = table.where or path
         if table.header is not None:
             return _own(path, table, world)
         findings = Findings(list(table.notes))

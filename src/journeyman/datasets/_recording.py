@@ -1,6 +1,7 @@
 """A file's columns once its episodes are known: steps, successors and episodes, read piece by piece."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 
 from journeyman.datasets._column import AbstractColumn, Held, Joined, Read, fetch, pieces
 from journeyman.datasets._ends import Ends
-from journeyman.datasets._streams import read_header, restore
+from journeyman.datasets._open import Findings
+from journeyman.datasets._streams import changed, read_header, restore
 from journeyman.datasets._table import Table
 from journeyman.datasets._values import label
+from journeyman.episodes import Episodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +96,15 @@ class Recording:
 # -- the library's own file -------------------------------------------------------------------------------
 
 
-def own_columns(path: Path, table: Table) -> dict[str, AbstractColumn]:
+def own_columns(path: Path, table: Table, findings: Findings) -> dict[str, AbstractColumn]:
     """The library's own file as flat columns: every run of valid steps one episode, with its last observation.
 
-    One stream is held at a time.
+    One stream is held at a time. Content that is not what was written is a problem.
     """
-    fields = read_header(path, table.header or "")
+    header = read_header(path, table.header or "")
+    fields = header["fields"]
+    if told := changed(header, _fingerprint(path, fields, table.arrays)):
+        findings.problems.append(told)
     small = {name: restore(path, fields[name], table.arrays).whole() for name in _SMALL}
     valid, elapsed = (small[name].reshape(-1, small[name].shape[-1]) for name in ("valid", "elapsed"))
     ended = small["terminated"] | small["truncated"]
@@ -113,6 +119,17 @@ def own_columns(path: Path, table: Table) -> dict[str, AbstractColumn]:
             parts = [rows.part(stream, start, stop + more) for stream, start, stop in spans]
             found[label(name, at)] = Joined(parts) if parts else Held(np.zeros((0, *rows.shape), leaf.dtype))
     return found
+
+
+def _fingerprint(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, AbstractColumn]) -> str:
+    """`Episodes.fingerprint` of what is in the file, piece by piece."""
+    digest = hashlib.sha256()
+    for name in Episodes.__dataclass_fields__:
+        for at, leaf in jax.tree_util.tree_leaves_with_path(restore(path, fields[name], arrays)):
+            digest.update(f".{name}{jax.tree_util.keystr(at)}|{leaf.dtype.str}|{leaf.shape}|".encode())
+            for _, piece in pieces(leaf):
+                digest.update(np.ascontiguousarray(piece).tobytes())
+    return digest.hexdigest()[:16]
 
 
 _SMALL = ("valid", "elapsed", "terminated", "truncated")

@@ -27,11 +27,10 @@ def streams(episodes: Episodes) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def read_header(path: Path, text: str) -> dict[str, Any]:
-    """The description of each field. Raises `JourneymanError` for another format version and missing fields."""
-    return _header(path, text)["fields"]
+    """`fields`, which describes each, and `fingerprint`.
 
-
-def _header(path: Path, text: str) -> dict[str, Any]:
+    Raises `JourneymanError` for another format version and missing fields.
+    """
     try:
         header = json.loads(text)
         version, fields, _ = header["version"], header["fields"], header["fingerprint"]
@@ -54,14 +53,21 @@ def read_streams(path: Path, text: str, arrays: dict[str, np.ndarray]) -> Episod
 
     Raises `JourneymanError` for another format version, a missing array, and data that is not what was written.
     """
-    header = _header(path, text)
+    header = read_header(path, text)
     episodes = Episodes(**{name: restore(path, tree, arrays) for name, tree in header["fields"].items()})
-    if (found := episodes.fingerprint()) != header["fingerprint"]:
-        raise JourneymanError(
-            f"{path.name} carries the fingerprint {header['fingerprint']} but its content has {found}: it was changed"
-            " after it was written; get the original, or write it anew with journeyman.datasets.write."
-        )
+    if found := changed(header, episodes.fingerprint()):
+        raise JourneymanError(f"{path.name}: {found}")
     return episodes
+
+
+def changed(header: Mapping[str, Any], fingerprint: str) -> str:
+    """What to say of a file whose content has another `fingerprint` than its header; nothing where they agree."""
+    if fingerprint == header["fingerprint"]:
+        return ""
+    return (
+        f"The file carries the fingerprint {header['fingerprint']} but its content has {fingerprint}: it was changed"
+        " after it was written; get the original, or write it anew with journeyman.datasets.write."
+    )
 
 
 def restore(path: Path, tree: Any, arrays: Mapping[str, Any]) -> Any:

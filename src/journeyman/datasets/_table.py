@@ -25,17 +25,30 @@ class Table:
     """What a file offers: flat arrays of all steps under the file's own names, not read yet.
 
     `format` is "npz", "HDF5", "CSV" or "Minari"; `header` is that of the library's own file, `None` in any other;
-    `notes` say what was assumed to get here.
+    `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id.
     """
 
     format: str
     arrays: Mapping[str, AbstractColumn]
     header: str | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
+    where: Path | None = None
 
     def whole(self) -> dict[str, np.ndarray]:
         """Every array, read or mapped."""
         return {name: column.whole() for name, column in self.arrays.items()}
+
+
+def locate(path: Path) -> Path:
+    """Where the data set lies whose Minari id `path` is, downloaded where it is not there yet; any other path itself.
+
+    Raises `JourneymanError` where it cannot be had.
+    """
+    from journeyman.datasets import _minari
+
+    if path.exists() or not DATASET_ID.fullmatch(path.as_posix()):
+        return path
+    return _minari.find(path.as_posix())[0]
 
 
 @contextlib.contextmanager
@@ -48,6 +61,11 @@ def open_table(path: Path) -> Iterator[Table]:
     with contextlib.ExitStack() as stack:
         try:
             yield _open(path, stack)
+        except MemoryError as error:
+            raise JourneymanError(
+                f"'{path}' needs more memory than there is ({error}); keep fewer episodes of it, or `lint` it, which"
+                " holds one piece at a time."
+            ) from error
         except OSError as error:
             raise JourneymanError(
                 f"'{path}' cannot be read ({error.strerror or error}); check its permissions and that it is whole."
