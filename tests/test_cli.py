@@ -12,7 +12,7 @@ from journeyman import JourneymanError, cli
 from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
 from journeyman.worlds import list_worlds
 
-VERBS = "quickstart fit improve evaluate diagnose figures report resume worlds".split()
+VERBS = "quickstart data fit improve evaluate diagnose figures report resume worlds".split()
 
 
 def journeyman(*words: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -11,11 +11,13 @@ import tyro
 
 from journeyman.parts import JourneymanError
 from journeyman.sessions import (
+    ConvertSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
     FiguresSettings,
     FitSettings,
     ImproveSettings,
+    LintSettings,
     QuickstartSettings,
 )
 
@@ -44,6 +46,34 @@ class Diagnose:
     of: (
         Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
         | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataLint(LintSettings):
+    """Say on one page what is in a file of demonstrations and what is wrong with it. 0: nothing; 1: something."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConvert(ConvertSettings):
+    """Read demonstrations in one format and write them in another; the name of the result says which."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """NAME.npz, NAME.h5, NAME.csv, or NAME-v0 for a Minari folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Look through a file of demonstrations for faults, or write it in another format."""
+
+    of: (
+        Annotated[DataLint, tyro.conf.subcommand("lint", prefix_name=False)]
+        | Annotated[DataConvert, tyro.conf.subcommand("convert", prefix_name=False)]
     )
 
 
@@ -81,6 +111,7 @@ class Figures(FiguresSettings):
 
 Verb = (
     Annotated[QuickstartSettings, tyro.conf.subcommand("quickstart")]
+    | Annotated[Data, tyro.conf.subcommand("data"), tyro.conf.OmitArgPrefixes]
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
@@ -93,7 +124,8 @@ Verb = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. 0: done; 2: a sentence on stderr says what is wrong; 130: stopped by Ctrl-C.
+    """Run one verb. 0: done; 1: `data lint` found something wrong; 2: a sentence on stderr says what is wrong; 130:
+    stopped by Ctrl-C.
 
     `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE
     keeps compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how
@@ -111,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: Any = tyro.cli(Verb, args=given, prog="journeyman", description=description)  # type: ignore[call-overload]
     try:
         _keep_compiled(cache)
-        _run(verb)
+        return _run(verb)
     except JourneymanError as error:
         if debug:
             raise
@@ -130,11 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = f"'{error.filename}': " if error.filename else ""
         print(f"journeyman: {named}{error.strerror}; check the path, its permissions and the disk.", file=sys.stderr)
         return 2
-    return 0
 
 
-def _run(verb: Any) -> None:
+def _run(verb: Any) -> int:
     from journeyman import sessions
+
+    if isinstance(verb, Data):
+        return _data(verb.of)
 
     if isinstance(verb, QuickstartSettings):
         sessions.quickstart(verb, say=_say)
@@ -154,6 +188,7 @@ def _run(verb: Any) -> None:
         _worlds(verb)
     else:
         _evaluate(verb)
+    return 0
 
 
 def _keep_compiled(words: Sequence[str]) -> None:
@@ -207,6 +242,20 @@ def _evaluate(verb: Evaluate) -> None:
     _say(f"distinct start states: {starts} of {found.episodes}")
     if found.broken_steps:
         _say(f"broken: {found.broken_steps} steps gave what is not finite, and each ended its episode")
+
+
+def _data(settings: LintSettings | ConvertSettings) -> int:
+    import json
+
+    from journeyman import sessions
+
+    if isinstance(settings, ConvertSettings):
+        for sentence in sessions.convert_data(settings):
+            _say(sentence)
+        return 0
+    found = sessions.lint_data(settings)
+    _say(json.dumps(found.numbers(), ensure_ascii=False) if settings.json else found.page())
+    return 1 if found.problems else 0
 
 
 def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import alternatives, cloning, memory, peers, pure_worlds, results, seeds, startup, throughput
+from benchmarks import alternatives, cloning, data, memory, peers, pure_worlds, results, seeds, startup, throughput
 from benchmarks._opponent import answering
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
@@ -89,6 +89,16 @@ def test_memory_compares_a_run_with_one_ten_times_as_long(capsys: pytest.Capture
     found = _told(capsys)["Hopper-v5"]
     assert found["iterations"] == [2, 20]
     assert found["ratio"] == pytest.approx(found["tenfold"] / found["once"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_data_compares_a_file_with_one_ten_times_as_large(capsys: pytest.CaptureFixture[str]) -> None:
+    data.main(["--json", "--steps", "2000", "--kinds", "npz", "own"])
+    found = _told(capsys)
+    assert set(found) == {"idle", "lint npz", "read npz", "lint own", "map own", "machine"}
+    for name in ("lint npz", "read npz", "lint own", "map own"):
+        assert found[name]["steps"] == [2000, 20_000]
+        assert min(found[name]["megabytes"]) >= 0.9 * found["idle"]
 
 
 @pytest.mark.slow

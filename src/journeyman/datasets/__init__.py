@@ -1,8 +1,13 @@
-"""Files ⇄ `Episodes`: read demonstrations as people record them, write and read the library's own file."""
+"""Files ⇄ `Episodes`: npz, HDF5, CSV and Minari, read as people record them, written, and looked through for faults."""
 
 from journeyman.datasets._angles import wrapping_columns as wrapping_columns
-from journeyman.datasets._npz import Dataset as Dataset
-from journeyman.datasets._npz import read as read
+from journeyman.datasets._checks import Remark as Remark
+from journeyman.datasets._lint import Lint as Lint
+from journeyman.datasets._lint import lint as lint
+from journeyman.datasets._read import Dataset as Dataset
+from journeyman.datasets._read import read as read
 from journeyman.datasets._score import DemonstrationScore as DemonstrationScore
 from journeyman.datasets._score import demonstration_score as demonstration_score
-from journeyman.datasets._streams import write as write
+from journeyman.datasets._survey import Survey as Survey
+from journeyman.datasets._table import locate as locate
+from journeyman.datasets._write import write as write

@@ -25,18 +25,36 @@ def wrapping_columns(episodes: Episodes) -> list[int]:
         now = np.asarray(now)[valid]
         now, after = now.reshape(len(now), -1), np.asarray(after)[valid].reshape(len(now), -1)
         if now.dtype.kind == "f" and len(now):
-            found += [offset + int(column) for column in np.flatnonzero(_wraps(now, after))]
+            turning = Turning(now.shape[1])
+            turning.add(now, after)
+            found += [offset + int(column) for column in np.flatnonzero(turning.wraps())]
         offset += now.shape[1]
     return found
 
 
-def _wraps(now: np.ndarray, after: np.ndarray) -> np.ndarray:
-    turn, slack = 2 * np.pi, 1e-3
-    low = np.minimum(now.min(axis=0), after.min(axis=0))
-    high = np.maximum(now.max(axis=0), after.max(axis=0))
-    positive = (low >= -slack) & (high <= turn + slack)
-    centred = (low >= -np.pi - slack) & (high <= np.pi + slack)
-    move = after.astype(np.float64) - now
-    jumps = np.abs(move) > turn - 1
-    unwound = np.abs(move - turn * np.sign(move) * jumps)
-    return (positive | centred) & jumps.any(axis=0) & ((unwound > 1).mean(axis=0) <= 0.01)
+class Turning:
+    """Adds up, piece by piece, what tells whether columns are angles that wrap (see `wrapping_columns`)."""
+
+    def __init__(self, columns: int):
+        self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
+        self._jumps, self._far, self._steps = np.zeros(columns, int), np.zeros(columns, int), 0
+
+    def add(self, now: np.ndarray, after: np.ndarray) -> None:
+        """Steps from `now` to `after`, both `(steps, columns)`."""
+        if not len(now):
+            return
+        self._low = np.minimum(self._low, np.minimum(now.min(axis=0), after.min(axis=0)))
+        self._high = np.maximum(self._high, np.maximum(now.max(axis=0), after.max(axis=0)))
+        move = after.astype(np.float64) - now
+        jumps = np.abs(move) > 2 * np.pi - 1
+        unwound = np.abs(move - 2 * np.pi * np.sign(move) * jumps)
+        self._jumps += jumps.sum(axis=0)
+        self._far += (unwound > 1).sum(axis=0)
+        self._steps += len(now)
+
+    def wraps(self) -> np.ndarray:
+        """Whether each column does, `(columns,)`."""
+        turn, slack = 2 * np.pi, 1e-3
+        positive = (self._low >= -slack) & (self._high <= turn + slack)
+        centred = (self._low >= -np.pi - slack) & (self._high <= np.pi + slack)
+        return (positive | centred) & (self._jumps > 0) & (self._far <= 0.01 * self._steps)

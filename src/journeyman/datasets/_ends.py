@@ -27,6 +27,16 @@ class Ends:
         episode = int(np.searchsorted(starts, row, side="right")) - 1
         return f"episode {episode}, step {row - int(starts[episode])} (row {row})"
 
+    def last(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of the steps `rows` is the last of its episode."""
+        return self.stop[np.searchsorted(self.stop, rows, side="right")] - 1 == rows
+
+    def observation_row(self, rows: np.ndarray) -> np.ndarray:
+        """In which rows of the observations the steps `rows` begin."""
+        if not self.whole:
+            return rows
+        return rows + np.searchsorted(self.stop, rows, side="right")
+
 
 def flags(columns: dict[str, Any], names: dict[str, str], findings: Findings) -> dict[str, np.ndarray]:
     """`terminated` and `truncated` as booleans, where the file has them; `done` is told apart here.

@@ -1,219 +1,152 @@
-"""Flat npz arrays, as people record them, to `Episodes`."""
+"""The arrays of an npz file, piece by piece: a zip archive of npy files. Nothing is ever unpickled."""
 
-import dataclasses
-import os
+import contextlib
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from journeyman.datasets._angles import wrapping_columns
-from journeyman.datasets._ends import Ends, check_flags, find_ends, flags
-from journeyman.datasets._open import Findings, find_columns, load
-from journeyman.datasets._streams import MARKER, read_streams
-from journeyman.datasets._values import (
-    check_finite,
-    check_kinds,
-    check_reward,
-    check_successor,
-    fit_action,
-    fit_observation,
-    label,
-)
-from journeyman.episodes import EXPERT, Episodes
-from journeyman.parts import refuse
+from journeyman.datasets._column import MAPPED, AbstractColumn, mapped
+from journeyman.datasets._table import MARKER, Table
+from journeyman.parts import JourneymanError
+
+_BROKEN = (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """What a file held.
+def open_npz(path: Path, stack: contextlib.ExitStack) -> Table:
+    """The table of the npz file at `path`.
 
-    `episodes`     one row an episode, padded to the longest
-    `notes`        what was assumed or changed on the way, one sentence each, for the user to read
-    `fingerprint`  names the data; checkpoints and reports carry it
-    `path`         where it was read
-    `columns`      which array of the file became which column, `{"observation": "obs", ...}`
-    `returns`      each episode's undiscounted return as recorded, float64, or `None` without rewards
-    `best`         each episode's highest single reward as recorded, or `None` without rewards
-    `actions`      all recorded actions of each episode, also those whose step is left out of `episodes` because
-                   no successor was recorded: what a replay needs
+    Raises `JourneymanError` for a file that is no npz or is cut short, and for arrays of Python objects, all at once.
     """
-
-    episodes: Episodes
-    notes: list[str]
-    fingerprint: str
-    path: Path
-    columns: dict[str, str]
-    returns: np.ndarray | None
-    best: np.ndarray | None
-    actions: tuple[np.ndarray, ...]
-
-
-def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPERT) -> Dataset:
-    """Read demonstrations from the npz file `path`.
-
-    Flat arrays of all steps, episode after episode: `observation (N, ...)` (or `observation.KEY` for
-    dictionaries), `action (N, ...)`, optionally `reward`, `terminated`, `truncated` and `next_observation`, and
-    where episodes end: `episode_end` (the cumulative count of steps after each), the flags, or `episode_index`.
-    Usual other names are understood and noted. A file that `write` made is recognised and read as it is.
-
-    With one observation more than actions in each episode, or with `next_observation`, every step is kept.
-    Otherwise the successor of an episode's last observation was never recorded; as `Episodes` promises true
-    successors, that last step is left out and noted (its reward still counts in `returns`). `world`, where given,
-    is what shapes, dtypes and bounds are held against. `source` marks who acted (`EXPERT`, `HUMAN`, ...).
-
-    Raises `JourneymanError` with every problem of the file at once: arrays of Python objects (never unpickled),
-    missing columns, counts that do not fit, nan and inf, dtypes, ends that do not increase, rows out of order, and
-    shapes that are not the world's.
-    """
-    path = Path(path)
-    arrays = load(path)
-    findings = Findings()
-    if MARKER in arrays:
-        return _own(path, arrays, world, findings)
-    columns, names = find_columns(arrays, findings)
-    check_kinds(columns, findings)
-    _refuse(path, findings)  # without numbers under the two main names nothing further can be said
-    flag = flags(columns, names, findings)
-    ends = find_ends(columns, flag, findings)
-    check_reward(columns, len(columns["action"]), findings)
-    check_finite(columns, ends, findings)
-    last = {}
-    if ends is not None:
-        last = check_flags(ends, flag, findings)
-        check_successor(columns, ends, findings)
-    columns["action"] = fit_action(columns["action"], world, findings)
-    columns["observation"] = fit_observation(columns["observation"], world, findings)
-    _refuse(path, findings)
-    assert ends is not None  # a missing span is always a problem
-    episodes, kept = _rows(path, columns, ends, last, source, findings)
-    _describe_columns(episodes, findings)
-    returns, best = _scores(columns.get("reward"), ends, kept)
-    actions = tuple(part for part, keep in zip(np.split(columns["action"], ends.stop[:-1]), kept, strict=True) if keep)
-    return Dataset(episodes, findings.notes, episodes.fingerprint(), path, names, returns, best, actions)
-
-
-def _refuse(path: Path, findings: Findings) -> None:
-    refuse([f"{path.name}: {problem}" for problem in findings.problems])
-
-
-def _own(path: Path, arrays: dict[str, np.ndarray], world: Any, findings: Findings) -> Dataset:
-    episodes = read_streams(path, arrays)
-    axes = len(episodes.batch_shape) + 1
-    flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
-    fit_action(flat(episodes.action), world, findings)
-    fit_observation(jax.tree.map(flat, episodes.observation), world, findings)
-    _refuse(path, findings)
-    known = bool((np.asarray(episodes.reward)[np.asarray(episodes.valid)] != 0).any())
-    pieces = list(episodes.unpack())
-    returns = np.asarray([piece.reward[piece.valid].sum(dtype=np.float64) for piece in pieces]) if known else None
-    best = np.asarray([piece.reward[piece.valid].max() for piece in pieces], np.float64) if known else None
-    names = {name: name for name in Episodes.__dataclass_fields__}
-    findings.notes = [note for note in findings.notes if "outside the world's bounds" in note]
-    actions = tuple(piece.action for piece in pieces)
-    return Dataset(episodes, findings.notes, episodes.fingerprint(), path, names, returns, best, actions)
-
-
-def _rows(
-    path: Path, columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarray], source: int, findings: Findings
-) -> tuple[Episodes, np.ndarray]:
-    """One row an episode, gathered at once, and which episodes were kept."""
-    recorded = ends.stop - ends.start
-    complete = ends.whole or "next_observation" in columns
-    steps = recorded if complete else recorded - 1
-    kept = steps > 0
-    if not complete:
-        _note_dropped(columns, ends, last, findings)
-    if not kept.any():
-        findings.problems.append(
-            f"All {len(kept)} episodes are one step long and no successor is recorded; add 'next_observation'."
-        )
-        _refuse(path, findings)
-    start, stop, first, steps = (x[kept, None] for x in (ends.start, ends.stop, ends.first, steps))
-    time = np.arange(int(steps.max()))
-    valid, at_end = time < steps, time == steps - 1
-    row = start + np.minimum(time, steps - 1)
-    newest = steps if ends.whole else recorded[kept, None] - 1  # the last observation of each in its own array
-    before = first + np.minimum(np.arange(len(time) + 1), newest)
-    observation = jax.tree.map(lambda leaf: leaf[before], columns["observation"])
-    if complete and not ends.whole:
-        observation = _with_successors(observation, columns["next_observation"], stop - 1, steps)
-    action = columns["action"][row]
-    reward = columns.get("reward")
-    reward = np.zeros(valid.shape, np.float32) if reward is None else np.where(valid, reward[row], 0).astype(np.float32)
-    ended = {name: at_end & flag[kept, None] for name, flag in last.items()}
-    episodes = Episodes(
-        observation=observation,
-        action=action,
-        target=action,
-        reward=reward,
-        log_prob=np.full(valid.shape, np.nan, np.float32),
-        terminated=ended["terminated"],
-        truncated=ended["truncated"],
-        valid=valid,
-        elapsed=np.broadcast_to(time.astype(np.int32), valid.shape).copy(),
-        source=np.full(valid.shape, source, np.int8),
-    )
-    return episodes, kept
-
-
-def _note_dropped(columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarray], findings: Findings) -> None:
-    """The last step of each episode goes, and with it the right to call an end real."""
-    episodes, steps = len(ends.stop), int(ends.stop[-1])
-    reward = columns.get("reward")
-    lost = ""
-    if reward is not None:
-        total = np.abs(reward[ends.stop - 1]).sum()
-        lost = f", and with them rewards of {total:.4g} in all, which the score still counts"
-    findings.notes.append(
-        f"{episodes:,} of {steps:,} steps, the last of each episode, are left out: the observation that followed was"
-        f" not recorded{lost}. Record 'next_observation', or each episode's last observation too, to keep them."
-    )
-    if last["terminated"].any():
-        findings.notes.append(
-            f"{int(last['terminated'].sum())} episodes ended by the world, on the step that is left out; they count as"
-            " cut one step earlier, where the value of what follows is not 0."
-        )
-    single = ends.stop - ends.start == 1
-    if single.any():
-        findings.notes.append(f"{int(single.sum())} episodes of a single step vanish with their last step.")
-    last["terminated"] = np.zeros(episodes, bool)
-    last["truncated"] = np.ones(episodes, bool)
-
-
-def _with_successors(observation: Any, following: Any, last: np.ndarray, steps: np.ndarray) -> Any:
-    """Each episode's rows from `steps` on replaced by the recorded successor of its last step."""
-
-    def replace(leaf: np.ndarray, after: np.ndarray) -> np.ndarray:
-        past = np.arange(leaf.shape[1]) >= steps
-        past = past.reshape(*past.shape, *(1,) * (leaf.ndim - 2))
-        return np.where(past, after[last].astype(leaf.dtype), leaf)
-
-    return jax.tree.map(replace, observation, following)
-
-
-def _scores(reward: np.ndarray | None, ends: Ends, kept: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    if reward is None:
-        return None, None
-    reward = reward.astype(np.float64)
-    return np.add.reduceat(reward, ends.start)[kept], np.maximum.reduceat(reward, ends.start)[kept]
-
-
-def _describe_columns(episodes: Episodes, findings: Findings) -> None:
-    """Note angles that wrap and columns that never change: both need care when cloning."""
-    for column in wrapping_columns(episodes):
-        findings.notes.append(
-            f"Observation column {column} looks like an angle in radians that wraps; a network sees a jump of 2π where"
-            " nothing jumped, unless the policy is given its cosine and sine."
-        )
-    valid = np.asarray(episodes.valid)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(episodes.now):
-        if leaf.ndim != valid.ndim + 1:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except zipfile.BadZipFile as error:
+        raise _no_npz(path) from error
+    arrays: dict[str, AbstractColumn] = {}
+    objects = []
+    for member in archive.infolist():
+        if not member.filename.endswith(".npy"):
             continue
-        values = leaf[valid]
-        for column in np.flatnonzero((values == values[0]).all(axis=0)):
-            findings.notes.append(
-                f"'{label('observation', path)}' column {column} is {values[0, column]:g} in every step and tells"
-                " nothing."
-            )
+        name = member.filename.removesuffix(".npy")
+        column = Packed(path, archive, member, stack)
+        if column.dtype.hasobject:
+            objects.append(name)
+        arrays[name] = column
+    if objects:
+        raise JourneymanError(
+            f"{path.name}: {_quoted(objects)} of Python objects, which could run any code when opened, so they are"
+            " never unpickled; write numbers instead: numpy.concatenate(list_of_episodes) as one flat array, with"
+            " episode_end=numpy.cumsum(lengths)."
+        )
+    header = arrays.pop(MARKER).whole() if MARKER in arrays else None
+    return Table("npz", arrays, None if header is None else str(header))
+
+
+class Packed(AbstractColumn):
+    """One npy file inside the archive. Rows are cheapest in their order; those before them unpack it anew."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, stack: contextlib.ExitStack):
+        self._path, self._archive, self._member = path, archive, member
+        self._name = member.filename.removesuffix(".npy")
+        try:
+            self._file = stack.enter_context(archive.open(member))
+            version = np.lib.format.read_magic(self._file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            self.shape, self._fortran, self.dtype = read(self._file)
+            self._begin = self._file.tell()
+            size = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+            if self._begin + size > member.file_size and not self.dtype.hasobject:
+                raise EOFError  # the shape promises more than there is
+            self._latest = (0, np.empty((0, *self.shape[1:]), self.dtype))
+        except _BROKEN as error:
+            raise self._damaged() from error
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Unpacked as far as needed; the latest rows are held, for pieces may overlap. Fortran order is read whole."""
+        if self._fortran:
+            return self.whole()[start:stop]
+        stop = max(min(stop, len(self)), start)
+        first, held = self._latest
+        kept = held[start - first : stop - first] if first <= start < first + len(held) else held[:0]
+        begin = start + len(kept)
+        width = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        more = self._unpack(self._begin + begin * width, (stop - begin, *self.shape[1:]))
+        found = np.concatenate([kept, more]) if len(kept) else more
+        self._latest = (start, found)
+        return found
+
+    def whole(self) -> np.ndarray:
+        """Mapped where the archive stores it as it is and it is large; its checksum is held against it first."""
+        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        if size < MAPPED or self._member.compress_type != zipfile.ZIP_STORED or self._fortran or not self.shape:
+            if not self._fortran:
+                return self._unpack(self._begin, self.shape)
+            return self._unpack(self._begin, self.shape[::-1]).T
+        self._verify()
+        return mapped(self._path, self._offset() + self._begin, self.shape, self.dtype)
+
+    def _unpack(self, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+        array = np.empty(shape, self.dtype)
+        try:
+            self._go(offset)
+            if array.nbytes:
+                into = array.reshape(-1).view(np.uint8)
+                got = 0
+                while got < len(into) and (more := self._file.readinto(into[got:].data)):  # type: ignore[arg-type]
+                    got += more
+                if got < len(into):
+                    raise EOFError
+            if self._file.tell() == self._member.file_size:
+                self._file.read(1)  # the checksum is looked at where the array ends
+        except _BROKEN as error:
+            raise self._damaged() from error
+        return array
+
+    def _go(self, offset: int) -> None:
+        """There is no other way forward than to unpack, and none back but from the beginning."""
+        if not self._file.tell() <= offset:
+            self._file.seek(0)
+        while (left := offset - self._file.tell()) > 0 and self._file.read(min(left, 2**18)):
+            pass
+
+    def _verify(self) -> None:
+        try:
+            with self._archive.open(self._member) as file:
+                while file.read(2**22):
+                    pass
+        except _BROKEN as error:
+            raise self._damaged() from error
+
+    def _offset(self) -> int:
+        """Where the member's bytes begin in the archive: behind its local header of 30 bytes, name and extra field."""
+        with self._path.open("rb") as file:
+            file.seek(self._member.header_offset + 26)
+            name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+        return self._member.header_offset + 30 + name + extra
+
+    def _damaged(self) -> JourneymanError:
+        return JourneymanError(
+            f"{self._path.name}: the array '{self._name}' is damaged or cut short; copy the file again."
+        )
+
+
+def _no_npz(path: Path) -> JourneymanError:
+    try:
+        with path.open("rb") as file:
+            single: Any = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        return JourneymanError(
+            f"'{path}' is not an npz file, or only the beginning of one ({path.stat().st_size:,} bytes); write it with"
+            " numpy.savez(path, observation=..., action=..., episode_end=...), or copy it again."
+        )
+    return JourneymanError(
+        f"'{path}' holds one single array of shape {single.shape}, so it is npy and not npz; write all columns with"
+        " numpy.savez(path, observation=..., action=..., episode_end=...)."
+    )
+
+
+def _quoted(keys: list[str]) -> str:
+    names = ", ".join(f"'{key}'" for key in keys)
+    return f"{names} is an array" if len(keys) == 1 else f"{names} are arrays"

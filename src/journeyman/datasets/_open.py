@@ -1,15 +1,9 @@
-"""Opening an npz file safely and finding out which of its arrays is what."""
+"""Which of a file's arrays is what: the columns under their proper names, and what else reading finds."""
 
 import dataclasses
 import difflib
-import zipfile
-import zlib
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-
-from journeyman.parts import JourneymanError, did_you_mean
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "observation": ("observations", "obs", "ob", "state", "states"),
@@ -21,6 +15,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "done": ("dones", "terminal", "terminals"),
     "episode_end": ("episode_ends",),
     "episode_index": ("episode_indices", "episode", "episodes", "episode_id", "episode_ids"),
+    "target_action": ("target_actions",),
+    "log_prob": (),
+    "elapsed": (),
+    "source": (),
 }
 
 TREES = ("observation", "next_observation")
@@ -35,65 +33,7 @@ class Findings:
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the npz file at `path`. Nothing is ever unpickled.
-
-    Raises `JourneymanError` for a path that cannot be read, a file that is no npz or is cut short, and arrays
-    of Python objects, all of them at once.
-    """
-    if not path.exists():
-        near = [other.name for other in path.parent.glob("*.npz")] if path.parent.is_dir() else []
-        raise JourneymanError(f"There is no file '{path}'.{did_you_mean(path.name, near)} Check the path.")
-    if path.is_dir():
-        raise JourneymanError(f"'{path}' is a folder, not an npz file; name the file inside it.")
-    try:
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            return _members(path, file)
-    except OSError as error:
-        raise JourneymanError(f"'{path}' cannot be read ({error.strerror or error}); check its permissions.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise JourneymanError(
-            f"'{path}' is not an npz file, or only the beginning of one ({path.stat().st_size:,} bytes); write it with"
-            " numpy.savez(path, observation=..., action=..., episode_end=...), or copy it again."
-        ) from error
-
-
-def _members(path: Path, file: Any) -> dict[str, np.ndarray]:
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise JourneymanError(
-            f"'{path}' holds one single array of shape {file.shape}, so it is npy and not npz; write all columns with"
-            " numpy.savez(path, observation=..., action=..., episode_end=...)."
-        )
-    arrays, objects = {}, []
-    for key in file.files:
-        try:
-            arrays[key] = file[key]
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise _damaged(path, key) from error
-            objects.append(key)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _damaged(path, key) from error
-    if objects:
-        raise JourneymanError(
-            f"{path.name}: {_quoted(objects)} of Python objects, which could run any code when opened, so they are"
-            " never unpickled; write numbers instead: numpy.concatenate(list_of_episodes) as one flat array, with"
-            " episode_end=numpy.cumsum(lengths)."
-        )
-    return arrays
-
-
-def _damaged(path: Path, key: str) -> JourneymanError:
-    return JourneymanError(f"{path.name}: the array '{key}' is damaged or cut short; copy the file again.")
-
-
-def _quoted(keys: list[str]) -> str:
-    names = ", ".join(f"'{key}'" for key in keys)
-    return f"{names} is an array" if len(keys) == 1 else f"{names} are arrays"
-
-
-def find_columns(arrays: dict[str, np.ndarray], findings: Findings) -> tuple[dict[str, Any], dict[str, str]]:
+def find_columns(arrays: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns under their proper names, and under which name each stood in the file.
 
     A name that is not the proper one is noted; two candidates for one column are a problem; what is not read is
@@ -103,7 +43,7 @@ def find_columns(arrays: dict[str, np.ndarray], findings: Findings) -> tuple[dic
     unread = []
     for key, array in arrays.items():
         head, *rest = key.replace("/", ".").split(".")
-        proper = _proper(head)
+        proper = proper_name(head)
         if proper is None or (rest and proper not in TREES):
             unread.append(key)
         else:
@@ -127,11 +67,11 @@ def find_columns(arrays: dict[str, np.ndarray], findings: Findings) -> tuple[dic
     return columns, names
 
 
-def _proper(head: str) -> str | None:
+def proper_name(head: str) -> str | None:
     return next((proper for proper, others in ALIASES.items() if head == proper or head in others), None)
 
 
-def _insert(tree: dict[str, Any], keys: list[str], array: np.ndarray, findings: Findings) -> None:
+def _insert(tree: dict[str, Any], keys: list[str], array: Any, findings: Findings) -> None:
     for depth, key in enumerate(keys[:-1], 1):
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
@@ -143,7 +83,7 @@ def _insert(tree: dict[str, Any], keys: list[str], array: np.ndarray, findings: 
     tree[keys[-1]] = array
 
 
-def _missing(arrays: dict[str, np.ndarray], columns: dict[str, Any], findings: Findings) -> None:
+def _missing(arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings) -> None:
     ends = ("episode_end", "episode_index", "terminated", "truncated", "done")
     there = ", ".join(f"'{key}'" for key in arrays) or "nothing"
     for name in ("observation", "action"):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from journeyman.datasets._angles import wrapping_columns
-from journeyman.datasets._npz import Dataset
+from journeyman.datasets._read import Dataset
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractWorld, replay

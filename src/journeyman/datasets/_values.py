@@ -1,10 +1,12 @@
 """What the numbers of a file must be: real, finite, and such that the world understands them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
+from journeyman.datasets._column import fetch, pieces
 from journeyman.datasets._ends import Ends
 from journeyman.datasets._open import Findings
 from journeyman.worlds import AbstractFinite, AbstractSpace, Box
@@ -17,7 +19,7 @@ def label(name: str, path: Any) -> str:
 
 def check_kinds(columns: dict[str, Any], findings: Findings) -> None:
     """Refuse arrays that are no real numbers or have no rows."""
-    for name in ("observation", "action", "reward", "next_observation"):
+    for name in ("observation", "action", "reward", "next_observation", "target_action"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             if leaf.dtype.kind not in "fiub":
                 findings.problems.append(
@@ -30,7 +32,7 @@ def check_kinds(columns: dict[str, Any], findings: Findings) -> None:
 
 def check_finite(columns: dict[str, Any], ends: Ends | None, findings: Findings) -> None:
     """Refuse nan and inf, with episode, step, column and count."""
-    for name in ("observation", "action", "reward", "next_observation"):
+    for name in ("observation", "action", "reward", "next_observation", "target_action"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             if leaf.dtype.kind != "f":
                 continue
@@ -68,7 +70,6 @@ def check_successor(columns: dict[str, Any], ends: Ends, findings: Findings) -> 
     if following is None:
         return
     steps = int(ends.stop[-1])
-    inside = np.delete(np.arange(steps), ends.stop - 1)
     pairs = jax.tree_util.tree_leaves_with_path(columns["observation"])
     others = dict(jax.tree_util.tree_leaves_with_path(following))
     if [path for path, _ in pairs] != list(others) or any(
@@ -76,18 +77,31 @@ def check_successor(columns: dict[str, Any], ends: Ends, findings: Findings) -> 
     ):
         findings.problems.append("'next_observation' is not built like 'observation'; give it the same keys and shape.")
         return
-    shift = np.repeat(ends.first - ends.start, ends.stop - ends.start)
     for path, leaf in pairs:
-        after, now = others[path][inside], leaf[(np.arange(steps) + shift + 1)[inside]]
-        wrong = ~np.isclose(after.astype(float), now.astype(float), rtol=1e-4, atol=1e-5, equal_nan=True)
-        if wrong.any():
-            at, *inner = (int(i) for i in np.argwhere(wrong)[0])
-            count = int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+        count, place = 0, ""
+        for rows, after, now in _both_successors(leaf, others[path], ends):
+            wrong = ~np.isclose(after.astype(float), now.astype(float), rtol=1e-4, atol=1e-5, equal_nan=True)
+            if wrong.any() and not count:
+                at, *inner = (int(i) for i in np.argwhere(wrong)[0])
+                place = f"{after[(at, *inner)]} at {ends.place(int(rows[at]))}"
+                place += f" but the observation that follows is {now[(at, *inner)]}"
+            count += int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+        if count:
             findings.problems.append(
-                f"'{label('next_observation', path)}' is {after[(at, *inner)]} at {ends.place(int(inside[at]))} but the"
-                f" observation that follows is {now[(at, *inner)]} ({count} such"
-                " steps); rows must be in the order of time, so sort them, or leave 'next_observation' out."
+                f"'{label('next_observation', path)}' is {place} ({count} such steps); rows must be in the order of"
+                " time, so sort them, or leave 'next_observation' out."
             )
+
+
+def _both_successors(leaf: Any, following: Any, ends: Ends) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of every step but an episode's last: its row, its recorded successor, and the observation that comes next."""
+    for start, recorded in pieces(following):
+        rows = np.arange(start, start + len(recorded))
+        inside = ~ends.last(rows)
+        if inside.any():
+            rows = rows[inside]
+            after = ends.observation_row(rows) + 1
+            yield rows, recorded[inside], fetch(leaf, int(after[0]), int(after[-1]) + 1)[after - after[0]]
 
 
 # -- the world ------------------------------------------------------------------------------------------

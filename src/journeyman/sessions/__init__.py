@@ -1,6 +1,10 @@
 """What the command line does, as functions: whole jobs from files to a run folder and a page."""
 
 from journeyman.sessions._clone import clone as clone
+from journeyman.sessions._data import ConvertSettings as ConvertSettings
+from journeyman.sessions._data import LintSettings as LintSettings
+from journeyman.sessions._data import convert_data as convert_data
+from journeyman.sessions._data import lint_data as lint_data
 from journeyman.sessions._diagnose import DiagnoseGradientSettings as DiagnoseGradientSettings
 from journeyman.sessions._diagnose import DiagnoseStepSettings as DiagnoseStepSettings
 from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient

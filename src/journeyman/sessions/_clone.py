@@ -1,5 +1,6 @@
 """From a file of demonstrations to a clone and a page about it."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from journeyman.corrections import hold_out
-from journeyman.datasets import Dataset, demonstration_score, read, wrapping_columns
+from journeyman.datasets import Dataset, demonstration_score, locate, read, wrapping_columns
 from journeyman.diagnose import compounding, evaluate
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
@@ -38,6 +39,7 @@ def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quie
     Everything that can be wrong with the file, the world and the settings is told at once, before anything is made.
     Raises `KeyboardInterrupt` when Ctrl-C ended the training early; the run can then be resumed.
     """
+    settings = dataclasses.replace(settings, data=locate(settings.data))
     ready = _prepare(settings, resume)
     for note in ready.data.notes:
         say(f"note: {note}")

@@ -1,12 +1,13 @@
 """From a policy to a better one and a page about it."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from journeyman.datasets import read
+from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
@@ -48,6 +49,7 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
     Everything that can be wrong with settings, files and world is told at once, before anything is made. Raises
     `KeyboardInterrupt` when Ctrl-C ended the practice early; the run can then be resumed.
     """
+    settings = dataclasses.replace(settings, data=None if settings.data is None else locate(settings.data))
     ready = _prepare(settings, resume)
     recorder = Recorder(
         settings.out,

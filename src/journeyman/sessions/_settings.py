@@ -72,7 +72,7 @@ class FitSettings:
     """Clone a policy from demonstrations in a file, evaluate it, and write a report."""
 
     data: Path
-    """Demonstrations: an npz file (see docs/own-data.md)."""
+    """Demonstrations: npz, HDF5, CSV or Minari (see docs/own-data.md)."""
     world: str
     """The world they come from, for instance gymnasium:gym_pusht/PushT-v0."""
     options: tuple[str, ...] = ()

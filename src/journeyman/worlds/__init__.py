@@ -41,7 +41,9 @@ from journeyman.worlds._spaces import MultiBinary as MultiBinary
 from journeyman.worlds._spaces import MultiDiscrete as MultiDiscrete
 from journeyman.worlds._spaces import Time as Time
 from journeyman.worlds._states import Replay as Replay
+from journeyman.worlds._states import Successors as Successors
 from journeyman.worlds._states import replay as replay
+from journeyman.worlds._states import successors as successors
 from journeyman.worlds._tabular import AbstractTabular as AbstractTabular
 from journeyman.worlds._tabular import Tabular as Tabular
 from journeyman.worlds._tabular_worlds import Garnet as Garnet

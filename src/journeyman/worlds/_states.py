@@ -3,22 +3,42 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds._base import AbstractWorld
+from journeyman.worlds._base import AbstractPureWorld, AbstractWorld
 from journeyman.worlds._from_gymnasium import observation_reader
 from journeyman.worlds._spaces import Box
+from journeyman.worlds._success import Successes
 
 
 class Replay(NamedTuple):
-    """What a world answered to recorded actions: `observation` leads with T+1, the rest with T."""
+    """What a world answered to recorded actions: `observation` leads with T+1, the rest with T.
+
+    `judged` says that the world itself tells success; otherwise `success` is its termination.
+    """
 
     observation: PyTree
     reward: np.ndarray
     terminated: np.ndarray
     success: np.ndarray
+    judged: bool = False
+
+
+class Successors(NamedTuple):
+    """What a world answered to one action from each of many states.
+
+    `shown`       what it shows in the state that it was put in, `(steps, entries)`: how far it can be trusted
+    `observation` what it shows after the action, `(steps, entries)`
+    `terminated`  whether it ended there, `(steps,)`
+    """
+
+    shown: np.ndarray
+    observation: np.ndarray
+    terminated: np.ndarray
 
 
 def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -> Replay:
@@ -26,21 +46,15 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
 
     This gives recordings without rewards their score. All T actions are played, past termination too. The form of
     the state is the simulator's: Push-T takes its observation `(agent x, agent y, block x, block y, angle)` in
-    pixels and radians, at rest; MuJoCo takes `qpos` and `qvel` in one vector. `success` is `info["is_success"]`,
-    or termination where the world does not say.
+    pixels and radians, at rest; MuJoCo takes `qpos` and `qvel` in one vector. `success` is what the
+    simulator says of it (`info["is_success"]`), or termination where it does not say.
 
     Raises `JourneymanError` when the world has no settable state or the state or actions do not fit.
     """
     env = world.single()
     try:
         read = observation_reader(world.observation_space, copy=True)
-        put = _setter(env) if "settable state" in world.provides() else None
-        if put is None:
-            raise JourneymanError(
-                f"'{world.name}' cannot be put into a given state: nobody has said how for"
-                f" {type(env.unwrapped).__name__}; record rewards with your data, or use a"
-                " world that gives 'settable state'."
-            )
+        put = _putting(world, env)
         actions = np.asarray(actions)
         if actions.shape[1:] != world.action_space.shape:
             raise JourneymanError(
@@ -54,18 +68,82 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
         env.close()
 
 
+def successors(world: AbstractWorld, observation: np.ndarray, action: np.ndarray) -> Successors:
+    """One action `(steps, ...)` from the state that each observation `(steps, entries)` shows.
+
+    MuJoCo's observation is taken for the last entries of `qpos` and then `qvel`; up to two leading positions that it
+    leaves out (how far a walker has come) are set to 0, on which its physics does not depend. Push-T is put at rest. A
+    pure world is asked without its noise where it can be. Whether that was right, `shown` tells.
+
+    Raises `JourneymanError` when the world has no settable state or its observation is not built like that.
+    """
+    if isinstance(world, AbstractPureWorld):
+        return _pure_successors(world, observation, action)
+    env = world.single()
+    try:
+        put = _putting(world, env)
+        if isinstance(world.action_space, Box):
+            action = np.clip(np.asarray(action, float), world.action_space.low, world.action_space.high)
+        env.reset(seed=0)
+        bare, found = env.unwrapped, []
+        for seen, chosen in zip(np.asarray(observation, float), action, strict=True):
+            shown = np.array(put(bare, _padded(bare, seen)), float).ravel()
+            after, _, terminated, *_ = bare.step(chosen)
+            found.append((shown, np.array(after, float).ravel(), bool(terminated)))
+        shown, after, ended = (np.asarray(part) for part in zip(*found, strict=True))
+        return Successors(shown, after, ended)
+    finally:
+        env.close()
+
+
+def _pure_successors(world: AbstractPureWorld, observation: np.ndarray, action: np.ndarray) -> Successors:
+    calm = world.noiseless() if "differentiable dynamics" in world.provides() else world
+
+    def one(seen: Any, chosen: Any, key: Any) -> tuple[PyTree, PyTree, Any]:
+        state = calm.state_of(seen)
+        after, outcome = calm.step(state, chosen, key)
+        return calm.observe(state), calm.observe(after), outcome.terminated
+
+    keys = jax.random.split(jax.random.key(0), len(observation))
+    shown, after, terminated = jax.vmap(one)(jnp.asarray(observation), jnp.asarray(action), keys)
+    flat = [np.asarray(part, float).reshape(len(observation), -1) for part in (shown, after)]
+    return Successors(flat[0], flat[1], np.asarray(terminated))
+
+
+def _padded(env: Any, seen: np.ndarray) -> np.ndarray:
+    """`seen` with the leading positions that MuJoCo's observations leave out, as 0."""
+    model = getattr(env, "model", None)
+    left_out = 0 if model is None else model.nq + model.nv - len(seen)
+    return np.concatenate([np.zeros(left_out), seen]) if 0 < left_out <= 2 else seen
+
+
+def _putting(world: AbstractWorld, env: Any) -> Callable[[Any, np.ndarray], Any]:
+    put = _setter(env) if "settable state" in world.provides() else None
+    if put is None:
+        raise JourneymanError(
+            f"'{world.name}' cannot be put into a given state: nobody has said how for"
+            f" {type(env.unwrapped).__name__}; record rewards with your data, or use a"
+            " world that gives 'settable state'."
+        )
+    return put
+
+
 def _play(env: Any, put: Callable, state: np.ndarray, actions: np.ndarray, read: Callable) -> Replay:
     env.reset(seed=0)
-    seen, rewards, ended, success = [read(put(env, state))], [], [], []
+    seen, rewards, ended, success, judged = [read(put(env, state))], [], [], [], False
     for action in actions:
         observation, reward, terminated, _, info = env.step(action)
         seen.append(read(observation))
         rewards.append(reward)
         ended.append(terminated)
-        success.append(info.get("is_success", terminated))
+        said = Successes.said(info)
+        judged = judged or said is not None
+        success.append(terminated if said is None else said)
     stacked = {key: np.stack([one[key] for one in seen]) for key in seen[0]} if isinstance(seen[0], dict) else None
     observation = np.stack(seen) if stacked is None else stacked
-    return Replay(observation, np.asarray(rewards, np.float32), np.asarray(ended, bool), np.asarray(success, bool))
+    return Replay(
+        observation, np.asarray(rewards, np.float32), np.asarray(ended, bool), np.asarray(success, bool), judged
+    )
 
 
 def settable(env: Any) -> frozenset[str]:

@@ -1,0 +1,247 @@
+"""Flat arrays of all steps, as people record them, to `Episodes`."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from journeyman.datasets._angles import wrapping_columns
+from journeyman.datasets._column import AbstractColumn
+from journeyman.datasets._ends import Ends, check_flags, find_ends, flags
+from journeyman.datasets._extras import find_extras
+from journeyman.datasets._open import Findings, find_columns
+from journeyman.datasets._streams import read_streams
+from journeyman.datasets._table import Table, open_table
+from journeyman.datasets._values import (
+    check_finite,
+    check_kinds,
+    check_reward,
+    check_successor,
+    fit_action,
+    fit_observation,
+    label,
+)
+from journeyman.episodes import EXPERT, Episodes
+from journeyman.parts import refuse
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What a file held.
+
+    `episodes`     one row an episode, padded to the longest
+    `notes`        what was assumed or changed on the way, one sentence each, for the user to read
+    `fingerprint`  names the data; checkpoints and reports carry it
+    `path`         where it was read; the folder of a data set that was given by its id
+    `columns`      which array of the file became which column, `{"observation": "obs", ...}`
+    `returns`      each episode's undiscounted return as recorded, float64, or `None` without rewards
+    `best`         each episode's highest single reward as recorded, or `None` without rewards
+    `actions`      all recorded actions of each episode, also those whose step is left out of `episodes` because
+                   no successor was recorded: what a replay needs
+    """
+
+    episodes: Episodes
+    notes: list[str]
+    fingerprint: str
+    path: Path
+    columns: dict[str, str]
+    returns: np.ndarray | None
+    best: np.ndarray | None
+    actions: tuple[np.ndarray, ...]
+
+
+def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPERT) -> Dataset:
+    """Read demonstrations from `path`: an npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set.
+
+    Whatever the format, flat arrays of all steps, episode after episode: `observation (N, ...)` (or `observation.KEY`
+    for dictionaries), `action (N, ...)`, optionally `reward`, `terminated`, `truncated`, `next_observation`,
+    `target_action`, `log_prob`, `elapsed` and `source`, and where episodes end: `episode_end` (the cumulative count of
+    steps after each), the flags, or `episode_index`. Usual other names are understood and noted. In HDF5 these are
+    datasets (D4RL's layout), or groups `data/demo_0`, … (robomimic) or `episode_0`, … (Minari); in CSV vectors are
+    numbered columns, `observation_0`, `observation_1`, …. A file that `write` made is recognised and read as it is.
+    An id that is not below Minari's own folder is downloaded. Large arrays that lie in a file as they are are mapped
+    into memory, not read.
+
+    With one observation more than actions in each episode, or with `next_observation`, every step is kept.
+    Otherwise the successor of an episode's last observation was never recorded; as `Episodes` promises true
+    successors, that last step is left out and noted (its reward still counts in `returns`). `world`, where given,
+    is what shapes, dtypes and bounds are held against. `source` marks who acted (`EXPERT`, `HUMAN`, ...) where the
+    file does not.
+
+    Raises `JourneymanError` with every problem of the file at once: arrays of Python objects (never unpickled),
+    missing columns, counts that do not fit, nan and inf, dtypes, ends that do not increase, rows out of order, and
+    shapes that are not the world's.
+    """
+    path = Path(path)
+    with open_table(path) as table:
+        path = table.where or path
+        if table.header is not None:
+            return _own(path, table, world)
+        findings = Findings(list(table.notes))
+        columns, names = find_columns(table.arrays, findings)
+        check_kinds(columns, findings)
+        _refuse(path, findings)  # without numbers under the two main names nothing further can be said
+        columns = jax.tree.map(AbstractColumn.whole, columns, is_leaf=lambda item: isinstance(item, AbstractColumn))
+    return _flat(path, columns, names, findings, world, source)
+
+
+def _flat(
+    path: Path, columns: dict[str, Any], names: dict[str, str], findings: Findings, world: Any, source: int
+) -> Dataset:
+    """`read` of a file that is not the library's own."""
+    flag = flags(columns, names, findings)
+    ends = find_ends(columns, flag, findings)
+    check_reward(columns, len(columns["action"]), findings)
+    check_finite(columns, ends, findings)
+    last = {}
+    if ends is not None:
+        last = check_flags(ends, flag, findings)
+        check_successor(columns, ends, findings)
+    extras = find_extras(columns, ends, world, findings)
+    columns["action"] = fit_action(columns["action"], world, findings)
+    columns["observation"] = fit_observation(columns["observation"], world, findings)
+    _refuse(path, findings)
+    assert ends is not None  # a missing span is always a problem
+    extras.setdefault("source", np.full(len(columns["action"]), source, np.int8))
+    episodes, kept = _rows(path, columns, ends, last, extras, findings)
+    _describe_columns(episodes, findings)
+    returns, best = _scores(columns.get("reward"), ends, kept)
+    actions = tuple(part for part, keep in zip(np.split(columns["action"], ends.stop[:-1]), kept, strict=True) if keep)
+    return Dataset(episodes, findings.notes, episodes.fingerprint(), path, names, returns, best, actions)
+
+
+def _refuse(path: Path, findings: Findings) -> None:
+    refuse([f"{path.name}: {problem}" for problem in findings.problems])
+
+
+def _own(path: Path, table: Table, world: Any) -> Dataset:
+    findings = Findings()
+    episodes = read_streams(path, table.header or "", table.whole())
+    axes = len(episodes.batch_shape) + 1
+    flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
+    fit_action(flat(episodes.action), world, findings)
+    fit_observation(jax.tree.map(flat, episodes.observation), world, findings)
+    _refuse(path, findings)
+    known = bool((np.asarray(episodes.reward)[np.asarray(episodes.valid)] != 0).any())
+    pieces = list(episodes.unpack())
+    returns = np.asarray([piece.reward[piece.valid].sum(dtype=np.float64) for piece in pieces]) if known else None
+    best = np.asarray([piece.reward[piece.valid].max() for piece in pieces], np.float64) if known else None
+    names = {name: name for name in Episodes.__dataclass_fields__}
+    notes = table.notes + [note for note in findings.notes if "outside the world's bounds" in note]
+    actions = tuple(piece.action for piece in pieces)
+    return Dataset(episodes, notes, episodes.fingerprint(), path, names, returns, best, actions)
+
+
+def _rows(
+    path: Path,
+    columns: dict[str, Any],
+    ends: Ends,
+    last: dict[str, np.ndarray],
+    extras: dict[str, np.ndarray],
+    findings: Findings,
+) -> tuple[Episodes, np.ndarray]:
+    """One row an episode, gathered at once, and which episodes were kept."""
+    recorded = ends.stop - ends.start
+    complete = ends.whole or "next_observation" in columns
+    steps = recorded if complete else recorded - 1
+    kept = steps > 0
+    if not complete:
+        _note_dropped(columns, ends, last, findings)
+    if not kept.any():
+        findings.problems.append(
+            f"All {len(kept)} episodes are one step long and no successor is recorded; add 'next_observation'."
+        )
+        _refuse(path, findings)
+    start, stop, first, steps = (x[kept, None] for x in (ends.start, ends.stop, ends.first, steps))
+    time = np.arange(int(steps.max()))
+    valid, at_end = time < steps, time == steps - 1
+    row = start + np.minimum(time, steps - 1)
+    newest = steps if ends.whole else recorded[kept, None] - 1  # the last observation of each in its own array
+    before = first + np.minimum(np.arange(len(time) + 1), newest)
+    observation = jax.tree.map(lambda leaf: leaf[before], columns["observation"])
+    if complete and not ends.whole:
+        observation = _with_successors(observation, columns["next_observation"], stop - 1, steps)
+    ended = {name: at_end & flag[kept, None] for name, flag in last.items()}
+    fields = {**_steps(columns, extras, row, valid), **ended, "observation": observation, "valid": valid}
+    elapsed = extras.get("elapsed", np.zeros(len(columns["action"]), np.int32))[start] + time.astype(np.int32)
+    return Episodes(elapsed=elapsed, **fields), kept
+
+
+def _steps(
+    columns: dict[str, Any], extras: dict[str, np.ndarray], row: np.ndarray, valid: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What stands in the rows of the steps, where it was recorded."""
+    action, reward = columns["action"][row], columns.get("reward")
+    return {
+        "action": action,
+        "target": extras["target_action"][row] if "target_action" in extras else action,
+        "reward": np.zeros(valid.shape, np.float32)
+        if reward is None
+        else np.where(valid, reward[row], 0).astype(np.float32),
+        "log_prob": extras["log_prob"][row] if "log_prob" in extras else np.full(valid.shape, np.nan, np.float32),
+        "source": extras["source"][row],
+    }
+
+
+def _note_dropped(columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarray], findings: Findings) -> None:
+    """The last step of each episode goes, and with it the right to call an end real."""
+    episodes, steps = len(ends.stop), int(ends.stop[-1])
+    reward = columns.get("reward")
+    lost = ""
+    if reward is not None:
+        total = np.abs(reward[ends.stop - 1]).sum()
+        lost = f", and with them rewards of {total:.4g} in all, which the score still counts"
+    findings.notes.append(
+        f"{episodes:,} of {steps:,} steps, the last of each episode, are left out: the observation that followed was"
+        f" not recorded{lost}. Record 'next_observation', or each episode's last observation too, to keep them."
+    )
+    if last["terminated"].any():
+        findings.notes.append(
+            f"{int(last['terminated'].sum())} episodes ended by the world, on the step that is left out; they count as"
+            " cut one step earlier, where the value of what follows is not 0."
+        )
+    single = ends.stop - ends.start == 1
+    if single.any():
+        findings.notes.append(f"{int(single.sum())} episodes of a single step vanish with their last step.")
+    last["terminated"] = np.zeros(episodes, bool)
+    last["truncated"] = np.ones(episodes, bool)
+
+
+def _with_successors(observation: Any, following: Any, last: np.ndarray, steps: np.ndarray) -> Any:
+    """Each episode's rows from `steps` on replaced by the recorded successor of its last step."""
+
+    def replace(leaf: np.ndarray, after: np.ndarray) -> np.ndarray:
+        past = np.arange(leaf.shape[1]) >= steps
+        past = past.reshape(*past.shape, *(1,) * (leaf.ndim - 2))
+        return np.where(past, after[last].astype(leaf.dtype), leaf)
+
+    return jax.tree.map(replace, observation, following)
+
+
+def _scores(reward: np.ndarray | None, ends: Ends, kept: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if reward is None:
+        return None, None
+    reward = reward.astype(np.float64)
+    return np.add.reduceat(reward, ends.start)[kept], np.maximum.reduceat(reward, ends.start)[kept]
+
+
+def _describe_columns(episodes: Episodes, findings: Findings) -> None:
+    """Note angles that wrap and columns that never change: both need care when cloning."""
+    for column in wrapping_columns(episodes):
+        findings.notes.append(
+            f"Observation column {column} looks like an angle in radians that wraps; a network sees a jump of 2π where"
+            " nothing jumped, unless the policy is given its cosine and sine."
+        )
+    valid = np.asarray(episodes.valid)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(episodes.now):
+        if leaf.ndim != valid.ndim + 1:
+            continue
+        values = leaf[valid]
+        for column in np.flatnonzero((values == values[0]).all(axis=0)):
+            findings.notes.append(
+                f"'{label('observation', path)}' column {column} is {values[0, column]:g} in every step and tells"
+                " nothing."
+            )

@@ -1,0 +1,128 @@
+"""`Episodes` to a file: one door for every format; a file appears whole, and nothing is overwritten unasked."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from journeyman.datasets._flat import flat, losses, write_csv, write_minari
+from journeyman.datasets._streams import streams
+from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES
+from journeyman.episodes import Episodes
+from journeyman.parts import JourneymanError, refuse, require
+from journeyman.policies._files import publish_folder, sync_folder, temporary_sibling
+
+_NOT_WRITTEN = (".parquet", ".arrow", ".pkl", ".pickle", ".json", ".npy")
+
+
+def write(
+    episodes: Episodes,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compress: bool = True,
+    lossy: bool = False,
+) -> Path:
+    """Write `episodes` to `path` in the format that its name asks for, and return the path.
+
+    `.npz` (also a name without suffix), `.h5` and `.hdf5`: the library's own file. Every field comes back bit for bit,
+    and with it the fingerprint. Observations are stored as streams, T+1 for T steps, so no last observation is lost.
+    Nothing is pickled. With `compress=False` the arrays lie there as they are, so that large ones are mapped.
+
+    `.csv`: one row a step with `next_observation` beside `observation`. A name such as `demos-v0`: a Minari folder,
+    what Minari has no place for as infos. Both hold whole episodes one after another, float32 vectors (Minari:
+    pictures too) and one whole number a step for choices; how episodes were packed into streams is not kept.
+
+    The file appears whole or not at all. Raises `JourneymanError` when it exists and `overwrite` is false, when its
+    folder does not exist, when an observation is built from anything but arrays, dictionaries and tuples, and when the
+    format cannot hold something, each such thing named; with `lossy` it is written without it.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    _may_write(path, overwrite, folder=kind == "Minari")
+    if kind in ("npz", "HDF5"):
+        header, arrays = streams(episodes)
+        store = _npz if kind == "npz" else _hdf5
+        _publish(path, overwrite, lambda temporary: store(temporary, header, arrays, compress))
+        return path
+    hard, soft = losses(episodes, kind)
+    refuse(hard + ([] if lossy else [f"{one} Or pass lossy=True to write without that." for one in soft]))
+    table = flat(episodes)
+    if kind == "CSV":
+        _publish(path, overwrite, lambda temporary: write_csv(temporary, table))
+    else:
+        _publish_folder(path, overwrite, lambda temporary: write_minari(temporary, path.name, table))
+    return path
+
+
+def format_of(path: Path) -> str:
+    """`npz`, `HDF5`, `CSV` or `Minari`: what `write` makes of a path of this name."""
+    minari = not path.suffix and DATASET_ID.fullmatch(path.name) is not None
+    known = SUFFIXES.get(path.suffix.lower())
+    if path.suffix.lower() in _NOT_WRITTEN:
+        raise JourneymanError(
+            f"'{path.name}' asks for a format that is not written here; end the name in {', '.join(SUFFIXES)}, or in"
+            " -v0 for a Minari folder."
+        )
+    return "Minari" if minari else known or "npz"
+
+
+def _npz(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool) -> None:
+    with file.open("wb") as stream:
+        save = np.savez_compressed if compress else np.savez
+        save(stream, **{MARKER: np.asarray(header)}, **arrays)  # type: ignore[arg-type]
+
+
+def _hdf5(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool) -> None:
+    h5py = require("h5py", extra="hdf5")
+    with h5py.File(file, "w") as made:
+        made[MARKER] = header
+        for name, array in arrays.items():
+            packed = compress and array.ndim > 0 and array.size > 0
+            made.create_dataset(name, data=array, compression="gzip" if packed else None)
+
+
+def _publish(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    try:
+        store(Path(name))
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        _may_write(path, overwrite)
+        os.replace(name, path)
+        sync_folder(path.parent)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _publish_folder(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
+    temporary = temporary_sibling(path)
+    try:
+        store(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        publish_folder(temporary, path, replace=overwrite)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _may_write(path: Path, overwrite: bool, *, folder: bool = False) -> None:
+    if folder and path.is_dir() and overwrite and not (path / "data" / "metadata.json").is_file():
+        raise JourneymanError(f"'{path}' is a folder and no Minari data set, so it is kept; choose another path.")
+    if path.is_dir() and not folder:
+        raise JourneymanError(f"'{path}' is a folder; name a file inside it.")
+    if path.exists() and not overwrite:
+        raise JourneymanError(f"'{path}' exists already; choose another path or pass overwrite=True.")
+    if not path.parent.is_dir():
+        raise JourneymanError(f"The folder '{path.parent}' does not exist; create it first.")

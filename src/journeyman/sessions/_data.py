@@ -1,0 +1,60 @@
+"""From a file of demonstrations to what is wrong with it, and from one format to another."""
+
+import dataclasses
+from pathlib import Path
+
+from journeyman.datasets import Lint, lint, read, write
+from journeyman.parts import refuse
+from journeyman.sessions._refusals import attempt, make_world
+
+
+@dataclasses.dataclass(frozen=True)
+class LintSettings:
+    """Say on one page what is in a file of demonstrations and what is wrong with it. 0: nothing; 1: something."""
+
+    data: Path
+    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    world: str | None = None
+    """The world it was recorded in, to hold it against: shapes, bounds, rows, ends, and whether the task is solved."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertSettings:
+    """Read demonstrations in one format and write them in another; the name of the result says which."""
+
+    data: Path
+    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    out: Path
+    """NAME.npz, NAME.h5, NAME.csv, or NAME-v0 for a Minari folder."""
+    lossy: bool = False
+    """Write also what the format cannot hold whole; without it, that is refused with what would be lost."""
+    overwrite: bool = False
+
+
+def lint_data(settings: LintSettings) -> Lint:
+    """`datasets.lint` of the file in `settings.data`, held against the world that is named there.
+
+    Raises `JourneymanError` for a file that cannot be looked at and a world that cannot be made.
+    """
+    found: list[str] = []
+    if settings.options and settings.world is None:
+        found.append("--options are the world's, and no world is given; add --world.")
+    name = settings.world
+    made = None if name is None else attempt(found, lambda: make_world(name, settings.options, num_envs=1, seed=0))
+    refuse(found)
+    return lint(settings.data, world=made)
+
+
+def convert_data(settings: ConvertSettings) -> list[str]:
+    """Read `settings.data` and write `settings.out`; returns the notes of the reading, and what was written.
+
+    Raises `JourneymanError` where `datasets.read` or `datasets.write` does.
+    """
+    data = read(settings.data)
+    path = write(data.episodes, settings.out, overwrite=settings.overwrite, lossy=settings.lossy)
+    steps, episodes = data.episodes.num_steps, len(data.actions)
+    return [*(f"note: {note}" for note in data.notes), f"{steps:,} steps in {episodes:,} episodes: {path}"]
