@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import journeyman as jm
-from journeyman.corrections import MujocoDynamics, TrueDynamics
+from journeyman.corrections import MujocoDynamics, RootFinding, TrueDynamics, corrective_labels
+from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
-from journeyman.worlds import Gridworld, Harvest, LinearQuadratic, Pendulum
+from journeyman.worlds import Gridworld, Harvest, LinearQuadratic, Pendulum, replay
 
 A, B = np.asarray([[0.9, 0.2], [0.0, 0.8]]), np.asarray([[0.0], [1.0]])
 LQ = LinearQuadratic(A, B, np.eye(2), [[1.0]], noise=0.3, horizon=20)
@@ -130,6 +131,25 @@ def test_observations_that_are_not_the_state_are_refused() -> None:
     with pytest.raises(JourneymanError, match="made with exclude_current_positions_from_observation"):
         MujocoDynamics(world)
     assert MujocoDynamics(jm.world("gymnasium:Hopper-v5", num_envs=1)).id == "Hopper-v5"
+
+
+@needs_mujoco
+def test_hopper_s_labels_land_in_gymnasium_where_they_say() -> None:
+    """The oracle is the environment itself, put into each label's state and stepped once with its action."""
+    name = "Hopper-v5"
+    seen, action, _ = recorded(name, steps=12)
+    data = Episodes.episode(seen[:11], action[:10])
+    world = jm.world(f"gymnasium:{name}", num_envs=1)
+    found = corrective_labels(data, MujocoDynamics(world), method=RootFinding())
+    scale = np.asarray(data.now).std(0)
+    chosen = np.argwhere(found.labels.valid)
+    assert len(chosen) >= 5
+    for row, step in chosen:
+        state, goal = found.labels.observation[row, step], found.labels.observation[row, step + 1]
+        played = replay(world, np.concatenate([[0.0], state]), found.labels.action[row, step][None])
+        away = np.linalg.norm((played.observation[1] - goal) / scale)
+        assert away <= found.bound[row, step] + 1e-4  # replay shows single precision, in units of a thousandth
+    world.close()  # type: ignore[attr-defined]
 
 
 def test_many_are_computed_as_one_is() -> None:

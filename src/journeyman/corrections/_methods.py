@@ -134,7 +134,8 @@ class Steered(AbstractLabelling):
             away = (action - start) / scales.action
             pull = np.einsum("nij,ni->nj", slope, missed) + self.effort**2 * away
             curvature = np.einsum("nij,nik->njk", slope, slope) + effort
-            action = action - scales.action * np.linalg.solve(curvature, pull[..., None])[..., 0]
+            inverse = np.linalg.pinv(np.nan_to_num(curvature), hermitian=True)
+            action = action - scales.action * np.einsum("nij,nj->ni", inverse, pull)
         found = Candidates(state, action, goal, anchor)
         left = np.linalg.norm(missing(found, dynamics, scales.state), axis=1)
         nearer = left < np.linalg.norm((state - data.state[anchor]) / scales.state, axis=1)
@@ -153,7 +154,8 @@ def solved(found: Candidates, data: Transitions, dynamics: AbstractDynamics, ite
             break
         slope, _ = dynamics.jacobians(state[active], found.action[active])
         slope = slope * scale[None, None, :] / scale[None, :, None]
-        step = -np.einsum("nij,nj->ni", np.linalg.pinv(slope, rcond=1e-6), missed[active]) * scale
+        inverse = np.linalg.pinv(np.nan_to_num(slope), rcond=1e-6)
+        step = -np.einsum("nij,nj->ni", inverse, missed[active]) * scale
         for halving in range(_HALVINGS + 1):
             if not len(active):
                 break
