@@ -10,7 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import alternatives, cloning, data, memory, peers, pure_worlds, results, seeds, startup, throughput
+from benchmarks import (
+    alternatives,
+    cloning,
+    corrective,
+    data,
+    memory,
+    peers,
+    pure_worlds,
+    results,
+    seeds,
+    startup,
+    throughput,
+)
 from benchmarks._opponent import answering
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
@@ -49,6 +61,15 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
     found = _told(capsys)["LinearQuadratic"]
     assert found["rollout"] > 0
     assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
+
+
+@pytest.mark.slow
+@needs_envpool
+def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    corrective.main(["--json", "--transitions", "40"])
+    found = _told(capsys)
+    assert found["transitions"] == 40
+    assert found["again"]["total"] == pytest.approx(found["again"]["model"] + found["again"]["labels"], abs=0.011)
 
 
 @pytest.mark.slow

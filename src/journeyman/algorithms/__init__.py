@@ -1,5 +1,8 @@
 """Recipes: each names its parts, and its docstring says the rest."""
 
+from journeyman.algorithms._corrective import ccil as ccil
+from journeyman.algorithms._dynamics_model import LearnedDynamics as LearnedDynamics
+from journeyman.algorithms._dynamics_model import fit_dynamics as fit_dynamics
 from journeyman.algorithms._imitation import bc as bc
 from journeyman.algorithms._imitation import dagger as dagger
 from journeyman.algorithms._imitation import dart as dart

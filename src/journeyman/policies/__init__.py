@@ -33,3 +33,5 @@ from journeyman.policies._network import PerStep as PerStep
 from journeyman.policies._observation import AbstractStatistics as AbstractStatistics
 from journeyman.policies._observation import Encoder as Encoder
 from journeyman.policies._observation import Normalizer as Normalizer
+from journeyman.policies._spectral import SpectralMLP as SpectralMLP
+from journeyman.policies._spectral import spectral_norms as spectral_norms
