@@ -14,8 +14,10 @@ from journeyman.sessions import (
     ConvertSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
+    ExportSettings,
     FiguresSettings,
     FitSettings,
+    ImportSettings,
     ImproveSettings,
     LintSettings,
     QuickstartSettings,
@@ -78,6 +80,34 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
+class DaggerExport(ExportSettings):
+    """Let a policy act, and write the states that it visits, for somebody to say what should have been done there."""
+
+    policy: Annotated[Path, tyro.conf.Positional]
+    """A run folder or an artefact."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DaggerImport(ImportSettings):
+    """Read labels for visited states back, and write them with the demonstrations as one file to clone from."""
+
+    visited: Annotated[Path, tyro.conf.Positional]
+    """What was exported."""
+    labels: Annotated[Path, tyro.conf.Positional]
+    """The labels: one row each, `observation` as exported and `action` as it should have been."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dagger:
+    """DAgger with an expert that is a file: a person, or a program that does not run here."""
+
+    of: (
+        Annotated[DaggerExport, tyro.conf.subcommand("export", prefix_name=False)]
+        | Annotated[DaggerImport, tyro.conf.subcommand("import", prefix_name=False)]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """Evaluate what a run has made and write its report.html again."""
 
@@ -112,6 +142,7 @@ class Figures(FiguresSettings):
 Verb = (
     Annotated[QuickstartSettings, tyro.conf.subcommand("quickstart")]
     | Annotated[Data, tyro.conf.subcommand("data"), tyro.conf.OmitArgPrefixes]
+    | Annotated[Dagger, tyro.conf.subcommand("dagger"), tyro.conf.OmitArgPrefixes]
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
@@ -169,8 +200,9 @@ def _run(verb: Any) -> int:
 
     if isinstance(verb, Data):
         return _data(verb.of)
-
-    if isinstance(verb, QuickstartSettings):
+    if isinstance(verb, Dagger):
+        _dagger(verb.of)
+    elif isinstance(verb, QuickstartSettings):
         sessions.quickstart(verb, say=_say)
     elif isinstance(verb, FitSettings):
         _say(str(sessions.clone(verb, say=_say)))
@@ -256,6 +288,15 @@ def _data(settings: LintSettings | ConvertSettings) -> int:
     found = sessions.lint_data(settings)
     _say(json.dumps(found.numbers(), ensure_ascii=False) if settings.json else found.page())
     return 1 if found.problems else 0
+
+
+def _dagger(settings: ExportSettings | ImportSettings) -> None:
+    from journeyman import sessions
+
+    exports = isinstance(settings, ExportSettings)
+    told = sessions.export_states(settings) if exports else sessions.import_labels(settings)
+    for sentence in told:
+        _say(sentence)
 
 
 def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:

@@ -11,10 +11,10 @@ import pytest
 from journeyman.algorithms import dagger, dart
 from journeyman.collect import Evenly, Isotropic, Mean, play, rollout, start
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.policies import DensityPolicy, policy
+from journeyman.policies import DensityPolicy, SpectralMLP, policy
 from journeyman.training import EVALUATION_SEED, Plan, improve
 from journeyman.training._iteration import named_key
-from journeyman.worlds import AbstractWorld, LinearQuadratic
+from journeyman.worlds import AbstractWorld, LinearQuadratic, timed
 
 WORLD = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=16)
 
@@ -73,6 +73,20 @@ def test_a_refit_forgets_the_last_weights_and_a_warm_start_does_not() -> None:
     assert eqx.tree_equal(anew.normalizer, warm.normalizer), "the statistics are those of the demonstrations"
     # Its weights are a draw like any other: orthogonal columns of length √2.
     np.testing.assert_allclose(np.linalg.norm(anew.network.weights[0]), np.sqrt(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["mlp", "spectral", "per step"])
+def test_a_network_is_redrawn_in_its_own_form(form: str) -> None:
+    world = timed(WORLD) if form == "per step" else WORLD
+    network = policy(world, jax.random.key(0), hidden=(8,), per_step=form == "per step").network
+    network = SpectralMLP.of(network, 2.0) if form == "spectral" else network  # type: ignore[arg-type]
+    once, again, other = (network.redrawn(jax.random.key(i)) for i in (1, 1, 2))
+    assert type(once) is type(network)
+    assert jax.tree.map(jnp.shape, once) == jax.tree.map(jnp.shape, network)
+    assert eqx.tree_equal(once, again)
+    assert not eqx.tree_equal(once, other)
+    seen, step = jnp.ones((3, 2 if form == "per step" else 1)), jnp.arange(3)
+    assert np.abs(np.asarray(once(seen, step)) - np.asarray(network(seen, step))).max() > 1e-4
 
 
 # -- noise injection ------------------------------------------------------------------------------------

@@ -33,11 +33,14 @@ class Findings:
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
-def find_columns(arrays: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], dict[str, str]]:
+def find_columns(
+    arrays: Mapping[str, Any], findings: Findings, *, ends: bool = True
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns under their proper names, and under which name each stood in the file.
 
     A name that is not the proper one is noted; two candidates for one column are a problem; what is not read is
-    noted. `observation` and `next_observation` may be nested dictionaries.
+    noted. `observation` and `next_observation` may be nested dictionaries. With `ends` something has to say where
+    episodes end.
     """
     candidates: dict[str, dict[str, Any]] = {}
     unread = []
@@ -63,7 +66,7 @@ def find_columns(arrays: Mapping[str, Any], findings: Findings) -> tuple[dict[st
         columns[proper], names[proper] = found[name], name
     if unread and "action" in columns:
         findings.notes.append(f"Not read: {', '.join(repr(key) for key in unread)}.")
-    _missing(arrays, columns, findings)
+    _missing(arrays, columns, findings, ends)
     return columns, names
 
 
@@ -83,8 +86,8 @@ def _insert(tree: dict[str, Any], keys: list[str], array: Any, findings: Finding
     tree[keys[-1]] = array
 
 
-def _missing(arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings) -> None:
-    ends = ("episode_end", "episode_index", "terminated", "truncated", "done")
+def _missing(arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings, ends: bool) -> None:
+    kinds = ("episode_end", "episode_index", "terminated", "truncated", "done")
     there = ", ".join(f"'{key}'" for key in arrays) or "nothing"
     for name in ("observation", "action"):
         if name not in columns:
@@ -93,7 +96,7 @@ def _missing(arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findi
             findings.problems.append(
                 f"There is no '{name}'.{hint} The file holds {there}; rename the array to '{name}'."
             )
-    if not any(end in columns for end in ends):
+    if ends and not any(kind in columns for kind in kinds):
         findings.problems.append(
             f"Nothing says where episodes end; add 'episode_end' (the cumulative count of steps after each episode,"
             f" such as [161, 279]), or 'terminated' and 'truncated', or 'episode_index'. The file holds {there}."

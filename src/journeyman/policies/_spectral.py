@@ -68,6 +68,10 @@ class SpectralMLP(AbstractNetwork):
         location, scale = self.after.over(y)
         return location + scale * y
 
+    def redrawn(self, key: Array) -> "SpectralMLP":
+        """Fresh weights inside, the same maps around them."""
+        return SpectralMLP(self.network.redrawn(key), self.limit, self.before, self.after)
+
     def fed(self, ratio: Float[Array, " inputs"], shift: Float[Array, " inputs"]) -> "SpectralMLP":
         """Through `before`."""
         before = Scale(self.before.location + self.before.scale * shift, self.before.scale * ratio)

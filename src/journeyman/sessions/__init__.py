@@ -11,6 +11,10 @@ from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient
 from journeyman.sessions._diagnose import diagnose_step as diagnose_step
 from journeyman.sessions._figures import FiguresSettings as FiguresSettings
 from journeyman.sessions._figures import draw_figures as draw_figures
+from journeyman.sessions._file_expert import ExportSettings as ExportSettings
+from journeyman.sessions._file_expert import ImportSettings as ImportSettings
+from journeyman.sessions._file_expert import export_states as export_states
+from journeyman.sessions._file_expert import import_labels as import_labels
 from journeyman.sessions._files import load_policy as load_policy
 from journeyman.sessions._judge import judge as judge
 from journeyman.sessions._practise import practise as practise

@@ -1,0 +1,93 @@
+"""An expert that is a file: the states that a learner visits go out, and labels come back."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from journeyman.collect import Mean, play
+from journeyman.datasets import labelled, read, write
+from journeyman.episodes import concatenate
+from journeyman.parts import refuse
+from journeyman.sessions._files import load_policy, relative
+from journeyman.sessions._refusals import attempt, make_world, positive
+from journeyman.training import world_problems
+from journeyman.worlds import AbstractHostWorld
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """Let a policy act, and write the states that it visits, for somebody to say what should have been done there."""
+
+    policy: Path
+    """A run folder or an artefact."""
+    world: str
+    """Where, for instance Hopper-v5."""
+    out: Path
+    """The file to make: NAME.npz, NAME.h5 or NAME.csv."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
+    episodes: int = 5
+    """How many whole episodes the policy plays, by its mean action."""
+    seed: int = 0
+    """Of the start states; another one in every round."""
+    overwrite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportSettings:
+    """Read labels for visited states back, and write them with the demonstrations as one file to clone from."""
+
+    visited: Path
+    """What was exported."""
+    labels: Path
+    """The labels: one row each, `observation` as exported and `action` as it should have been."""
+    out: Path
+    """The file to make; `journeyman fit --data` reads it."""
+    data: Path | None = None
+    """Demonstrations, or the result of an earlier round, to add to."""
+    partial: bool = False
+    """Leave visited states without a label out, in place of refusing them."""
+    overwrite: bool = False
+
+
+def export_states(settings: ExportSettings) -> list[str]:
+    """Play and write; returns what to tell. Raises `JourneymanError` with every reason at once."""
+    found = positive(episodes=settings.episodes)
+    make = partial(make_world, settings.world, settings.options, num_envs=1, seed=settings.seed)
+    made, policy = attempt(found, make), attempt(found, lambda: load_policy(settings.policy))
+    if made is not None and policy is not None:
+        found += world_problems(policy, made)
+    refuse(found)
+    assert made is not None  # else something was found
+    assert policy is not None
+    try:
+        visited = play(made, Mean(policy), episodes=settings.episodes, seed=settings.seed)
+    finally:
+        if isinstance(made, AbstractHostWorld):
+            made.close()
+    path = write(visited, settings.out, overwrite=settings.overwrite)
+    return [
+        f"{visited.num_steps:,} states of {settings.episodes} episodes: {path}",
+        "Put into 'action' of each row what should have been done there, save it under another name, and:",
+        f"journeyman dagger import {relative(path)} LABELS --out aggregated.npz",
+    ]
+
+
+def import_labels(settings: ImportSettings) -> list[str]:
+    """Read, join and write; returns what to tell. Raises `JourneymanError` as `datasets.labelled` does."""
+    visited = read(settings.visited).episodes
+    found = labelled(visited, settings.labels, partial=settings.partial)
+    before = [] if settings.data is None else [read(settings.data).episodes]
+    joined = concatenate([*before, found.episodes])
+    path = write(joined, settings.out, overwrite=settings.overwrite)
+    share = found.labels / max(found.steps, 1)
+    changed = np.asarray(found.episodes.target != found.episodes.action)
+    changed = changed.reshape(*found.episodes.valid.shape, -1).any(-1) & np.asarray(found.episodes.valid)
+    return [
+        *(f"note: {note}" for note in found.notes),
+        f"{found.labels:,} of {found.steps:,} visited states have a label ({share:.0%}); in {int(changed.sum()):,} of"
+        " them it is not what the learner did.",
+        f"{joined.num_steps:,} steps to clone from: {path}",
+    ]

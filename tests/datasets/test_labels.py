@@ -1,0 +1,158 @@
+"""Labels from files: what belongs where, what is refused, and a round of DAgger whose expert is a file."""
+
+import csv
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from journeyman import cli
+from journeyman.collect import Mean, play
+from journeyman.datasets import labelled, read, write
+from journeyman.episodes import HUMAN, Episodes
+from journeyman.parts import JourneymanError
+from journeyman.policies import DensityPolicy, policy, save
+from journeyman.worlds import LinearQuadratic
+
+WORLD = LinearQuadratic(horizon=6, start_std=1.0, noise=0.1)
+
+
+def linear(gain: float) -> DensityPolicy:
+    one = policy(WORLD, jax.random.key(0), hidden=())
+    return eqx.tree_at(lambda p: p.network.weights[0], one, jnp.full((1, 1), gain))
+
+
+@pytest.fixture
+def visited() -> Episodes:
+    return play(WORLD, Mean(linear(-0.2)), episodes=4, seed=3)
+
+
+def rows(visited: Episodes) -> tuple[np.ndarray, np.ndarray]:
+    """Every visited observation, and −0.6 of it as the label."""
+    seen = np.asarray(visited.now)[np.asarray(visited.valid)]
+    return seen, (-0.6 * seen).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "h5"])
+def test_labels_come_back_in_any_order_and_format(visited: Episodes, tmp_path: Path, suffix: str) -> None:
+    seen, label = rows(visited)
+    order = np.random.default_rng(0).permutation(len(seen))
+    labels = tmp_path / f"labels.{suffix}"
+    if suffix == "csv":
+        with labels.open("w", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow(["observation_0", "action_0", "remark"])
+            lines.writerows(
+                [repr(float(s[0])), repr(float(a[0])), "why"] for s, a in zip(seen[order], label[order], strict=True)
+            )
+    elif suffix == "npz":
+        np.savez(labels, observation=seen[order], action=label[order])
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(labels, "w") as file:
+            file["observation"], file["action"] = seen[order], label[order]
+    found = labelled(visited, labels)
+    assert (found.labels, found.steps) == (visited.num_steps, visited.num_steps)
+    valid = np.asarray(visited.valid)
+    np.testing.assert_array_equal(found.episodes.target[valid], label)
+    np.testing.assert_array_equal(found.episodes.action, visited.action)
+    assert (found.episodes.source[valid] == HUMAN).all()
+    for name in ("reward", "terminated", "truncated", "valid", "elapsed"):
+        np.testing.assert_array_equal(getattr(found.episodes, name), getattr(visited, name))
+
+
+def test_a_program_may_answer_by_the_library_s_own_file(visited: Episodes, tmp_path: Path) -> None:
+    seen = np.asarray(visited.now)
+    asked = eqx.tree_at(lambda e: e.target, visited, (-0.6 * seen).astype(np.float32))
+    write(asked, tmp_path / "labels.npz")
+    found = labelled(visited, tmp_path / "labels.npz")
+    valid = np.asarray(visited.valid)
+    np.testing.assert_array_equal(found.episodes.target[valid], rows(visited)[1])
+
+
+def refused(visited: Episodes, tmp_path: Path, seen: np.ndarray, label: np.ndarray, **options: bool) -> str:
+    np.savez(tmp_path / "labels.npz", observation=seen, action=label)
+    with pytest.raises(JourneymanError) as told:
+        labelled(visited, tmp_path / "labels.npz", **options)
+    return str(told.value)
+
+
+def test_missing_double_and_foreign_states_are_told_at_once(visited: Episodes, tmp_path: Path) -> None:
+    seen, label = rows(visited)
+    seen[5] += 1.0
+    seen[7], label[7] = seen[2], label[2] + 1
+    label[9] = np.nan
+    said = refused(visited, tmp_path, seen, label)
+    assert said.startswith("4 things are wrong")
+    assert f"1 of {len(seen)} rows show states that were never visited (rows 5)" in said
+    assert "1 states are labelled twice and differently (rows 2 and 7)" in said
+    assert "1 labels are not finite (the first: rows 9)" in said
+    assert f"3 of {len(seen)} visited steps have no label" in said
+
+
+def test_the_same_label_twice_is_no_contradiction(visited: Episodes, tmp_path: Path) -> None:
+    seen, label = rows(visited)
+    np.savez(tmp_path / "labels.npz", observation=np.tile(seen, (2, 1)), action=np.tile(label, (2, 1)))
+    assert labelled(visited, tmp_path / "labels.npz").labels == visited.num_steps
+
+
+def test_what_is_not_labelled_is_left_out_only_where_that_is_said(visited: Episodes, tmp_path: Path) -> None:
+    seen, label = rows(visited)
+    assert "or pass partial=True (--partial) to leave them out" in refused(visited, tmp_path, seen[::2], label[::2])
+    found = labelled(visited, tmp_path / "labels.npz", partial=True)
+    assert found.labels == found.episodes.num_steps == len(seen[::2])
+    kept = np.asarray(found.episodes.valid)
+    np.testing.assert_array_equal(found.episodes.target[kept], label[::2])
+    assert not (found.episodes.ended & ~kept).any()
+    said = refused(visited, tmp_path, seen + 100, label, partial=True)
+    assert "No label belongs to any visited step" in said
+
+
+def test_labels_of_another_shape(visited: Episodes, tmp_path: Path) -> None:
+    seen, label = rows(visited)
+    said = refused(visited, tmp_path, seen, np.tile(label, (1, 2)))
+    assert "observations [(1,)] and labels (2,), where what was visited has [(1,)] and (1,)" in said
+
+
+def test_a_round_of_dagger_whose_expert_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(linear(-0.2), tmp_path / "clone")
+    write(play(WORLD, Mean(linear(-0.6)), episodes=2, seed=1), tmp_path / "demos.npz")
+    options = ["--options", "horizon=6", "start_std=1.0", "noise=0.1"]
+    assert cli.main(["dagger", "export", "clone", "--world", "LinearQuadratic", *options, "--out", "visited.csv"]) == 0
+    assert "30 states of 5 episodes: visited.csv" in capsys.readouterr().out
+    with open("visited.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:  # somebody sits down and labels
+        line["action_0"] = repr(-0.6 * float(line["observation_0"]))
+    with open("labels.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, list(lines[0]))
+        table.writeheader()
+        table.writerows(lines)
+    words = ["dagger", "import", "visited.csv", "labels.csv", "--data", "demos.npz", "--out", "aggregated.npz"]
+    assert cli.main(words) == 0
+    told = capsys.readouterr().out
+    assert "30 of 30 visited states have a label (100%); in 30 of them it is not what the learner did." in told
+    joined = read("aggregated.npz").episodes
+    assert joined.num_steps == 30 + 12
+    valid = np.asarray(joined.valid)
+    np.testing.assert_allclose(joined.target[valid], -0.6 * joined.now[valid], rtol=1e-5)
+    assert cli.main(words) == 2
+    assert "aggregated.npz" in capsys.readouterr().err, "nothing is overwritten unasked"
+
+
+def test_an_export_says_all_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["dagger", "export", "nothing", "--world", "LinearQadratic", "--episodes", "0", "--out", "visited.csv"]
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert "3 things are wrong" in said
+    for word in ("--episodes", "LinearQadratic", "'nothing' holds"):
+        assert word in said
