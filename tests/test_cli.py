@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from journeyman import JourneymanError, cli
-from journeyman.sessions import FitSettings, ImproveSettings, QuickstartSettings
+from journeyman.sessions import ConvertSettings, FitSettings, ImproveSettings, LintSettings, QuickstartSettings
 from journeyman.worlds import list_worlds
 
 VERBS = "quickstart data fit improve evaluate diagnose figures report resume worlds".split()
@@ -122,7 +122,17 @@ def test_every_setting_is_explained() -> None:
 
     plain = set("seed batch_size learning_rate discount lambda_ num_envs overwrite score algorithm".split())
     plain |= set("json world episodes shape".split())
-    verbs = (cli.Evaluate, cli.Report, cli.Resume, cli.Worlds, FitSettings, ImproveSettings, QuickstartSettings)
+    verbs = (
+        ConvertSettings,
+        LintSettings,
+        cli.Evaluate,
+        cli.Report,
+        cli.Resume,
+        cli.Worlds,
+        FitSettings,
+        ImproveSettings,
+        QuickstartSettings,
+    )
     for cls in verbs:
         source = inspect.getsource(cls).splitlines()
         for field in dataclasses.fields(cls):

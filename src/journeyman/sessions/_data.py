@@ -33,6 +33,7 @@ class ConvertSettings:
     lossy: bool = False
     """Write also what the format cannot hold whole; without it, that is refused with what would be lost."""
     overwrite: bool = False
+    """Replace what stands there already."""
 
 
 def lint_data(settings: LintSettings) -> Lint:
