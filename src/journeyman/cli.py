@@ -11,6 +11,7 @@ import tyro
 
 from journeyman.parts import JourneymanError
 from journeyman.sessions import (
+    DiagnoseCompoundingSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
     FiguresSettings,
@@ -39,11 +40,12 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnose:
-    """Say why a policy learns slowly: its gradient's noise, or what one step of it does."""
+    """Say why a policy learns slowly or a clone fails: its gradient's noise, what one step does, what errors cost."""
 
     of: (
         Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
         | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
+        | Annotated[DiagnoseCompoundingSettings, tyro.conf.subcommand("compounding", prefix_name=False)]
     )
 
 
@@ -209,20 +211,22 @@ def _evaluate(verb: Evaluate) -> None:
         _say(f"broken: {found.broken_steps} steps gave what is not finite, and each ended its episode")
 
 
-def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:
+def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings | DiagnoseCompoundingSettings) -> None:
     import json
 
     from journeyman import sessions
 
     if isinstance(settings, DiagnoseGradientSettings):
         found: Any = sessions.diagnose_gradient(settings)
-    else:
+    elif isinstance(settings, DiagnoseStepSettings):
         found = sessions.diagnose_step(settings)
+    else:
+        found = sessions.diagnose_compounding(settings)
     if settings.json:
         _say(json.dumps(found.numbers(), ensure_ascii=False))
         return
     _say(found.table())
-    for sentence in ("", found.finding, *found.notes):
+    for sentence in ("", found.finding or "There is no error at all.", *found.notes):
         _say(sentence)
 
 

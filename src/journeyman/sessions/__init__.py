@@ -1,8 +1,10 @@
 """What the command line does, as functions: whole jobs from files to a run folder and a page."""
 
 from journeyman.sessions._clone import clone as clone
+from journeyman.sessions._diagnose import DiagnoseCompoundingSettings as DiagnoseCompoundingSettings
 from journeyman.sessions._diagnose import DiagnoseGradientSettings as DiagnoseGradientSettings
 from journeyman.sessions._diagnose import DiagnoseStepSettings as DiagnoseStepSettings
+from journeyman.sessions._diagnose import diagnose_compounding as diagnose_compounding
 from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient
 from journeyman.sessions._diagnose import diagnose_step as diagnose_step
 from journeyman.sessions._figures import FiguresSettings as FiguresSettings
