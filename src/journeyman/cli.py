@@ -77,7 +77,7 @@ class Worlds:
 class Figures(FiguresSettings):
     """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
 
-    of: Annotated[Literal["policy-gradient"], tyro.conf.Positional]
+    of: Annotated[Literal["policy-gradient", "imitation"], tyro.conf.Positional]
     """Which set."""
 
 

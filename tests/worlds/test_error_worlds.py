@@ -140,7 +140,8 @@ def test_the_ridge_steps_by_its_equations():
             y = y * (1.1 + 4 * y**2) + winding + np.clip(push, -1, 1)
         angle, fallen = angle + 2 * np.pi / 50, fallen or abs(y) > 1
         np.testing.assert_allclose(made.observe(state), [y, np.cos(angle), np.sin(angle)], rtol=1e-4, atol=1e-5)
-        assert float(outcome.reward) == pytest.approx(-1.0 if fallen else -(y**2), rel=1e-4)
+        cost = 1.0 if fallen else max(0.0, abs(y) - 0.1) / 0.9
+        assert float(outcome.reward) == pytest.approx(-cost, rel=1e-4, abs=1e-6)
         assert not outcome.terminated
     assert fallen
     assert made.noiseless() == made
@@ -158,7 +159,7 @@ def test_a_fall_is_for_ever_and_the_horizon_cuts():
     assert not np.asarray(played.terminated).any()
 
 
-def test_the_expert_holds_the_crest_with_the_known_deviation():
+def test_the_expert_holds_the_path_with_the_known_deviation():
     """y′ = .7 y + gusts w is an autoregression: its variance is gusts² / (1 − .7²)."""
     made = Ridge(horizon=200)
     expert = exact(made)
@@ -179,6 +180,8 @@ def test_what_is_no_ridge_is_refused():
         Ridge(bends=2.0)
     with pytest.raises(JourneymanError, match="'gusts' is -1"):
         Ridge(gusts=-1.0)
+    with pytest.raises(JourneymanError, match=r"'path' is 1\.0"):
+        Ridge(path=1.0)
 
 
 @pytest.mark.parametrize("made", [ErrorChain("back", 7, 3, 2, 9, num_envs=3, seed=8), Ridge(horizon=4, num_envs=3)])

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +26,11 @@ class OnRidge(NamedTuple):
 
 
 class Ridge(AbstractPureWorld):
-    """Walk a closed winding ridge whose sides fall away ever steeper; beyond a deviation of 1 one has fallen for good.
+    """Walk a path on a winding ridge that falls away ever steeper; beyond a deviation of 1 one has fallen for good.
 
         y′ = y · (growth + steep · y²) + winding(φ) + push · u + gusts · w,   φ′ = φ + 2π/50,   w ~ N(0, 1)
         winding(φ) = bends · (sin 2φ + sin(5φ + 1)) / 2
-        reward −y′² on the ridge, −1 at every step from the one on that leads beyond |y′| = 1
+        reward −max(0, |y′| − path) / (1 − path) on the ridge, −1 at every step from the one that leads beyond |y′| = 1
 
     u lies in [−1, 1]. Seen are y, cos φ and sin φ; it starts anywhere along the crest, y ~ N(0, gusts²). Who has fallen
     stays where it fell. Nothing terminates; `horizon` truncates.
@@ -39,7 +40,8 @@ class Ridge(AbstractPureWorld):
     and not where the side is steep. A clone that goes on in a straight line there falls; how often is not known in
     closed form.
 
-    Raises `JourneymanError` for a growth of 1 or less, a negative steepness or gusts, and bends that no push follows.
+    Raises `JourneymanError` for a growth of 1 or less, a negative steepness or gusts, bends that no push follows, and a
+    path that is no share of the ridge.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics", "settable state"})
@@ -49,6 +51,7 @@ class Ridge(AbstractPureWorld):
     bends: float = 0.2
     push: float = 1.0
     gusts: float = 0.03
+    path: float = 0.1
     horizon: int | None = 400
     num_envs: int = 64
     seed: int = 0
@@ -62,6 +65,8 @@ class Ridge(AbstractPureWorld):
                 f"'bends' is {self.bends} and 'push' {self.push}, so that nobody could follow the ridge; give 0 ≤ bends"
                 " < push."
             )
+        if not 0 <= self.path < 1:
+            found.append(f"'path' is {self.path}, but it is the share of the ridge that costs nothing; give 0 to 1.")
         for option, usual in (("steep", 4), ("gusts", 0.03)):
             if not getattr(self, option) >= 0:
                 found.append(f"'{option}' is {getattr(self, option)}, but it is 0 or more; {usual} is usual.")
@@ -86,7 +91,7 @@ class Ridge(AbstractPureWorld):
 
     def config(self) -> dict[str, Any]:
         """What `journeyman.world` takes."""
-        options = {key: getattr(self, key) for key in "growth steep bends push gusts horizon".split()}
+        options = {key: getattr(self, key) for key in "growth steep bends push gusts path horizon".split()}
         return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": options}
 
     def slope(self, deviation: Array) -> Array:
@@ -111,7 +116,8 @@ class Ridge(AbstractPureWorld):
         moved = (moved + self.gusts * jax.random.normal(key, (), jnp.float32)).astype(jnp.float32)
         deviation = jnp.where(state.fallen, state.deviation, moved)
         fallen = state.fallen | (jnp.abs(deviation) > 1)
-        reward = -jnp.where(fallen, jnp.ones_like(deviation), jnp.square(deviation))
+        beside = jnp.maximum(jnp.abs(deviation) - self.path, 0.0) / (1 - self.path)
+        reward = -jnp.where(fallen, jnp.ones_like(beside), beside).astype(jnp.float32)
         time = state.time + 1
         cut = jnp.zeros((), bool) if self.horizon is None else time >= self.horizon
         angle = jnp.mod(state.angle + jnp.float32(TURN), 2 * jnp.pi)
@@ -129,4 +135,4 @@ class Ridge(AbstractPureWorld):
 
     def noiseless(self) -> "Ridge":
         """The same without gusts."""
-        return Ridge(self.growth, self.steep, self.bends, self.push, 0.0, self.horizon, self.num_envs, self.seed)  # type: ignore[call-arg]
+        return eqx.tree_at(lambda world: world.gusts, self, 0.0)
