@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import alternatives, cloning, memory, peers, pure_worlds, results, seeds, startup, throughput
+from benchmarks import (
+    alternatives,
+    cloning,
+    compounding,
+    memory,
+    peers,
+    pure_worlds,
+    results,
+    seeds,
+    startup,
+    throughput,
+)
 from benchmarks._opponent import answering
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
@@ -49,6 +60,16 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
     found = _told(capsys)["LinearQuadratic"]
     assert found["rollout"] > 0
     assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
+
+
+@pytest.mark.slow
+def test_compounding_tells_each_seed_and_why_one_has_no_exponent(capsys: pytest.CaptureFixture[str]) -> None:
+    compounding.main(["--json", "--seeds", "1", "--episodes", "50"])
+    found = _told(capsys)["exponents"]
+    assert list(found) == ["ε = 0.001, never back", "ε = 0.001, back by itself", *compounding.LABELS]
+    for one in found.values():
+        assert one["seeds"] == 1
+        assert one["identified"] + len(one["not_identified"]) == 1
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def _caption(numbers: dict[str, Any]) -> str:
         f" many labels pays {_power(back)}. Right: on the ridge, where actions are real and a fall is for ever,"
         f" {_power(clone)} for the clone, which pays {clone['cost']['mean']:.2g} in the end, and {_power(dagger)} for"
         f" DAgger, which pays {dagger['cost']['mean']:.2g} ({dagger['identified']} of {dagger['seeds']} seeds pay more"
-        " than the expert beyond chance)."
+        " than the expert beyond chance; a bar down to the edge goes on to 0 and below)."
     )
 
 

@@ -30,7 +30,7 @@ def draw_compounding(drawing: Any, style: Style, computed: Computed) -> None:
         _curve(middle, style, role, h, a[label])
     labels = list(_CHAIN_ROLES)
     name(middle, style, "clone", "clone", _at(h, a[labels[0]], 3), shift=(8, -10))
-    name(middle, style, "spare-1", "clone, back by itself", _at(h, a[labels[1]], 1), shift=(-14, 40))
+    name(middle, style, "spare-1", "clone, back by itself", _at(h, a[labels[1]], 1), shift=(-20, 44))
     name(middle, style, "corrected", "DAgger", _at(h, a[labels[2]], 3), shift=(4, -16))
     middle.set_ylabel("cost / ε")
     middle.set_title("Errors learned")
@@ -68,13 +68,15 @@ def _ridge(axes: Any, style: Style, a: Any) -> None:
     runs = zip(RIDGE_RUNS, every, ("clone", "corrected"), ((2, "∝ H²"), (1, "∝ H")), strict=True)
     for one, rows, role, (power, words) in runs:
         _curve(axes, style, role, h, rows, floor)
-        last, low = float(rows[-1, 0]), float(rows[4, 1])
+        last = float(rows[-1, 0])
         if last <= 0:
             continue
         line = 1.9 * last * (h / h[-1]) ** power
         axes.plot(h, line, color=style.faint, linewidth=1.2, linestyle=_DASHES, zorder=1)
         name(axes, style, "", words, (float(h[0]), float(line[0])), shift=(0, 18))
-        name(axes, style, role, one, (float(h[4]), max(low, floor) if np.isfinite(low) else last), shift=(6, -4))
+        ends = rows[4, 1:] if np.isfinite(rows[4, 1]) else rows[4, [0, 0]]
+        at, shift = (ends[0], (6, -4)) if one == "clone" else (ends[1], (-30, 14))
+        name(axes, style, role, one, (float(h[4]), max(float(at), floor)), shift=shift)
     axes.set(xlabel="horizon H  (steps)", ylabel="cost over the first H steps", xscale="log", yscale="log")
     axes.set_ylim(bottom=floor)
     axes.set_title("The ridge, real actions")
