@@ -12,6 +12,7 @@ import tyro
 from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     ConvertSettings,
+    DiagnoseCompoundingSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
     ExportSettings,
@@ -43,11 +44,12 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnose:
-    """Say why a policy learns slowly: its gradient's noise, or what one step of it does."""
+    """Say why a policy learns slowly or a clone fails: its gradient's noise, what one step does, what errors cost."""
 
     of: (
         Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
         | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
+        | Annotated[DiagnoseCompoundingSettings, tyro.conf.subcommand("compounding", prefix_name=False)]
     )
 
 
@@ -135,7 +137,7 @@ class Worlds:
 class Figures(FiguresSettings):
     """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
 
-    of: Annotated[Literal["policy-gradient"], tyro.conf.Positional]
+    of: Annotated[Literal["policy-gradient", "imitation"], tyro.conf.Positional]
     """Which set."""
 
 
@@ -299,20 +301,22 @@ def _dagger(settings: ExportSettings | ImportSettings) -> None:
         _say(sentence)
 
 
-def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings) -> None:
+def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings | DiagnoseCompoundingSettings) -> None:
     import json
 
     from journeyman import sessions
 
     if isinstance(settings, DiagnoseGradientSettings):
         found: Any = sessions.diagnose_gradient(settings)
-    else:
+    elif isinstance(settings, DiagnoseStepSettings):
         found = sessions.diagnose_step(settings)
+    else:
+        found = sessions.diagnose_compounding(settings)
     if settings.json:
         _say(json.dumps(found.numbers(), ensure_ascii=False))
         return
     _say(found.table())
-    for sentence in ("", found.finding, *found.notes):
+    for sentence in ("", found.finding or "There is no error at all.", *found.notes):
         _say(sentence)
 
 

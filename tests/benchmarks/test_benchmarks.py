@@ -13,6 +13,7 @@ import pytest
 from benchmarks import (
     alternatives,
     cloning,
+    compounding,
     corrective,
     data,
     memory,
@@ -61,6 +62,16 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
     found = _told(capsys)["LinearQuadratic"]
     assert found["rollout"] > 0
     assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
+
+
+@pytest.mark.slow
+def test_compounding_tells_each_seed_and_why_one_has_no_exponent(capsys: pytest.CaptureFixture[str]) -> None:
+    compounding.main(["--json", "--seeds", "1", "--episodes", "50"])
+    found = _told(capsys)["exponents"]
+    assert list(found) == ["ε = 0.001, never back", "ε = 0.001, back by itself", *compounding.LABELS]
+    for one in found.values():
+        assert one["seeds"] == 1
+        assert one["identified"] + len(one["not_identified"]) == 1
 
 
 @pytest.mark.slow

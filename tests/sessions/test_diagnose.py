@@ -8,8 +8,8 @@ import pytest
 
 from journeyman import cli
 from journeyman.policies import save
-from journeyman.verify import linear_policy
-from journeyman.worlds import LinearQuadratic
+from journeyman.verify import erring_policy, linear_policy
+from journeyman.worlds import ErrorChain, LinearQuadratic
 
 WORLD = ("--world", "LinearQuadratic", "--options", "horizon=5", "start_std=0.5")
 
@@ -67,3 +67,36 @@ def test_everything_that_is_wrong_is_told_at_once(
     wrong = ("diagnose", "step", "--policy", artefact, "--world", "GeometricChain")
     assert cli.main([str(w) for w in wrong]) == 2
     assert "make the policy for this world" in capsys.readouterr().err
+
+
+def test_what_errors_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = ErrorChain(signs=100, horizon=30)
+    save(erring_policy(chain, 1), tmp_path / "clone")
+    save(erring_policy(chain, 0, turns_back=True), tmp_path / "expert")
+    where = ("--policy", tmp_path / "clone", "--world", "ErrorChain", "--options", "signs=100", "horizon=30")
+    ask = functools.partial(said, capsys, "diagnose", "compounding", *where, "--episodes", 300)
+    table = ask("--expert", "shipped", "--horizons", 5, 10, 20, "--out", tmp_path / "new")
+    assert [line.split()[0] for line in table.splitlines()[:4]] == ["H", "5", "10", "20"]
+    assert "cost of a step" in table
+    assert "The cost over the first H steps grows like H to the power" in table
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "Compounding error in ErrorChain" in page
+    told = json.loads(ask("--expert", tmp_path / "expert", "--horizons", 5, 10, 20, "--json"))
+    assert told == json.loads((tmp_path / "new" / "diagnosis.json").read_text(encoding="utf-8"))
+    assert told["by_horizon"]["horizon"] == [5, 10, 20]
+
+
+def test_what_is_no_clone_or_no_expert(artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*words: object) -> str:
+        assert cli.main(["diagnose", "compounding", *(str(word) for word in words)]) == 2
+        return capsys.readouterr().err
+
+    nothing = ("--policy", tmp_path, "--expert", tmp_path / "none", "--world", "ErrorChain", "--episodes", 0)
+    found = refused(*nothing)
+    for part in ("3 things are wrong", "--episodes must be a positive", "none' holds no policy"):
+        assert part in found
+    save(erring_policy(ErrorChain(signs=7), 1), tmp_path / "chain")
+    assert "The expert does not fit." in refused("--policy", artefact, "--expert", tmp_path / "chain", *WORLD)
+    assert "No expert for 'LinearQuadratic' comes with" in refused("--policy", artefact, "--expert", "shipped", *WORLD)
+    late = ("--policy", artefact, "--expert", artefact, *WORLD, "--horizons", 4, 2)
+    assert "Horizons are whole numbers of steps that rise, unlike [4, 2]" in refused(*late)

@@ -1,5 +1,7 @@
 """Is it right, and if not, why: scores with intervals, and how errors grow inside an episode."""
 
+from journeyman.diagnose._by_horizon import CostByHorizon as CostByHorizon
+from journeyman.diagnose._by_horizon import cost_by_horizon as cost_by_horizon
 from journeyman.diagnose._by_step import ByStep as ByStep
 from journeyman.diagnose._compounding import Compounding as Compounding
 from journeyman.diagnose._compounding import compounding as compounding

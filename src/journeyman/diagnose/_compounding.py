@@ -1,28 +1,29 @@
 """Do a clone's errors carry it to states that it was not shown, and do they grow there?"""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
 
 from journeyman.collect import Mean, Mixture, play
+from journeyman.diagnose._by_horizon import CostByHorizon, by_horizon, horizon_problems, side_by_side
 from journeyman.diagnose._by_step import ByStep, Steps, bin_edges, centres, places
 from journeyman.diagnose._distance import States, distances
+from journeyman.diagnose._error import actions_of, error_unit, errors
 from journeyman.diagnose._evaluate import require_fit
+from journeyman.diagnose._horizon_wording import compounding_table
 from journeyman.diagnose._interval import Interval, compare, interval_of
+from journeyman.diagnose._numbers import plain
 from journeyman.diagnose._wording import LEAST, drift_finding, error_finding
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy, Encoder
 from journeyman.training import EVALUATION_SEED
-from journeyman.worlds import AbstractFinite, AbstractWorld, Box
-
-_CHUNK = 4096
+from journeyman.worlds import AbstractWorld
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Compounding:
       the mean of `distance_reference`.
     - `compounds`: whether the error on own states grows, and more than on the expert's, beyond what chance explains;
       `None` without an expert.
-    - `finding`: one sentence with the numbers, `None` where there is no error at all. `notes`: what was left out, and
+    - `by_horizon`: what the errors cost, by step number and by horizon, and the exponent; `None` without an expert.
+    - `finding`: it in words with the numbers, `None` where there is no error at all. `notes`: what was left out, and
       what else to know.
     """
 
+    world: str
     step: np.ndarray
     expert_states: ByStep
     own_states: ByStep | None
@@ -64,10 +67,19 @@ class Compounding:
     distance_growth: Interval | None
     distance_within: Interval | None
     compounds: bool | None
+    by_horizon: CostByHorizon | None
     finding: str | None
     notes: tuple[str, ...]
     error_unit: str
     distance_unit: str = "deviations of the demonstrations"
+
+    def table(self) -> str:
+        """Cost by horizon, and error and cost by step number, as text."""
+        return compounding_table(self)
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything as plain JSON; what is not finite becomes None."""
+        return plain(self)
 
 
 def compounding(
@@ -78,13 +90,15 @@ def compounding(
     demonstrations: Episodes | None = None,
     episodes: int = 20,
     bins: int = 50,
+    horizons: Sequence[int] | None = None,
     seed: int = EVALUATION_SEED,
 ) -> Compounding:
     """Hold the policy against the expert by step number: where the expert goes, and where the policy goes itself.
 
     A clone that errs with probability ε on the expert's states may pay εH² over H steps, because its errors carry it
     away from them (Ross and Bagnell 2010, theorem 2.1). Here it shows as an error on own states that grows with the
-    step number while the one on the expert's states does not, and as a growing distance from the demonstrations.
+    step number while the one on the expert's states does not, and as a growing distance from the demonstrations. What
+    that costs, and with which power of the horizon, is `by_horizon`, from the same episodes (`cost_by_horizon`).
 
     Args:
         policy: acts with its mode.
@@ -94,6 +108,7 @@ def compounding(
             on what it was trained on a clone looks better than it is.
         episodes: how many whole ones, of the policy and of the expert each, from the same `seed`.
         bins: at most so many bins of step numbers.
+        horizons: of `by_horizon`.
 
     The error is Euclidean, between actions clipped to the box, in half widths of the box; for integer actions it is 1
     where they differ. Everything is resampled by episode. World, policy and expert are not touched.
@@ -102,6 +117,7 @@ def compounding(
     for fewer than one episode or bin, and when an episode never ends.
     """
     _refuse_what_does_not_fit(policy, expert, world, demonstrations, bins)
+    refuse(horizon_problems(horizons))
     own, shown, known = _played(policy, expert, world, demonstrations, episodes, seed)
     notes = () if expert is not None else (_NO_EXPERT,)
     encoder = policy.encoder if isinstance(policy, DensityPolicy) else Encoder.of(world.observation_space)
@@ -113,12 +129,17 @@ def compounding(
     else:
         reference, notes = None, (*notes, _NO_OTHER)
     measured = Measured(
-        on_expert=_errors(_now(shown, policy), world, shown),
-        on_own=None if expert is None else _errors(np.asarray(own.action), world, own),
+        on_expert=errors(actions_of(shown, policy), world, shown),
+        on_own=None if expert is None else errors(np.asarray(own.action), world, own),
         distance=distances(_states(encoder, own), memory),
         reference=reference,
     )
-    return _summed_up(measured, own, shown, bins, error_unit(world), notes)
+    found = _summed_up(measured, own, shown, bins, world, notes)
+    if expert is None:
+        return found
+    cost = by_horizon(own, shown, found.error_on_expert, world, horizons=horizons, bins=bins, seed=seed)
+    finding = None if found.finding is None else f"{found.finding} {cost.finding}"
+    return dataclasses.replace(found, by_horizon=cost, finding=finding)
 
 
 class Measured(NamedTuple):
@@ -128,14 +149,6 @@ class Measured(NamedTuple):
     on_own: Steps | None
     distance: Steps
     reference: Steps | None
-
-
-def error_unit(world: AbstractWorld) -> str:
-    """What the error is counted in."""
-    if isinstance(world.action_space, AbstractFinite):
-        return "share of decisions that differ"
-    assert isinstance(world.action_space, Box)
-    return "half widths of the action box" if world.action_space.bounded else "action units"
 
 
 _NO_EXPERT = (
@@ -200,45 +213,12 @@ def _played(
         return play(world, Mean(policy), episodes=episodes, seed=seed), demonstrations, demonstrations
 
     def mixed(beta: float, seed: int) -> Episodes:
-        return play(world, Mixture(policy, expert, jnp.asarray(beta)), episodes=episodes, seed=seed)
+        behaviour = Mixture(policy, expert, jnp.asarray(beta))
+        return play(world, behaviour, episodes=episodes, seed=seed, width=side_by_side(world, episodes))
 
     own, shown = mixed(0.0, seed), mixed(1.0, seed)  # the policy acts and the expert labels; the expert acts
     # Another seed: a state is always near to one from the same start.
     return own, shown, mixed(1.0, seed + 1) if demonstrations is None else demonstrations
-
-
-@eqx.filter_jit
-def _modes(policy: AbstractDensityPolicy, observation: PyTree) -> Array:
-    return policy.mode(observation)
-
-
-def _now(episodes: Episodes, policy: AbstractDensityPolicy) -> np.ndarray:
-    """The policy's actions where `episodes` went, `(*batch, time, ...)`, computed in parts of one size."""
-    lead = episodes.valid.shape
-    count = int(np.prod(lead))
-    flat = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(count, *leaf.shape[len(lead) :]), episodes.now)
-    parts = []
-    for start in range(0, count, _CHUNK):
-        rows = np.minimum(np.arange(start, start + min(_CHUNK, count)), count - 1)
-        parts.append(np.asarray(_modes(policy, jax.tree.map(lambda leaf, rows=rows: leaf[rows], flat))))
-    actions = np.concatenate(parts)[:count]
-    return actions.reshape(*lead, *actions.shape[1:])
-
-
-def _errors(action: np.ndarray, world: AbstractWorld, labelled: Episodes) -> Steps:
-    """‖clipped action − clipped target‖ of each valid step."""
-    valid, target = np.asarray(labelled.valid), np.asarray(labelled.target)
-    action, target, space = action[valid], target[valid], world.action_space
-    if isinstance(space, Box):
-        low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-        width = np.where(np.isfinite(high - low) & (high > low), high - low, 2.0)
-        done, wanted = (np.clip(each.astype(np.float64), low, high) for each in (action, target))
-        off = (done - wanted) / (width / 2)
-        error = np.sqrt((off.reshape(len(off), -1) ** 2).sum(axis=1))
-    else:
-        error = (action != target).reshape(len(target), -1).any(axis=1).astype(np.float64)
-    episode, step, count = places(labelled)
-    return Steps(episode, step, error, count)
 
 
 def _states(encoder: Encoder, episodes: Episodes) -> States:
@@ -251,13 +231,15 @@ def _states(encoder: Encoder, episodes: Episodes) -> States:
 
 
 def _summed_up(
-    measured: Measured, own: Episodes, shown: Episodes, bins: int, unit: str, notes: tuple[str, ...]
+    measured: Measured, own: Episodes, shown: Episodes, bins: int, world: AbstractWorld, notes: tuple[str, ...]
 ) -> Compounding:
     on_expert, on_own, distance, reference = measured
     own_at, shown_at = (Steps(e, s, np.ones(len(e)), n) for e, s, n in (places(own), places(shown)))
     edges = bin_edges(max(own_at.longest, shown_at.longest), bins)
+    unit = error_unit(world)
     known, compounds, finding = _judged(measured, unit)
     return Compounding(
+        world=world.name,
         step=centres(edges),
         expert_states=on_expert.by_step(edges),
         own_states=None if on_own is None else on_own.by_step(edges),
@@ -270,6 +252,7 @@ def _summed_up(
         **known,
         growth_on_expert=_growth(on_expert.before(own_at.longest), None)[0],
         compounds=compounds,
+        by_horizon=None,
         finding=finding,
         notes=notes,
         error_unit=unit,

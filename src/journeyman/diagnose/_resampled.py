@@ -43,7 +43,7 @@ class Moments(NamedTuple):
     ) -> "Moments":
         """One pass over the trajectories, `chunk` at a time."""
         number = rows.valid.shape[0]
-        counts = _counts(number, seed)
+        counts = resampled_counts(number, seed)
         square, cross = np.zeros((2, len(weights), number))
         total = by_parameter = jnp.zeros(())
         for some, found in trajectory_gradients(policy, rows, weights, chunk=chunk):
@@ -125,7 +125,8 @@ def known(values: np.ndarray, number: int) -> Interval:
     return interval_from(float(values[0]), values[1:], number)
 
 
-def _counts(number: int, seed: int) -> np.ndarray:
+def resampled_counts(number: int, seed: int) -> np.ndarray:
+    """How often each of `number` things is in the data, once, and in each of `RESAMPLES` resamples of it: rows."""
     random = np.random.default_rng(seed)
     drawn = [np.bincount(random.integers(number, size=number), minlength=number) for _ in range(RESAMPLES)]
     return np.stack([np.ones(number, int), *drawn]).astype(np.float32)

@@ -8,6 +8,9 @@ from journeyman.experts._dynamic_programming import TabularExpert as TabularExpe
 from journeyman.experts._dynamic_programming import backward_induction as backward_induction
 from journeyman.experts._dynamic_programming import policy_iteration as policy_iteration
 from journeyman.experts._dynamic_programming import value_iteration as value_iteration
+from journeyman.experts._exact import ChainExpert as ChainExpert
+from journeyman.experts._exact import RidgeExpert as RidgeExpert
+from journeyman.experts._exact import exact as exact
 from journeyman.experts._ilqr import ILQR as ILQR
 from journeyman.experts._linear_quadratic import LinearRegulator as LinearRegulator
 from journeyman.experts._planner import AbstractPlanner as AbstractPlanner

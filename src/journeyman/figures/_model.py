@@ -41,6 +41,13 @@ class Figure(NamedTuple):
     height: float = 3.5
 
 
+class FigureSet(NamedTuple):
+    """The figures of one lecture, and the title of the page that shows them."""
+
+    title: str
+    figures: tuple[Figure, ...]
+
+
 def told(found: Interval) -> dict[str, Any]:
     """An interval as plain JSON; the bounds of a single run are unknown, None."""
     low, high = (found.low, found.high) if found.known else (None, None)

@@ -46,6 +46,7 @@ def write(
     folder: str | Path,
     *,
     command: str,
+    title: str = "Figures",
     effort: Effort = Effort(),
     overwrite: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
@@ -53,7 +54,8 @@ def write(
     """Compute and draw `figures` into `folder`; returns its index.html.
 
     For each figure `NAME.svg`, `NAME.png`, `NAME-dark.svg`, `NAME-dark.png`; for all `figures.json` (caption, command,
-    seeds, seconds, numbers), `captions.md` and a self-contained `index.html`. `command` is told as how they were made.
+    seeds, seconds, numbers), `captions.md` and a self-contained `index.html`. `command` is told as how they were made,
+    `title` stands above the page.
 
     Raises `JourneymanError` without matplotlib, and for a folder that holds anything, unless these are figures and
     `overwrite` is given.
@@ -82,7 +84,7 @@ def write(
         say(f"{figure.name}: {figure.title} ({seconds:.1f} s)")
     (folder / "captions.md").write_text(captions(records), encoding="utf-8")
     page = folder / "index.html"
-    page.write_text(_page(records, pictures, command), encoding="utf-8")
+    page.write_text(_page(title, records, pictures, command), encoding="utf-8")
     return page
 
 
@@ -115,15 +117,15 @@ def captions(records: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _page(records: dict[str, Any], pictures: dict[str, dict[Shade, bytes]], command: str) -> str:
+def _page(title: str, records: dict[str, Any], pictures: dict[str, dict[Shade, bytes]], command: str) -> str:
     light, dark = style("light"), style("dark")
     figures = []
     for name, one in records.items():
         day, night = (_inline(pictures[name][shade]) for shade in SHADES)
-        title, caption, seeds = (html.escape(one[key]) for key in ("title", "caption", "seeds"))
+        head, caption, seeds = (html.escape(one[key]) for key in ("title", "caption", "seeds"))
         figures.append(
-            f'<figure id="{name}"><h2>{title}</h2><picture><source srcset="{night}"'
-            f' media="(prefers-color-scheme: dark)"><img src="{day}" alt="{title}"></picture>'
+            f'<figure id="{name}"><h2>{head}</h2><picture><source srcset="{night}"'
+            f' media="(prefers-color-scheme: dark)"><img src="{day}" alt="{head}"></picture>'
             f"<figcaption><p>{caption}</p><p><small>{seeds}.</small></p></figcaption></figure>"
         )
     sheet = (
@@ -137,8 +139,7 @@ def _page(records: dict[str, Any], pictures: dict[str, dict[Shade, bytes]], comm
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
         f' content="width=device-width"><title>Figures</title><style>{sheet}</style></head><body>'
-        "<h1>Policy gradients in"
-        f" figures</h1><p><code>{html.escape(command)}</code></p>{''.join(figures)}"
+        f"<h1>{html.escape(title)}</h1><p><code>{html.escape(command)}</code></p>{''.join(figures)}"
         "</body></html>\n"
     )
 

@@ -5,8 +5,10 @@ from journeyman.sessions._data import ConvertSettings as ConvertSettings
 from journeyman.sessions._data import LintSettings as LintSettings
 from journeyman.sessions._data import convert_data as convert_data
 from journeyman.sessions._data import lint_data as lint_data
+from journeyman.sessions._diagnose import DiagnoseCompoundingSettings as DiagnoseCompoundingSettings
 from journeyman.sessions._diagnose import DiagnoseGradientSettings as DiagnoseGradientSettings
 from journeyman.sessions._diagnose import DiagnoseStepSettings as DiagnoseStepSettings
+from journeyman.sessions._diagnose import diagnose_compounding as diagnose_compounding
 from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient
 from journeyman.sessions._diagnose import diagnose_step as diagnose_step
 from journeyman.sessions._figures import FiguresSettings as FiguresSettings

@@ -1,4 +1,4 @@
-"""From a policy on disk to a diagnosis of its gradient or of its step."""
+"""From a policy on disk to a diagnosis of its gradient, of its step, or of what its errors cost."""
 
 import dataclasses
 import json
@@ -6,17 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from journeyman.diagnose import GradientQuality, StepQuality, gradient, standard_estimators, step
+from journeyman.diagnose import (
+    Compounding,
+    GradientQuality,
+    StepQuality,
+    compounding,
+    gradient,
+    standard_estimators,
+    step,
+)
+from journeyman.experts import AbstractExpert, PolicyExpert, exact, shipped
 from journeyman.geometry import Fisher
 from journeyman.parts import refuse
 from journeyman.policies import DensityPolicy
-from journeyman.report import Finding, Report, write
+from journeyman.report import CompoundingFigure, Finding, Report, compounding_figure, write
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._page import facts
 from journeyman.sessions._refusals import attempt, can_report, make_world, positive
 from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.weights import Advantage
-from journeyman.worlds import AbstractWorld
+from journeyman.worlds import AbstractWorld, ErrorChain, Ridge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +79,31 @@ class DiagnoseStepSettings:
     """A folder for diagnosis.json and report.html."""
 
 
+@dataclasses.dataclass(frozen=True)
+class DiagnoseCompoundingSettings:
+    """What a clone's errors cost: its error on the expert's states and on its own, by step number and by horizon."""
+
+    policy: Path
+    """A run folder or an artefact: the clone."""
+    expert: str
+    """A run folder or an artefact, or the word shipped: the expert that comes with the package for this world."""
+    world: str
+    """Where, for instance Hopper-v5."""
+    options: tuple[str, ...] = ()
+    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
+    episodes: int = 100
+    """Of the clone and of the expert each; where an error is rare, thousands are needed."""
+    horizons: tuple[int, ...] = ()
+    """Numbers of steps whose cost is told and fitted; 8 from an eighth of the longest episode on by default."""
+    bins: int = 10
+    """Of step numbers, in the table by step."""
+    seed: int = EVALUATION_SEED
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """A folder for diagnosis.json and report.html."""
+
+
 def diagnose_gradient(settings: DiagnoseGradientSettings) -> GradientQuality:
     """`diagnose.gradient` of the policy in `settings.policy`; written to `settings.out` where that is given.
 
@@ -110,6 +144,38 @@ def diagnose_step(settings: DiagnoseStepSettings) -> StepQuality:
     return diagnosis
 
 
+def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
+    """`diagnose.compounding` of the policy in `settings.policy`; written to `settings.out` where that is given.
+
+    Raises `JourneymanError` with everything that is wrong at once.
+    """
+    found = positive(episodes=settings.episodes, bins=settings.bins)
+    asked = None if settings.expert == "shipped" else attempt(found, lambda: load_policy(Path(settings.expert)))
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    if asked is not None:
+        refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
+    expert = _shipped(world) if asked is None else PolicyExpert(asked)
+    diagnosis = compounding(
+        policy,
+        expert,
+        world,
+        episodes=settings.episodes,
+        bins=settings.bins,
+        horizons=settings.horizons or None,
+        seed=settings.seed,
+    )
+    figure = compounding_figure(diagnosis, policy=str(settings.policy))
+    _write(settings.out, "Compounding error", diagnosis, settings, figure)
+    return diagnosis
+
+
+def _shipped(world: AbstractWorld) -> AbstractExpert:
+    """The expert of this world that needs no file: known exactly, or packaged."""
+    if isinstance(world, (ErrorChain, Ridge)):
+        return exact(world)
+    return PolicyExpert(shipped(world.name.rpartition(":")[2]))
+
+
 def _loaded(
     found: list[str], path: Path, name: str, options: Sequence[str], out: Path | None
 ) -> tuple[DensityPolicy, AbstractWorld]:
@@ -127,12 +193,19 @@ def _loaded(
     return policy, world
 
 
-def _write(out: Path | None, title: str, diagnosis: GradientQuality | StepQuality, settings: Any) -> None:
+def _write(
+    out: Path | None,
+    title: str,
+    diagnosis: GradientQuality | StepQuality | Compounding,
+    settings: Any,
+    figure: CompoundingFigure | None = None,
+) -> None:
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
     numbers = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
     (out / "diagnosis.json").write_text(numbers + "\n", encoding="utf-8")
-    findings = [Finding("note", sentence) for sentence in (diagnosis.finding, *diagnosis.notes)]
-    told = facts(None, world=diagnosis.world, policy=str(settings.policy), seed=str(diagnosis.seed))
-    write(Report(title=f"{title} in {diagnosis.world}", facts=told, findings=findings), out / "report.html")
+    findings = [Finding("note", sentence) for sentence in (diagnosis.finding, *diagnosis.notes) if sentence]
+    told = facts(None, world=diagnosis.world, policy=str(settings.policy), seed=str(settings.seed))
+    title = f"{title} in {diagnosis.world}"
+    write(Report(title=title, facts=told, findings=findings, compounding=figure), out / "report.html")

@@ -4,9 +4,8 @@ import dataclasses
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from journeyman.figures import Effort, Figure, alternatives, check_target, chosen, comparison, write
+from journeyman.figures import SETS, Effort, Figure, SetName, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
 from journeyman.sessions._refusals import attempt, flag, positive
 from journeyman.worlds import world
@@ -16,7 +15,7 @@ from journeyman.worlds import world
 class FiguresSettings:
     """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
 
-    of: Literal["policy-gradient"]
+    of: SetName
     """Which set."""
     out: Path
     """The folder to make."""
@@ -49,6 +48,11 @@ class FiguresSettings:
                 f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"
                 " --humanoid STEPS."
             )
+        if self.of != "policy-gradient" and (self.humanoid is not None or self.alternatives is not None):
+            found.append(
+                f"--humanoid and --alternatives add to the policy-gradient figures, not to those of {self.of}; leave"
+                " them out, or ask for policy-gradient."
+            )
         return found
 
     def command(self) -> str:
@@ -73,15 +77,16 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
     attempt(found, lambda: check_target(settings.out, settings.overwrite))
     refuse(found)
     effort = Effort(settings.scale, settings.seeds, settings.seed)
+    title, command = SETS[settings.of].title, settings.command()
     return write(
-        figures, settings.out, command=settings.command(), effort=effort, overwrite=settings.overwrite, say=say
+        figures, settings.out, command=command, title=title, effort=effort, overwrite=settings.overwrite, say=say
     )
 
 
 def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
     more = [] if settings.alternatives is None else [alternatives(settings.alternatives)]
     if settings.humanoid is None:
-        return (*chosen(settings.only), *more)
+        return (*chosen(settings.only, settings.of), *more)
     world(settings.comparison_world, num_envs=1, seed=0)  # refuse an unknown one before the others are drawn
     one = comparison(settings.comparison_world, settings.humanoid)
-    return (*(chosen(settings.only) if settings.only else ()), *more, one)
+    return (*(chosen(settings.only, settings.of) if settings.only else ()), *more, one)

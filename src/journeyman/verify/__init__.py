@@ -7,5 +7,6 @@ from journeyman.verify._gradient import baseline as baseline
 from journeyman.verify._gradient import gradient as gradient
 from journeyman.verify._problems import ExactProblem as ExactProblem
 from journeyman.verify._problems import chain_policy as chain_policy
+from journeyman.verify._problems import erring_policy as erring_policy
 from journeyman.verify._problems import exact_problems as exact_problems
 from journeyman.verify._problems import linear_policy as linear_policy

@@ -14,7 +14,7 @@ from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy
-from journeyman.worlds import AbstractPureWorld, AbstractWorld, GeometricChain, LinearQuadratic
+from journeyman.worlds import AbstractPureWorld, AbstractWorld, ErrorChain, GeometricChain, LinearQuadratic
 
 _LONGEST = 40
 """Steps of the geometric chain: at θ = ½ one episode in 10¹² would be longer."""
@@ -55,6 +55,21 @@ def chain_policy(stay: float) -> DensityPolicy:
         one,
         (jnp.zeros((1, 2)), jnp.asarray([0.0, math.log(stay / (1 - stay))])),
     )
+
+
+def erring_policy(world: ErrorChain, wrong: int, *, turns_back: bool = False) -> DensityPolicy:
+    """The policy of an `ErrorChain` whose mode is wrong at the first `wrong` signs, so that ε = wrong / signs exactly.
+
+    The signs are drawn independently, so its errors are independent too. Off the path it turns back where asked to,
+    and else takes a way, as a clone does that has never seen anybody turn back.
+    """
+    if not 0 <= wrong <= world.signs:
+        raise JourneymanError(f"The chain has {world.signs} signs, so not {wrong} of them can be taken wrongly.")
+    actions = world.right().copy()
+    actions[:wrong] = (actions[:wrong] + 1) % world.ways
+    actions[-1] = world.ways if turns_back else 0
+    one = policy(world, jax.random.key(0), hidden=())
+    return eqx.tree_at(lambda p: p.network.weights[0], one, 20.0 * jax.nn.one_hot(actions, world.ways + 1))
 
 
 def linear_policy(world: AbstractWorld, gain: float, std: float, mean: float = 0.0) -> DensityPolicy:

@@ -12,6 +12,7 @@ from journeyman.worlds._catalogue import list_worlds as list_worlds
 from journeyman.worlds._catalogue import world as world
 from journeyman.worlds._catalogue import world_config as world_config
 from journeyman.worlds._envpool import EnvPoolWorld as EnvPoolWorld
+from journeyman.worlds._error_chain import ErrorChain as ErrorChain
 from journeyman.worlds._frames import Frames as Frames
 from journeyman.worlds._frames import frames as frames
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
@@ -31,6 +32,7 @@ from journeyman.worlds._probes import ConstantReward as ConstantReward
 from journeyman.worlds._probes import DelayedReward as DelayedReward
 from journeyman.worlds._probes import MatchingReward as MatchingReward
 from journeyman.worlds._probes import ObservationReward as ObservationReward
+from journeyman.worlds._ridge import Ridge as Ridge
 from journeyman.worlds._scaled_features import ScaledFeatures as ScaledFeatures
 from journeyman.worlds._seeds import environment_seeds as environment_seeds
 from journeyman.worlds._spaces import AbstractFinite as AbstractFinite

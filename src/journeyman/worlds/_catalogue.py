@@ -10,6 +10,7 @@ from journeyman.parts import JourneymanError, did_you_mean, refuse
 from journeyman.worlds._base import AbstractWorld
 from journeyman.worlds._brax import BraxWorld, brax_ids
 from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
+from journeyman.worlds._error_chain import ErrorChain
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld, gymnax_ids
@@ -19,6 +20,7 @@ from journeyman.worlds._one_step_gaussian import OneStepGaussian
 from journeyman.worlds._pendulum import Pendulum
 from journeyman.worlds._playground import PlaygroundWorld, playground_ids
 from journeyman.worlds._probes import PROBES
+from journeyman.worlds._ridge import Ridge
 from journeyman.worlds._scaled_features import ScaledFeatures
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import gymnasium_ids, registered
@@ -29,6 +31,8 @@ from journeyman.worlds._timed import timed
 _PURE: dict[str, Callable[..., AbstractWorld]] = {
     "LinearQuadratic": LinearQuadratic,
     "GeometricChain": GeometricChain,
+    "ErrorChain": ErrorChain,
+    "Ridge": Ridge,
     "Harvest": Harvest,
     "OneStepGaussian": OneStepGaussian,
     "ScaledFeatures": ScaledFeatures,
