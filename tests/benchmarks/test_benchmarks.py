@@ -65,9 +65,9 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.slow
 @needs_envpool
 def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
-    corrective.main(["--json", "--transitions", "40"])
+    corrective.main(["--json", "--transitions", "400", "--epochs", "2"])
     found = _told(capsys)
-    assert found["transitions"] == 40
+    assert found["transitions"] == 400
     assert found["again"]["total"] == pytest.approx(found["again"]["model"] + found["again"]["labels"], abs=0.011)
 
 
