@@ -130,7 +130,10 @@ def test_a_column_that_never_moves_stays_where_it_is(data: Episodes) -> None:
 
 def test_each_step_is_left_out_by_one_member() -> None:
     assert _parts([3, 2, 4, 1], 2).tolist() == [0] * 3 + [1] * 2 + [0] * 4 + [1]
-    assert _parts([10], 4).tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
+    assert _parts([10], 4).tolist() == [0, 0, 1, 2, 3, 0, 0, 1, 2, 3]
+    assert np.bincount(_parts([100], 2)).tolist() == [50, 50]
+    assert (np.diff(_parts([100], 2)) != 0).sum() == 9  # ten runs
+    assert all(np.bincount(_parts([count], 4), minlength=4).min() >= 1 for count in range(8, 60))
 
 
 def test_the_seed_decides(data: Episodes) -> None:

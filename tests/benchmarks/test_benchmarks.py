@@ -77,9 +77,9 @@ def test_compounding_tells_each_seed_and_why_one_has_no_exponent(capsys: pytest.
 @pytest.mark.slow
 @needs_envpool
 def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
-    corrective.main(["--json", "--transitions", "40"])
+    corrective.main(["--json", "--transitions", "400", "--epochs", "2"])
     found = _told(capsys)
-    assert found["transitions"] == 40
+    assert found["transitions"] == 400
     assert found["again"]["total"] == pytest.approx(found["again"]["model"] + found["again"]["labels"], abs=0.011)
 
 

@@ -31,6 +31,7 @@ from journeyman.worlds import Box
 
 _STEPS = 2500
 _POINTS = (0.0, 0.5, 1.0)
+_RUNS = 5
 
 
 class LearnedDynamics(AbstractPureDynamics):
@@ -130,7 +131,7 @@ def fit_dynamics(
         f_k = argmax_f E_{D without part k} [log N(s′ − s | f(s, a), σ²)],   k = 1 … members
 
     The likelihood's deviation is fixed at that of the residuals, so this is least squares in their own scale; inputs
-    are standardised. Parts are whole episodes where there are enough, else runs of successive steps. So every step is
+    are standardised. Parts are whole episodes where there are enough, else five runs of steps each. So every step is
     held out once, from the member that says what it is worth. `objective` prices steepness (`WeightedLogLikelihood()`
     does not), `spectral_limit` forbids it (`SpectralMLP`), both in standardised inputs and outputs. `epochs` = `None`
     makes about 2500 steps whatever the data. With fewer transitions than `batch_size` the batch is all of them.
@@ -238,11 +239,16 @@ def _regression(episodes: Episodes, members: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _parts(lengths: list[int], members: int) -> np.ndarray:
-    """Which member leaves each step out: whole episodes in turn where all get one, else equal runs of steps."""
+    """Which member leaves each step out: whole episodes in turn where all get one, else equal runs of steps in turn.
+
+    Up to five runs a member, from all over the data: a member that had never seen how an episode begins would be judged
+    on what no member of the ensemble is asked.
+    """
     if len(lengths) >= members:
         return np.repeat(np.arange(len(lengths)) % members, lengths)
     count = sum(lengths)
-    return np.arange(count) * members // count
+    runs = members * min(_RUNS, count // members)
+    return np.arange(count) * runs // count % members
 
 
 def _single_steps(inputs: np.ndarray, residual: np.ndarray) -> Episodes:
