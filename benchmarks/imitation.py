@@ -62,9 +62,10 @@ class Task:
     isotropic_std: float = 0.1
 
 
+# Chosen on seeds 20 to 25: so few that the clone gets at most half of the expert's return.
 TASKS = {
-    "Hopper-v5": Task("Hopper-v5", demonstrations=10, kept=50),
-    "HalfCheetah-v5": Task("HalfCheetah-v5", demonstrations=10, kept=50),
+    "Hopper-v5": Task("Hopper-v5", demonstrations=10, kept=40),
+    "HalfCheetah-v5": Task("HalfCheetah-v5", demonstrations=8, kept=20),
 }
 BATCH = 256
 

@@ -16,6 +16,7 @@ from benchmarks import (
     compounding,
     corrective,
     data,
+    imitation,
     memory,
     peers,
     pure_worlds,
@@ -81,6 +82,21 @@ def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str])
     found = _told(capsys)
     assert found["transitions"] == 400
     assert found["again"]["total"] == pytest.approx(found["again"]["model"] + found["again"]["labels"], abs=0.011)
+
+
+@pytest.mark.slow
+@needs_envpool
+def test_imitation_gives_every_method_as_many_demonstrations(shared_data: Path) -> None:
+    task = imitation.Task("Hopper-v5", demonstrations=4, kept=20, labels=2000, gradient_steps=50)
+    found = imitation.measure(task, shared_data / "mujoco_experts", imitation.METHODS, [0], 2, imitation.Kept(None))
+    assert found["expert"] == pytest.approx(3722, abs=30), "the published figure"
+    for method in ("undisturbed", "dart", "isotropic", "random"):
+        assert found[method]["labels"] == [2 * 20], "half of the demonstrations, thinned as the others"
+    assert found["undisturbed"]["supervised_share"] == pytest.approx(1, abs=0.01)
+    assert found["undisturbed"]["noise_trace"] == [[0.0, 0.0]]
+    (first, second), *_ = found["dart"]["noise_trace"]
+    assert first == 0 < second
+    assert 1900 < found["dagger"]["labels"][0] <= 2000
 
 
 @pytest.mark.slow
