@@ -173,6 +173,7 @@ def test_compounding_tells_the_cost_from_its_own_episodes():
     assert "cost of a step" not in nobody.table()
 
 
+@pytest.mark.slow
 def test_a_clone_never_comes_back_and_dagger_does():
     """Real learners: the clone has never seen anybody turn back; a few labels off the path are enough."""
     expert = exact(BACK)

@@ -16,6 +16,7 @@ SYNTHETIC = {
 }
 
 
+@pytest.mark.slow
 def test_errors_that_were_put_in_cost_what_the_closed_forms_say() -> None:
     for recovery in ("never", "itself"):
         found, world = compounding.with_known_errors(recovery, 2000), compounding.on_chain(recovery)

@@ -1,4 +1,4 @@
-"""Six small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
+"""Four small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
 
 MODE: `whole` records from beginning to end, `killed` dies by SIGKILL between two checkpoints, `resumed` goes on from
 there, `bare` records nothing. Prints one line of JSON: the fingerprint of each job's policy.
@@ -13,8 +13,8 @@ from typing import Any
 
 import jax
 
-from journeyman.algorithms import bc, dagger, dart, distill, natural_gradient, reinforce
-from journeyman.collect import Exponential, Sample, play
+from journeyman.algorithms import dart, distill, natural_gradient, reinforce
+from journeyman.collect import Sample, play
 from journeyman.experts import PolicyExpert
 from journeyman.objectives import ReverseKL
 from journeyman.parts import fingerprint
@@ -29,27 +29,12 @@ DIES_AFTER = 5  # epochs or iterations; checkpoints come every 2, so one row lie
 
 
 def run_fit(seed: int, record: Recorder) -> Any:
-    data = play(PURE, Sample(policy(PURE, jax.random.key(7), hidden=())), episodes=6, seed=0)
-    learner = bc(epochs=8, batch_size=16)
-    actor = policy(PURE, jax.random.key(0), hidden=(4,))
-    return fit(learner, actor, data, held_out=data.take([0]), seed=seed, log_every=1, checkpoint_every=2, record=record)
-
-
-def run_distill(seed: int, record: Recorder) -> Any:
+    # Not `bc`: a divergence draws actions at every step as well.
     expert = policy(PURE, jax.random.key(7), hidden=())
     data = play(PURE, Sample(expert), episodes=6, seed=0)
     learner = distill(expert, ReverseKL(), draws=2, epochs=8, batch_size=16)
     actor = policy(PURE, jax.random.key(0), hidden=(4,))
-    return fit(learner, actor, data, seed=seed, log_every=1, checkpoint_every=2, record=record)
-
-
-def run_dagger(seed: int, record: Recorder) -> Any:
-    expert = policy(PURE, jax.random.key(1), hidden=())
-    data = play(PURE, Sample(expert), episodes=6, seed=0)
-    plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2)
-    learner = dagger(PolicyExpert(expert), beta=Exponential(0.5), refit=True, epochs=1, batch_size=32)
-    actor = policy(PURE, jax.random.key(0), hidden=(4,))
-    return improve(learner, actor, PURE, plan, demonstrations=data, record=record)
+    return fit(learner, actor, data, held_out=data.take([0]), seed=seed, log_every=1, checkpoint_every=2, record=record)
 
 
 def run_dart(seed: int, record: Recorder) -> Any:
@@ -57,7 +42,9 @@ def run_dart(seed: int, record: Recorder) -> Any:
     data = play(PURE, Sample(expert), episodes=6, seed=0)
     plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2)
     actor = policy(PURE, jax.random.key(0), hidden=(4,))
-    return improve(dart(PolicyExpert(expert), epochs=1), actor, PURE, plan, demonstrations=data, record=record)
+    return improve(
+        dart(PolicyExpert(expert), refit=True, epochs=1), actor, PURE, plan, demonstrations=data, record=record
+    )
 
 
 def run_pure(seed: int, record: Recorder) -> Any:
@@ -76,8 +63,6 @@ def run_host(seed: int, record: Recorder) -> Any:
 
 JOBS = {
     "fit": run_fit,
-    "distill": run_distill,
-    "dagger": run_dagger,
     "dart": run_dart,
     "pure": run_pure,
     "host": run_host,

@@ -176,18 +176,23 @@ class Divergence(AbstractObjective):
         """The samples, each as often as there are draws, with an action drawn for each, and log u there."""
         assert samples.key is not None  # the learner keys what an objective that draws is given
         key, half = jax.random.wrap_key_data(samples.key), self.draws // 2
-        many = samples.map(lambda leaf: jnp.concatenate([leaf] * half))
+        many = samples.map(lambda leaf: _repeated(leaf, half))
         count = many.valid.shape[0]
         keys = jax.random.split(key)
         actions = [
             one.draw(many.observation, one.noise(each, count))
             for one, each in zip((self.expert, policy), keys, strict=True)
         ]
-        both = samples.map(lambda leaf: jnp.concatenate([leaf] * self.draws))
+        both = samples.map(lambda leaf: _repeated(leaf, self.draws))
         both = jax.lax.stop_gradient(eqx.tree_at(lambda s: s.target, both, jnp.concatenate(actions)))
         log_p, log_q = (one.log_prob(both.observation, both.target) for one in (self.expert, policy))
         log_ratio = log_p - log_q
         return both, jax.lax.stop_gradient(jnp.where(both.valid > 0, log_ratio, 0.0))
+
+
+def _repeated(leaf: Array, times: int) -> Array:
+    """All rows, then all of them again, `times` over."""
+    return jnp.tile(leaf, (times, *(1 for _ in leaf.shape[1:])))
 
 
 def _log_middle(log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
