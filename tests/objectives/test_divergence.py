@@ -235,3 +235,14 @@ def test_forward_kl_by_density_is_cloning_by_samples() -> None:
     known = landed("forward", 1.0, (0.4, 0.7))
     assert known == pytest.approx((0.0, 1.118), abs=0.06)
     assert float(np.sqrt(spread.variance[0, 0])) == pytest.approx(known[1], abs=0.06)
+
+
+def test_held_out_data_is_judged_by_its_likelihood() -> None:
+    draw = np.random.default_rng(0)
+    seen, action = np.zeros((9, 1), np.float32), draw.normal(size=(8, 1)).astype(np.float32)
+    shown = Episodes.episode(seen, action)
+    learner = distill(gaussian(0.3, 0.6), ReverseKL(), epochs=2, batch_size=4)
+    found = fit(learner, gaussian(0.0, 1.0), shown, held_out=shown, log_every=2, checkpoint_every=2)
+    likelihood = -float(np.mean(found.policy.log_prob(jnp.asarray(seen[:-1]), jnp.asarray(action))))
+    assert found.rows[-1]["held_out_nll"] == pytest.approx(likelihood, rel=1e-5)
+    assert found.rows[-1]["loss"] != pytest.approx(likelihood, rel=0.1), "the loss is the divergence"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from journeyman.algorithms import dagger, dart
-from journeyman.collect import Evenly, Isotropic, Mean, play, rollout, start
+from journeyman.collect import AbstractQuery, Evenly, Everywhere, Isotropic, Mean, play, rollout, start
 from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.policies import DensityPolicy, SpectralMLP, policy
 from journeyman.training import EVALUATION_SEED, Plan, improve
@@ -38,26 +38,42 @@ def first_world(seed: int = 0) -> AbstractWorld:
     return WORLD.remake(seed=int(jax.random.bits(named_key(jax.random.key(seed), "world", 0), dtype=jnp.uint32) >> 1))
 
 
+class _Nobody(AbstractQuery):
+    """Asks for no label."""
+
+    def __call__(self, episodes: Any) -> Any:
+        return jnp.zeros_like(jnp.asarray(episodes.valid))
+
+
+class _Teacher(AbstractExpert):
+    """u = gain · x."""
+
+    gain: float
+
+    def label(self, observation: Any, key: Any) -> Any:
+        return self.gain * observation
+
+
 def test_only_what_is_asked_for_is_learned_from() -> None:
-    """A teacher that answers −0.6 x at every third step and nonsense between: evenly asked, nonsense is never seen."""
-
-    class _Every(AbstractExpert):
-        def label(self, observation: Any, key: Any) -> Any:
-            return -0.6 * observation
-
     taught = play(WORLD, Mean(linear(-0.6)), episodes=1, seed=0)
     plan = Plan(steps=2 * 96, batch=96, evaluation_episodes=0, staggered=False)
-    learner = dagger(_Every(), query=Evenly(3), epochs=1)
-    found = improve(learner, linear(-0.3), WORLD, plan, demonstrations=taught)
+
+    def learned(gain: float, query: AbstractQuery) -> Any:
+        learner = dagger(_Teacher(gain), query=query, epochs=1)
+        return improve(learner, linear(-0.3), WORLD, plan, demonstrations=taught)
+
     own = first_world()
     everything = rollout(own, Mean(linear(-0.3)), start(own), named_key(jax.random.key(0), "collect", 0), 6)[1]
     asked = np.asarray(everything.valid & (np.asarray(everything.elapsed) % 3 == 0)).sum()
-    assert found.rows[0]["labels"] == asked
-    assert found.rows[0]["asked_share"] == pytest.approx(asked / np.asarray(everything.valid).sum())
-    assert found.rows[1]["labels"] > asked
-    whole = improve(dagger(_Every(), epochs=1), linear(-0.3), WORLD, plan, demonstrations=taught)
-    assert whole.rows[0]["asked_share"] == 1
-    assert whole.rows[0]["loss"] != found.rows[0]["loss"]
+    some = learned(-0.6, Evenly(3)).rows
+    assert some[0]["labels"] == asked
+    assert some[0]["asked_share"] == pytest.approx(asked / np.asarray(everything.valid).sum())
+    assert some[1]["labels"] > asked
+    # Nobody is asked: what the teacher would have said changes nothing, and where all is asked it does.
+    right, wrong = (learned(gain, _Nobody()) for gain in (-0.6, 50.0))
+    assert wrong.rows[-1]["labels"] == 0
+    assert eqx.tree_equal(right.policy, wrong.policy)
+    assert not eqx.tree_equal(learned(-0.6, Everywhere()).policy, learned(50.0, Everywhere()).policy)
 
 
 def test_a_refit_forgets_the_last_weights_and_a_warm_start_does_not() -> None:

@@ -24,7 +24,8 @@ class AbstractCollection(AbstractPart):
     """Which behaviour collects round `index`, and what becomes of its data.
 
     Where the data of all rounds is kept (`keeps`), `query` says which steps are learned from, and with `refit` every
-    round begins with fresh weights. `state` is what the collection itself learns from round to round, `()` for nothing.
+    round begins with a fresh network, under the head that the run began with. `state` is what the collection itself
+    learns from round to round, `()` for nothing.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"world"})

@@ -21,7 +21,7 @@ class AbstractRegion(AbstractPart):
 
 
 class TrustRegion(AbstractRegion):
-    """Keep a label whose bound is within `tolerance`: it surely lands that near to a demonstrated state.
+    """Keep a label whose bound is within `tolerance`: by the bound it lands that near to a demonstrated state.
 
         bound = ‖step(s̃, ã) − s*‖ + error + 2 L_s ‖s̃ − s_t‖ + 2 L_a ‖ã − a_t‖ ≤ tolerance
 
