@@ -138,8 +138,11 @@ def compounding(
     if expert is None:
         return found
     cost = by_horizon(own, shown, found.error_on_expert, world, horizons=horizons, bins=bins, seed=seed)
-    finding = None if found.finding is None else f"{found.finding} {cost.finding}"
-    return dataclasses.replace(found, by_horizon=cost, finding=finding)
+    if found.finding is None:
+        return dataclasses.replace(found, by_horizon=cost)
+    if cost.exponent is None:  # why there is none is no finding about the policy
+        return dataclasses.replace(found, by_horizon=cost, notes=(*found.notes, cost.finding))
+    return dataclasses.replace(found, by_horizon=cost, finding=f"{found.finding} {cost.finding}")
 
 
 class Measured(NamedTuple):
