@@ -29,7 +29,14 @@ from journeyman.worlds import world
 
 # The last release of imitation needs stable-baselines3 2.2 and Gymnasium 0.29, which know numpy 1 alone; sacred,
 # which it imports, needs pkg_resources.
-REQUIREMENTS = ["imitation==1.0.1", "torch==2.13.0", "numpy<2", "setuptools<81"]
+REQUIREMENTS = [
+    "imitation==1.0.1",
+    "torch==2.13.0",
+    "numpy<2",
+    "setuptools<81",
+    "gymnasium[mujoco]==0.29.1",
+    "mujoco<3",
+]
 WORKER = Path(__file__).with_name("_imitation_worker.py")
 
 

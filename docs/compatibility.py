@@ -158,6 +158,7 @@ def recipe_and_data() -> str:
         "`distill`": algorithms.distill(_expert().policy),
         "`dagger`": algorithms.dagger(_expert()),
         "`dart`": algorithms.dart(_expert()),
+        "`gail`": algorithms.gail(),
         "`reinforce`": algorithms.reinforce(),
         "`natural_gradient`": algorithms.natural_gradient(),
         "`trpo`": algorithms.trpo(),

@@ -9,15 +9,28 @@ import jax
 import pytest
 
 from journeyman import algorithms
-from journeyman.algorithms import bc, dagger, dart, distill, natural_gradient, ppo, reinforce, trpo
+from journeyman.algorithms import (
+    airl,
+    bc,
+    dagger,
+    dart,
+    distill,
+    fairl,
+    gail,
+    match_occupancy,
+    natural_gradient,
+    ppo,
+    reinforce,
+    trpo,
+)
 from journeyman.collect import Aggregate, Evenly, Exponential, Inject, Linear, OnPolicy, RandomCovariance
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Euclidean, Fisher
-from journeyman.objectives import Alpha, ClippedSurrogate, Divergence, Surrogate, WeightedLogLikelihood
+from journeyman.objectives import ClippedSurrogate, Divergence, Surrogate, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, citations, describe, rebuild, walk
 from journeyman.policies import policy
 from journeyman.training import Adam, KLRadius, Learner, LineSearch
-from journeyman.weights import Advantage, ConstantBaseline, NetworkBaseline, NoBaseline, Uniform
+from journeyman.weights import Advantage, Alpha, ConstantBaseline, Discriminator, NetworkBaseline, NoBaseline, Uniform
 from journeyman.worlds import LinearQuadratic
 
 EXPERT = PolicyExpert(policy(LinearQuadratic(), jax.random.key(0), hidden=(3,)))
@@ -31,6 +44,10 @@ RECIPES: dict[str, Callable[[], Learner]] = {
     "dart with options": lambda: dart(EXPERT, noise=RandomCovariance(0.1, seed=3), refit=True),
     "distill": lambda: distill(EXPERT.policy),
     "distill with options": lambda: distill(EXPERT.policy, Alpha(0.5), draws=4, epochs=3),
+    "gail": gail,
+    "airl": airl,
+    "fairl": lambda: fairl(bound=1.0),
+    "match_occupancy": lambda: match_occupancy(Alpha(0.5), living=0.1, discriminator=Discriminator(limit=2.0)),
     "reinforce": reinforce,
     "reinforce with options": lambda: reinforce(0.1, discount=1.0, lambda_=1.0, baseline=NoBaseline()),
     "natural_gradient": natural_gradient,

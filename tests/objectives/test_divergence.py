@@ -11,20 +11,19 @@ import pytest
 
 from journeyman.algorithms import bc, distill
 from journeyman.episodes import Episodes
-from journeyman.objectives import (
-    AbstractDivergence,
-    Alpha,
-    ChiSquared,
-    Divergence,
-    ForwardKL,
-    JensenShannon,
-    ReverseKL,
-    Samples,
-    TotalVariation,
-)
+from journeyman.objectives import Divergence, Samples
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, Gaussian, GaussianMixture, partition, policy
 from journeyman.training import fit
+from journeyman.weights import (
+    AbstractDivergence,
+    Alpha,
+    ChiSquared,
+    ForwardKL,
+    JensenShannon,
+    ReverseKL,
+    TotalVariation,
+)
 from journeyman.worlds import Box, GeometricChain, LinearQuadratic
 
 WORLD = LinearQuadratic(horizon=4)

@@ -43,6 +43,9 @@ def test_an_option_left_out_is_the_recipes_own_and_one_given_is_passed_on() -> N
     assert made("ppo") == algorithms.ppo()
     assert made("reinforce") == algorithms.reinforce()
     assert made("trpo", kl=0.05, discount=0.9) == algorithms.trpo(0.05, discount=0.9)
+    assert made("gail", kl=0.01) == algorithms.gail(kl=0.01)
+    assert made("airl", discount=0.9) == algorithms.airl(discount=0.9)
+    assert made("fairl", lambda_=0.9) == algorithms.fairl(lambda_=0.9)
     given = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 32, "clip": 0.1, "entropy": 0.01, "target_kl": 0.02}
     assert made("ppo", **given, lambda_=0.9) == algorithms.ppo(**given, lambda_=0.9)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from journeyman.algorithms import dart, distill, natural_gradient, reinforce
+from journeyman.algorithms import dart, distill, gail, reinforce
 from journeyman.collect import Sample, play
 from journeyman.experts import PolicyExpert
 from journeyman.objectives import ReverseKL
@@ -51,7 +51,9 @@ def run_pure(seed: int, record: Recorder) -> Any:
     baseline = NetworkBaseline(hidden=(4,), epochs=1, batch_size=32)
     plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2, evaluation_episodes=2, evaluate_every=3)
     actor = policy(PURE, jax.random.key(0), hidden=(4,))
-    return improve(natural_gradient(baseline=baseline), actor, PURE, plan, record=record)
+    # The natural gradient, and a discriminator that has to go on where it was.
+    shown = play(PURE, Sample(policy(PURE, jax.random.key(7), hidden=())), episodes=6, seed=0)
+    return improve(gail(baseline=baseline), actor, PURE, plan, demonstrations=shown, record=record)
 
 
 def run_host(seed: int, record: Recorder) -> Any:

@@ -12,10 +12,10 @@ from journeyman.collect import (
 )
 from journeyman.experts import AbstractExpert
 from journeyman.geometry import Euclidean
-from journeyman.objectives import AbstractDivergence, Divergence, ForwardKL, WeightedLogLikelihood
+from journeyman.objectives import Divergence, WeightedLogLikelihood
 from journeyman.policies import AbstractDensityPolicy
 from journeyman.training import Adam, Learner
-from journeyman.weights import Uniform
+from journeyman.weights import AbstractDivergence, ForwardKL, Uniform
 
 
 def bc(learning_rate: float = 1e-3, *, epochs: int = 100, batch_size: int = 256, weight_decay: float = 0.0) -> Learner:

@@ -14,7 +14,7 @@ from journeyman.collect._decide import actor, drawn, told
 from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError
-from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractTraced, AbstractWorld, Box, HostStep
+from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractTraced, AbstractWorld, HostStep
 
 COMPILED = 128
 """Steps from which a rollout of simulators that a compiled program can call is one; see `_host_compiled`."""
@@ -100,7 +100,7 @@ def _pure(
     def advance(carry: Carry, now: tuple[Array, PyTree]) -> tuple[Carry, tuple]:
         (_, move, reset), noise = now
         action, kept = behaviour.act(carry.observation, noise)
-        sent = _clipped(world, action)
+        sent = world.action_space.clipped(action)
         moved, outcome = jax.vmap(world.step)(carry.simulator, sent, jax.random.split(move, carry.ended.shape[0]))
         simulator = _renewed(world, carry.ended, moved, reset)
         seen = jax.vmap(world.observe)(simulator)
@@ -196,14 +196,6 @@ def finite(xp: Any, observation: PyTree, count: int) -> Any:
 def chosen(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
     """`yes` where `mask`, along the leading axis; random keys are chosen like numbers."""
     return xp.where(mask.reshape(-1, *(1 for _ in yes.shape[1:])), yes, no)
-
-
-def _clipped(world: AbstractWorld, action: HostOrDevice) -> Array:
-    action, space = jnp.asarray(action), world.action_space
-    if not isinstance(space, Box):
-        return action
-    low, high = (jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape) for b in (space.low, space.high))
-    return jnp.clip(action, low, high)
 
 
 # -- host worlds that a compiled program can call -------------------------------------------------------

@@ -1,13 +1,6 @@
 """(policy, episodes, w) → value and gradient. There is one loss."""
 
-from journeyman.objectives._divergence import AbstractDivergence as AbstractDivergence
-from journeyman.objectives._divergence import Alpha as Alpha
-from journeyman.objectives._divergence import ChiSquared as ChiSquared
 from journeyman.objectives._divergence import Divergence as Divergence
-from journeyman.objectives._divergence import ForwardKL as ForwardKL
-from journeyman.objectives._divergence import JensenShannon as JensenShannon
-from journeyman.objectives._divergence import ReverseKL as ReverseKL
-from journeyman.objectives._divergence import TotalVariation as TotalVariation
 from journeyman.objectives._likelihood import AbstractObjective as AbstractObjective
 from journeyman.objectives._likelihood import Samples as Samples
 from journeyman.objectives._likelihood import WeightedLogLikelihood as WeightedLogLikelihood

@@ -63,7 +63,7 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
         start = ready.starts[0]
         improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
     else:
-        sweep(ready.learner, ready.starts, ready.world, plan, record=recorder)
+        sweep(ready.learner, ready.starts, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
     stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
     return practice_page(settings, say=say)
 
@@ -132,14 +132,14 @@ def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[Densi
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
-    """The data of DAgger and DART, which must be what the clone was cloned from."""
+    """The demonstrations; those that DAgger and DART add to must be what the clone was cloned from."""
     path, clone = settings.data, settings.policy
-    if not settings.asks or path is None:
+    if not (settings.asks or settings.imitates) or path is None:
         return None
     found: list[str] = []
     data = attempt(found, lambda: read(path, world=made))
     cloned_from = None if clone is None else attempt([], lambda: inspect(policy_folder(clone))["links"].get("file"))
-    if data is not None and cloned_from not in (None, data.fingerprint):
+    if settings.asks and data is not None and cloned_from not in (None, data.fingerprint):
         found.append(
             f"The clone in '{clone}' was made from data {cloned_from}, but '{path}' is"
             f" {data.fingerprint}; pass the file it was cloned from, or clone from this one first."

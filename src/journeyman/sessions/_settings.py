@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from journeyman.algorithms import bc, natural_gradient, ppo, reinforce, trpo
+from journeyman.algorithms import airl, bc, fairl, gail, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import (
@@ -119,7 +119,7 @@ class FitSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ImproveSettings:
-    """Improve a policy in a world by policy gradients (or, with an expert, by DAgger or DART), and write a report."""
+    """Improve a policy in a world by policy gradients, or imitate in it (DAgger, DART, GAIL), and write a report."""
 
     world: str
     """The world to practise in, for instance Hopper-v5."""
@@ -131,9 +131,11 @@ class ImproveSettings:
     """The artefact or run to start from; without one, a fresh policy is made."""
     out: Path = Path("runs/improved")
     """The run folder to make."""
-    algorithm: Literal["natural-gradient", "trpo", "ppo", "reinforce", "dagger", "dart"] = "natural-gradient"
+    algorithm: Literal["natural-gradient", "trpo", "ppo", "reinforce", "dagger", "dart", "gail", "airl", "fairl"] = (
+        "natural-gradient"
+    )
     kl: float | None = None
-    """Natural gradient (0.02) and TRPO (0.01): how far a step may change the policy, in nats."""
+    """Natural gradient, GAIL, AIRL and FAIRL (0.02) and TRPO (0.01): how far a step may change the policy, in nats."""
     learning_rate: float | None = None
     """Adam's, of REINFORCE, DAgger and DART (1e-3) and of PPO (3e-4)."""
     epochs: int = 10
@@ -147,13 +149,13 @@ class ImproveSettings:
     target_kl: float | None = None
     """PPO: ends the passes over a batch once a minibatch's approximate KL is above 1.5 times this."""
     discount: float | None = None
-    """γ; 0.995 for the natural gradient, 0.99 for the others."""
+    """γ; 0.995 for the natural gradient and what is built on it (GAIL, AIRL, FAIRL), 0.99 for the others."""
     lambda_: float | None = None
     """Generalised advantages' λ; 1 for REINFORCE, 0.95 for the others."""
     expert: Path | None = None
     """DAgger and DART: the artefact of the expert policy."""
     data: Path | None = None
-    """DAgger and DART: the demonstrations to begin with."""
+    """The demonstrations that DAgger and DART begin with, and that GAIL, AIRL and FAIRL compare with."""
     asking: Asking = Asking()
     """DAgger and DART: how the expert is asked or disturbed."""
     num_envs: int = 32
@@ -188,6 +190,8 @@ class ImproveSettings:
         rate: dict[str, Any] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         if self.algorithm == "natural-gradient":
             return natural_gradient(**kl, **returns)
+        if self.imitates:
+            return {"gail": gail, "airl": airl, "fairl": fairl}[self.algorithm](**kl, **returns)
         if self.algorithm == "trpo":
             return trpo(**kl, **returns)
         if self.algorithm == "reinforce":
@@ -202,6 +206,11 @@ class ImproveSettings:
     def asks(self) -> bool:
         """Whether an expert is asked."""
         return self.algorithm in ("dagger", "dart")
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the policy's steps are compared with demonstrations."""
+        return self.algorithm in ("gail", "airl", "fairl")
 
     def problems(self) -> list[str]:
         """What is wrong with these numbers or contradicts itself, in sentences."""
@@ -243,6 +252,8 @@ class ImproveSettings:
         return {"dagger": "DAgger", "dart": "DART"}[self.algorithm]
 
     def _missing(self) -> list[str]:
+        if self.imitates and self.data is None:
+            return [f"{self.algorithm.upper()} compares with demonstrations, and none are given; add --data FILE."]
         missing = [flag(name) for name in ("expert", "data", "policy") if getattr(self, name) is None]
         if not self.asks or not missing:
             return []

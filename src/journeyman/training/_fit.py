@@ -153,6 +153,11 @@ def weighing_problems(learner: Learner) -> list[str]:
     """Why `fit` cannot weigh data with this learner, in sentences."""
     if not learner.weight.learns:
         return []
+    if learner.weight.imitates:
+        return [
+            f"{type(learner.weight).__name__} compares the demonstrations with what the policy does itself, and `fit`"
+            " has nowhere to act; use `improve`, without a simulator in journeyman.worlds.Demonstrated."
+        ]
     inside = [part for part in walk(learner.weight) if isinstance(part, AbstractBaseline)]
     name = type(inside[0] if inside else learner.weight).__name__
     return [

@@ -26,7 +26,8 @@ def improve(
     `plan.evaluation_episodes`, the mean action is evaluated on fixed start seeds before the first step, every
     `evaluate_every` iterations and at the end, in a world of its own: the first equals the clone's `evaluate`. With
     `minimum_std` (half widths of the action box) the clone's deviation is floored first, which does not move its mean.
-    A `collect` that keeps its data (DAgger) starts from `demonstrations`.
+    A `collect` that keeps its data (DAgger) starts from `demonstrations`, a weight that imitates (`Occupancy`) compares
+    with them.
 
     Every `checkpoint_every` iterations (left out: 25, on a host world at least as many as four of its longest episodes
     take) a checkpoint is due, written if `record` has a run; and a host world, whose simulator cannot be stored, is
@@ -38,14 +39,7 @@ def improve(
     """
     check(learner, policy, world)
     found = plan.problems(world) + world_problems(policy, world)
-    if demonstrations is not None:
-        found += fitting_problems(policy, demonstrations)
-        if not learner.collect.keeps:
-            name = type(learner.collect).__name__
-            found.append(f"{name} uses each batch once and has no place for demonstrations; leave them out.")
-    elif learner.collect.keeps:
-        found.append(f"{type(learner.collect).__name__} adds to demonstrations, and there are none; pass them.")
-    refuse(found)
+    refuse(found + demonstration_problems(learner, policy, demonstrations))
     record = Recorder() if record is None else record
     links = {"policy": fingerprint(policy)}
     links |= {} if demonstrations is None else {"dataset": demonstrations.fingerprint()}
@@ -57,6 +51,25 @@ def improve(
         return Trained(state.running.learner.policy, loop.told())
     finally:
         record.close()
+
+
+def demonstration_problems(learner: Learner, policy: DensityPolicy, shown: Episodes | None) -> list[str]:
+    """Whether a learner has the demonstrations that it needs, and a place for those it is given, in sentences."""
+    if shown is None:
+        found = []
+        if learner.collect.keeps:
+            found.append(f"{type(learner.collect).__name__} adds to demonstrations, and there are none; pass them.")
+        if learner.weight.imitates:
+            name = type(learner.weight).__name__
+            found.append(f"{name} compares with demonstrations, and there are none; pass them.")
+        return found
+    found = fitting_problems(policy, shown)
+    if not shown.num_steps:
+        found.append("The demonstrations hold no valid step, so there is nothing to imitate; pass at least one.")
+    if not learner.collect.keeps and not learner.weight.imitates:
+        name = type(learner.collect).__name__
+        found.append(f"{name} uses each batch once and has no place for demonstrations; leave them out.")
+    return found
 
 
 def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:

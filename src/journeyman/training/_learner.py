@@ -16,6 +16,7 @@ from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, Number
 from journeyman.policies import DensityPolicy, partition, renormalized
 from journeyman.training._steps import AbstractStep, Adam, Trial
 from journeyman.weights import AbstractWeight, Uniform, Weighed
+from journeyman.worlds import AbstractSpace
 
 _FROM_WITHIN = frozenset({"metric", "value baseline"})
 
@@ -82,10 +83,17 @@ class LearnerState(eqx.Module):
     collect: PyTree
 
 
-def initial(learner: Learner, policy: DensityPolicy, key: Array) -> LearnerState:
-    """The state before any data."""
+def initial(
+    learner: Learner,
+    policy: DensityPolicy,
+    key: Array,
+    space: AbstractSpace | None = None,
+    shown: Episodes | None = None,
+) -> LearnerState:
+    """The state before any data but what was `shown`; `space` is the world's actions, else those of the policy."""
     trained, _ = partition(policy)
-    weight, collect = learner.weight.init(policy.encoder, key), learner.collect.init(policy)
+    space = policy.head.space() if space is None else space
+    weight, collect = learner.weight.begun(policy, shown, space, key), learner.collect.init(policy)
     return LearnerState(policy, weight, learner.step.init(trained), collect)
 
 

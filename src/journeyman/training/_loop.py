@@ -132,7 +132,7 @@ class Loop:
             policy = floored(policy, self.plan.minimum_std)
         if demonstrations is not None and is_fresh(policy):
             policy = observed(policy, jax.tree.map(jnp.asarray, demonstrations))
-        state = initial(self.learner, policy, named_key(root, "initial", 0))
+        state = initial(self.learner, policy, named_key(root, "initial", 0), self.world.action_space, demonstrations)
         carry = self._start(root, 0)
         return Running(state, () if self.host else carry, Tally.fresh(self.world.num_envs), jnp.zeros((), jnp.int32))
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, check, fingerprint, refuse
 from journeyman.policies import DensityPolicy, is_fresh
-from journeyman.training._improve import world_problems
+from journeyman.training._improve import demonstration_problems, world_problems
 from journeyman.training._iteration import stack
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop, Plan
@@ -31,6 +32,7 @@ def sweep(
     world: AbstractWorld,
     plan: Plan,
     *,
+    demonstrations: Episodes | None = None,
     record: Recorder | None = None,
 ) -> Swept:
     """`improve`, for every one of `policies` at once: member i is a run with seed `plan.seed + i`.
@@ -38,7 +40,8 @@ def sweep(
     On a pure world all members are one compiled program, mapped over a leading axis; each learns what `improve` would
     teach it alone, up to the rounding of sums that a batched product adds in another order. `learner` is one recipe for
     all, or one for each member; these may differ in numbers (a learning rate, a discount, a radius) and in nothing that
-    decides shapes or the course of the program. `plan.steps` are those of each member.
+    decides shapes or the course of the program. `plan.steps` are those of each member. `demonstrations` are all
+    members' own, for a weight that imitates.
 
     Rows, checkpoints and evaluations come as in `improve`. An update of any member that is not finite stops all, with
     the seed named; all states kept are finite. A run folder keeps the policies in `policies/SEED`.
@@ -47,21 +50,28 @@ def sweep(
     simulators cannot be mapped, and a learner that keeps its data.
     """
     learners = [learner] * len(policies) if isinstance(learner, Learner) else list(learner)
-    _check(learners, policies, world, plan)
+    _check(learners, policies, world, plan, demonstrations)
     record = Recorder() if record is None else record
     pooled, together = _pooled(learners), stack(list(policies))
     links = {"policies": fingerprint(together)}
+    links |= {} if demonstrations is None else {"dataset": demonstrations.fingerprint()}
     parts = {"learner": pooled, "policies": tuple(policies), "plan": plan, "world": world.config()}
     record.begin("sweep", parts, seed=plan.seed, links=links)
     loop = Loop(pooled, world, plan, record, members=len(policies))
     try:
-        state = loop.run(loop.begin(policies))
+        state = loop.run(loop.begin(policies, demonstrations))
         return Swept(loop.apart(state.running.learner.policy), loop.told())
     finally:
         record.close()
 
 
-def _check(learners: Sequence[Learner], policies: Sequence[DensityPolicy], world: AbstractWorld, plan: Plan) -> None:
+def _check(
+    learners: Sequence[Learner],
+    policies: Sequence[DensityPolicy],
+    world: AbstractWorld,
+    plan: Plan,
+    demonstrations: Episodes | None,
+) -> None:
     if not policies:
         raise JourneymanError("A sweep needs at least one policy to start from, and there is none; pass one a seed.")
     found = plan.problems(world)
@@ -84,6 +94,8 @@ def _check(learners: Sequence[Learner], policies: Sequence[DensityPolicy], world
             " start from one kind."
         )
     found += _differences(learners) + world_problems(policies[0], world)
+    if learners:
+        found += demonstration_problems(learners[0], policies[0], demonstrations)
     refuse(found)
     for one in learners:
         check(one, policies[0], world)

@@ -7,6 +7,16 @@ from journeyman.weights._baselines import ConstantBaseline as ConstantBaseline
 from journeyman.weights._baselines import LeaveOneOutBaseline as LeaveOneOutBaseline
 from journeyman.weights._baselines import NoBaseline as NoBaseline
 from journeyman.weights._baselines import TimeVaryingBaseline as TimeVaryingBaseline
+from journeyman.weights._divergences import AbstractDivergence as AbstractDivergence
+from journeyman.weights._divergences import Alpha as Alpha
+from journeyman.weights._divergences import ChiSquared as ChiSquared
+from journeyman.weights._divergences import ForwardKL as ForwardKL
+from journeyman.weights._divergences import JensenShannon as JensenShannon
+from journeyman.weights._divergences import ReverseKL as ReverseKL
+from journeyman.weights._divergences import TotalVariation as TotalVariation
+from journeyman.weights._occupancy import Compared as Compared
+from journeyman.weights._occupancy import Discriminator as Discriminator
+from journeyman.weights._occupancy import Occupancy as Occupancy
 from journeyman.weights._pieces import episode_numbers as episode_numbers
 from journeyman.weights._pieces import episode_starts as episode_starts
 from journeyman.weights._pieces import observation_times as observation_times

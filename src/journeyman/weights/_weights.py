@@ -9,11 +9,12 @@ from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
 from journeyman.parts import AbstractPart, JourneymanError, Number, holds
-from journeyman.policies import Encoder
+from journeyman.policies import DensityPolicy, Encoder
 from journeyman.weights._advantages import advantages, full_returns
 from journeyman.weights._baselines import AbstractBaseline, NoBaseline, Regress
 from journeyman.weights._regressions import NetworkBaseline
 from journeyman.weights._scaling import AbstractScaling, Standardized, Unscaled, batch_deviation, batch_mean
+from journeyman.worlds import AbstractSpace
 
 _WILLIAMS = """@article{williams1992simple,
   title={Simple statistical gradient-following algorithms for connectionist reinforcement learning},
@@ -43,9 +44,19 @@ class AbstractWeight(AbstractPart):
         """Learn from the batch and the `target` it was weighed with, after the policy has stepped on it."""
         return state
 
+    def begun(self, policy: DensityPolicy, shown: Episodes | None, space: AbstractSpace, key: Array) -> PyTree:
+        """The state before any batch, in a world whose actions are of `space`; `shown` are demonstrations, if any."""
+        del shown, space
+        return self.init(policy.encoder, key)
+
     @property
     def learns(self) -> bool:
         """Whether `fit` does anything, so that a first batch must go to it before the policy may step."""
+        return False
+
+    @property
+    def imitates(self) -> bool:
+        """Whether it compares with demonstrations, so that there must be some."""
         return False
 
 

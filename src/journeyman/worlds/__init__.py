@@ -11,6 +11,7 @@ from journeyman.worlds._brax import BraxWorld as BraxWorld
 from journeyman.worlds._catalogue import list_worlds as list_worlds
 from journeyman.worlds._catalogue import world as world
 from journeyman.worlds._catalogue import world_config as world_config
+from journeyman.worlds._demonstrated import Demonstrated as Demonstrated
 from journeyman.worlds._envpool import EnvPoolWorld as EnvPoolWorld
 from journeyman.worlds._error_chain import ErrorChain as ErrorChain
 from journeyman.worlds._frames import Frames as Frames

@@ -3,7 +3,9 @@
 import abc
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from journeyman.parts import AbstractPart, JourneymanError
 
@@ -26,6 +28,10 @@ class AbstractSpace(AbstractPart):
         """How a network reads an element: an integer (or each of several) one-hot, by how many values it takes; plain
         numbers (0) as they are; the step number (−H) as t/H."""
         return 0
+
+    def clipped(self, values: Any) -> Any:
+        """What a world makes of actions `(*batch, *shape)`: of a box's its nearest element, any other's as they are."""
+        return values
 
 
 class Box(AbstractSpace):
@@ -52,6 +58,12 @@ class Box(AbstractSpace):
     def bounded(self) -> bool:
         """Whether every bound is finite."""
         return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    def clipped(self, values: Any) -> Array:
+        """The nearest point inside the bounds."""
+        values = jnp.asarray(values)
+        low, high = (jnp.broadcast_to(jnp.asarray(b, values.dtype), values.shape) for b in (self.low, self.high))
+        return jnp.clip(values, low, high)
 
     @classmethod
     def unbounded(cls, *shape: int) -> "Box":
