@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from journeyman import JourneymanError, cli
+from journeyman import JourneymanError, cli, world
+from journeyman.collect import Sample, play
+from journeyman.datasets import write
+from journeyman.policies import policy
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._page import improve_curves
 from journeyman.training import read_metrics
@@ -35,6 +39,22 @@ def test_seeds_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["resume", str(out)]) == 0
     assert (out / "report.html").exists()
     assert read_metrics(out) == rows
+
+
+def test_seeds_that_imitate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = world("LinearQuadratic", horizon=5, start_std=1.0)
+    data = play(made, Sample(policy(made, jax.random.key(0), hidden=())), episodes=4, seed=0)
+    write(data, tmp_path / "shown.npz")
+    sizes = ["gail" if word == "reinforce" else word for word in SIZES]
+    words = ["improve", "--world", "LinearQuadratic", "--options", "horizon=5", "start_std=1.0", *sizes, "--seeds", "2"]
+    assert cli.main([*words, "--out", str(tmp_path / "without")]) == 2
+    assert "GAIL compares with demonstrations, and none are given; add --data FILE." in " ".join(
+        capsys.readouterr().err.split()
+    )
+    out = tmp_path / "run"
+    assert cli.main([*words, "--out", str(out), "--data", str(tmp_path / "shown.npz")]) == 0
+    assert "Gail on LinearQuadratic, 2 seeds" in (out / "report.html").read_text()
+    assert all(len(row["told_apart"]) == 2 for row in read_metrics(out)[1:])
 
 
 def test_seeds_of_a_host_world_and_of_dagger_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ import jax
 from journeyman.algorithms import dart, distill, gail, reinforce
 from journeyman.collect import Sample, play
 from journeyman.experts import PolicyExpert
-from journeyman.objectives import ReverseKL
 from journeyman.parts import fingerprint
 from journeyman.policies import policy
 from journeyman.training import Plan, fit, improve
 from journeyman.training._recorder import Recorder
-from journeyman.weights import ConstantBaseline, NetworkBaseline
+from journeyman.weights import ConstantBaseline, NetworkBaseline, ReverseKL
 from journeyman.worlds import LinearQuadratic, world
 
 PURE = LinearQuadratic(0.9, horizon=7, start_std=1.0, num_envs=4)
