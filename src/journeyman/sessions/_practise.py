@@ -168,7 +168,8 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         title=f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}{seeds}",
         summary=[
             f"Practice took the mean {settings.score} from {ends[0].score.mean:.4g} to {ends[1].score.mean:.4g}"
-            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}."
+            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}.",
+            *_asked_for(rows),
         ],
         facts=facts(record, world=made.name),
         policies=ends,
@@ -178,6 +179,15 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _asked_for(rows: list[dict[str, Any]]) -> list[str]:
+    """How many labels an expert gave, and for which share of the visited states."""
+    visited = sum(row.get("visited", 0) for row in rows)
+    if not visited:
+        return []
+    labels = rows[-1]["labels"]
+    return [f"The expert gave {labels:,} labels, for {labels / visited:.1%} of {visited:,} visited states."]
 
 
 def _before(settings: ImproveSettings, record: dict[str, Any]) -> list[DensityPolicy]:

@@ -1,7 +1,8 @@
 """`improve`: collect, weigh, step, again. Needs a world."""
 
+from journeyman.collect import AbstractAggregation
 from journeyman.episodes import Episodes
-from journeyman.parts import check, fingerprint, refuse
+from journeyman.parts import check, fingerprint, problems, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
 from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
@@ -45,6 +46,9 @@ def improve(
             found.append(f"{name} uses each batch once and has no place for demonstrations; leave them out.")
     elif learner.collect.keeps:
         found.append(f"{type(learner.collect).__name__} adds to demonstrations, and there are none; pass them.")
+    if isinstance(learner.collect, AbstractAggregation):
+        # An expert that is a policy too would give what its learner lacks.
+        found += problems(learner.collect.query, policy)
     refuse(found)
     record = Recorder() if record is None else record
     links = {"policy": fingerprint(policy)}
