@@ -11,7 +11,7 @@ from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.parts import citations, rebuild, refuse
+from journeyman.parts import citations, problems, rebuild, refuse
 from journeyman.policies import DensityPolicy, inspect, policy
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
@@ -89,6 +89,8 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
         )
     if made is not None and asked is not None:
         found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
+    if settings.asks and starts:
+        found += problems(settings.asking.query(), starts[0])
     refuse(found)
     assert made is not None  # else something was found
     assert starts is not None
