@@ -13,7 +13,7 @@ from journeyman import cli
 from journeyman.collect import Sample, play
 from journeyman.datasets import read, write
 from journeyman.episodes import SYNTHETIC
-from journeyman.policies import policy
+from journeyman.policies import inspect, policy
 from journeyman.sessions import CorrectSettings
 from journeyman.training import read_record
 from journeyman.worlds import LinearQuadratic
@@ -55,7 +55,9 @@ def test_the_labels_the_clones_and_the_page_lie_in_the_folder(folder: Path) -> N
     assert set(labels) >= {"landing", "beyond_bound", "nearest", "bound", "median_step"}
     assert labels["bound"][2] <= 2
     for name in ("clone", "noisy", "corrected"):
-        assert (folder / name / "policy" / "policy.safetensors").exists()
+        named = folder.parent / "demos.npz" if name == "clone" else folder / f"{name}.npz"
+        # So that DAgger can go on from each with the file it was cloned from.
+        assert inspect(folder / name / "policy")["links"]["file"] == read(named).fingerprint
         assert told[name]["episodes"] == 3
     page = (folder / "report.html").read_text()
     assert f"{labels['kept']} of {labels['tried']} labels were kept" in page
@@ -76,6 +78,10 @@ def test_earlier_labels_are_kept(folder: Path, journeyman: Journeyman) -> None:
     code, _, err = journeyman("correct", "--data", folder.parent / "demos.npz", *SMALL, "--out", folder)
     assert code == 2
     assert "holds earlier labels; add --overwrite" in err
+    words = ("--data", folder.parent / "demos.npz", *SMALL, "--out", folder, "--overwrite")
+    code, _, err = journeyman("correct", *words)
+    assert code == 2
+    assert "holds clones of earlier labels, which nothing would replace without a world" in err
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 

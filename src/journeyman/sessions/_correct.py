@@ -100,6 +100,11 @@ def _check_folder(settings: CorrectSettings) -> None:
         raise JourneymanError(f"'{out}' holds something other than corrective labels; choose another with --out.")
     if not settings.overwrite:
         raise JourneymanError(f"'{out}' holds earlier labels; add --overwrite to replace them, or choose --out.")
+    if settings.world is None and (out / NAMES[0]).exists():
+        raise JourneymanError(
+            f"'{out}' holds clones of earlier labels, which nothing would replace without a world; add --world, or"
+            " choose another folder with --out."
+        )
 
 
 def _labelled(settings: CorrectSettings, ready: _Ready) -> Corrected:
@@ -153,7 +158,13 @@ def _judged(settings: CorrectSettings, made: AbstractWorld, name: str, data: Epi
         activation=shape.activation,
         per_step=shape.per_step,
     )
-    record = Recorder(settings.out / name, overwrite=settings.overwrite, quiet=quiet, context={"correct": name})
+    record = Recorder(
+        settings.out / name,
+        overwrite=settings.overwrite,
+        quiet=quiet,
+        context={"correct": name},
+        links={"file": data.fingerprint()},
+    )
     every = max(1, learner.epochs // 100)
     found = fit(learner, fresh, data, seed=settings.seed, log_every=every, checkpoint_every=10 * every, record=record)
     if found.rows[-1]["epoch"] < learner.epochs:
