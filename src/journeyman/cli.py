@@ -12,6 +12,7 @@ import tyro
 from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     ConvertSettings,
+    CorrectSettings,
     DiagnoseCompoundingSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
@@ -146,6 +147,7 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data"), tyro.conf.OmitArgPrefixes]
     | Annotated[Dagger, tyro.conf.subcommand("dagger"), tyro.conf.OmitArgPrefixes]
     | Annotated[FitSettings, tyro.conf.subcommand("fit")]
+    | Annotated[CorrectSettings, tyro.conf.subcommand("correct")]
     | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
@@ -208,6 +210,8 @@ def _run(verb: Any) -> int:
         sessions.quickstart(verb, say=_say)
     elif isinstance(verb, FitSettings):
         _say(str(sessions.clone(verb, say=_say)))
+    elif isinstance(verb, CorrectSettings):
+        _say(str(sessions.correct(verb, say=_say)))
     elif isinstance(verb, ImproveSettings):
         _say(str(sessions.practise(verb, say=_say)))
     elif isinstance(verb, Diagnose):

@@ -27,6 +27,7 @@ CAPABILITIES: dict[str, str] = {
     "density": "log π(action | observation) can be evaluated and differentiated",
     "discrete actions": "actions are integers from a finite set",
     "continuous actions": "actions are real vectors",
+    "state-dependent spread": "how widely actions are spread is a function of the observation",
     "value baseline": "a state value V(observation) is fitted along the way",
     "metric": "the curvature of a step is known, so that its length can be set in nats",
     "rewards": "the reward of every step is known",

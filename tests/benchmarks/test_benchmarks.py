@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import (
     alternatives,
+    asking,
     cloning,
     compounding,
     corrective,
@@ -82,6 +83,18 @@ def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str])
     found = _told(capsys)
     assert found["transitions"] == 400
     assert found["again"]["total"] == pytest.approx(found["again"]["model"] + found["again"]["labels"], abs=0.011)
+
+
+@pytest.mark.slow
+def test_asking_gives_everybody_as_many_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    asking.main(["--json", "--seeds", "0", "--rounds", "1", "--episodes", "2", "--epochs", "1"])
+    found = _told(capsys)
+    labels = {name: found[name]["labels"] for name in asking.QUERIES}
+    most = asking.BATCH // asking.PART
+    assert labels["first"] == [most]
+    assert all(0 < labels[name][0] <= most for name in ("evenly", "uncertain", "disagree")), labels
+    assert labels["everything"][0] > 10 * most
+    assert all(len(found[name]["runs"][0]["cost"]) == 2 for name in asking.QUERIES)
 
 
 @pytest.mark.slow

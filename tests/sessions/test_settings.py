@@ -74,6 +74,13 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
         found = made("dagger", schedule=schedule, beta=beta, every=5, refit=True)
         said = algorithms.dagger(expert, beta=wanted, query=collect.Evenly(5), refit=True)
         assert eqx.tree_equal(found, said), schedule
+    queries = {
+        "uncertain": (Asking(where="uncertain", share=0.3, above=1.0), collect.Uncertain(0.3, 1.0)),
+        "disagree": (Asking(where="disagree", members=3, budget=9), collect.Disagree(members=3)),
+    }
+    for where, (asking, query) in queries.items():
+        found = ImproveSettings("W", 100, algorithm="dagger", asking=asking).learner(expert)
+        assert eqx.tree_equal(found, algorithms.dagger(expert, query=query, budget=asking.budget)), where
     noises = {
         "none": collect.Undisturbed(),
         "isotropic": collect.Isotropic(0.2),
@@ -93,6 +100,11 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
         (Asking(every=0), "--asking.every must be 1 or more, not 0"),
         (Asking(batch_size=0), "--asking.batch-size must be 1 or more, not 0"),
         (Asking(std=float("nan")), "--asking.std must be 0 or more, not nan"),
+        (Asking(share=0.2), "--asking.share is 0.2, and everywhere asks without doubt"),
+        (Asking(where="uncertain", share=0.0), r"--asking.share must lie in \(0, 1\], not at 0.0"),
+        (Asking(where="disagree", every=5), "--asking.where disagree and --asking.every 5 both choose the states"),
+        (Asking(members=1), "--asking.members must be 2 or more to disagree, not 1"),
+        (Asking(budget=-1), "--asking.budget must be 0 labels or more, not -1"),
     ],
 )
 def test_an_expert_is_not_asked_nonsense(asking: Asking, said: str) -> None:

@@ -1,9 +1,10 @@
-"""Four small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
+"""Five small trainings, for tests that need whole processes: `python resume_jobs.py FOLDER MODE SEED JOB…`.
 
 MODE: `whole` records from beginning to end, `killed` dies by SIGKILL between two checkpoints, `resumed` goes on from
 there, `bare` records nothing. Prints one line of JSON: the fingerprint of each job's policy.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,8 +14,8 @@ from typing import Any
 
 import jax
 
-from journeyman.algorithms import dart, distill, gail, reinforce
-from journeyman.collect import Sample, play
+from journeyman.algorithms import dagger, dart, distill, gail, reinforce
+from journeyman.collect import Disagree, Sample, play
 from journeyman.experts import PolicyExpert
 from journeyman.parts import fingerprint
 from journeyman.policies import policy
@@ -24,6 +25,7 @@ from journeyman.weights import ConstantBaseline, NetworkBaseline, ReverseKL
 from journeyman.worlds import LinearQuadratic, world
 
 PURE = LinearQuadratic(0.9, horizon=7, start_std=1.0, num_envs=4)
+HOST = importlib.util.find_spec("envpool") is not None
 DIES_AFTER = 5  # epochs or iterations; checkpoints come every 2, so one row lies beyond the last of them
 
 
@@ -46,6 +48,18 @@ def run_dart(seed: int, record: Recorder) -> Any:
     )
 
 
+def run_asking(seed: int, record: Recorder) -> Any:
+    # A committee, its steps and its budget are in the checkpoint; on simulators where there are any.
+    world_ = world("envpool:Hopper-v5", num_envs=2) if HOST else PURE
+    expert = policy(world_, jax.random.key(1), hidden=())
+    data = play(world_, Sample(expert), episodes=2, seed=0)
+    plan = Plan(steps=8 * 32, batch=32, seed=seed, checkpoint_every=2)
+    query = Disagree(share=0.5, members=2, first=2)
+    learner = dagger(PolicyExpert(expert), query=query, budget=100, epochs=1, batch_size=32)
+    actor = policy(world_, jax.random.key(0), hidden=(4,))
+    return improve(learner, actor, world_, plan, demonstrations=data, record=record)
+
+
 def run_pure(seed: int, record: Recorder) -> Any:
     baseline = NetworkBaseline(hidden=(4,), epochs=1, batch_size=32)
     plan = Plan(steps=8 * 40, batch=40, seed=seed, checkpoint_every=2, evaluation_episodes=2, evaluate_every=3)
@@ -65,6 +79,7 @@ def run_host(seed: int, record: Recorder) -> Any:
 JOBS = {
     "fit": run_fit,
     "dart": run_dart,
+    "asking": run_asking,
     "pure": run_pure,
     "host": run_host,
 }

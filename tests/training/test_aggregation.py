@@ -41,8 +41,8 @@ def first_world(seed: int = 0) -> AbstractWorld:
 class _Nobody(AbstractQuery):
     """Asks for no label."""
 
-    def __call__(self, episodes: Any) -> Any:
-        return jnp.zeros_like(jnp.asarray(episodes.valid))
+    def __call__(self, episodes: Any, policy: Any, committee: Any, space: Any) -> Any:
+        return jnp.full(episodes.valid.shape, -jnp.inf)
 
 
 class _Teacher(AbstractExpert):

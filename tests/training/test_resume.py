@@ -22,7 +22,7 @@ from journeyman.worlds import LinearQuadratic
 
 SCRIPT = Path(__file__).with_name("resume_jobs.py")
 HOST = importlib.util.find_spec("envpool") is not None
-NAMES = ["fit", "pure", "dart", *(["host"] if HOST else [])]
+NAMES = ["fit", "pure", "dart", "asking", *(["host"] if HOST else [])]
 
 
 def process(folder: Path, mode: str, *jobs: str) -> subprocess.CompletedProcess:
@@ -60,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict,
     "name",
     [
         pytest.param(name, marks=[] if HOST or name in NAMES else pytest.mark.skip(reason="needs EnvPool"))
-        for name in ("fit", "pure", "dart", "host")
+        for name in ("fit", "pure", "dart", "asking", "host")
     ],
 )
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(

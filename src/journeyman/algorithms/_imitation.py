@@ -81,6 +81,7 @@ def dagger(
     *,
     beta: AbstractShare = Constant(),
     query: AbstractQuery = Everywhere(),
+    budget: int | None = None,
     refit: bool = False,
     learning_rate: float = 1e-3,
     epochs: int = 20,
@@ -94,8 +95,9 @@ def dagger(
     The cost grows like εH where the expert can recover (Ross, Gordon and Bagnell 2011, algorithm 3.1). `beta` is the
     schedule of β_i, the probability that the expert acts at a step of round i: `Constant(0)` (the default, the version
     without a parameter), `FirstRound`, `Linear`, `Exponential`. `query` chooses the steps that are labels
-    (`Evenly(10)`: one in ten). Each round makes `epochs` passes over all data, from the last policy on or, with
-    `refit`, from fresh weights.
+    (`Evenly(10)`: one in ten; `Uncertain()`, `Disagree()`: where the learner is in doubt), and no more than `budget`
+    are taken in all. Each round makes `epochs` passes over all data, from the last policy on or, with `refit`, from
+    fresh weights.
 
     Composition: `bc` with `collect = Aggregate(expert)`. Run it with `improve(dagger(expert), clone, world,
     demonstrations=...)`.
@@ -108,7 +110,7 @@ def dagger(
         objective=WeightedLogLikelihood(),
         geometry=Euclidean(),
         step=Adam(learning_rate, weight_decay=weight_decay),
-        collect=Aggregate(expert, beta=beta, query=query, refit=refit),
+        collect=Aggregate(expert, beta=beta, query=query, budget=budget, refit=refit),
         epochs=epochs,
         batch_size=batch_size,
     )
@@ -119,6 +121,7 @@ def dart(
     *,
     noise: AbstractNoise = LearnedNoise(),
     query: AbstractQuery = Everywhere(),
+    budget: int | None = None,
     refit: bool = False,
     learning_rate: float = 1e-3,
     epochs: int = 20,
@@ -147,7 +150,7 @@ def dart(
         objective=WeightedLogLikelihood(),
         geometry=Euclidean(),
         step=Adam(learning_rate, weight_decay=weight_decay),
-        collect=Inject(expert, noise=noise, query=query, refit=refit),
+        collect=Inject(expert, noise=noise, query=query, budget=budget, refit=refit),
         epochs=epochs,
         batch_size=batch_size,
     )

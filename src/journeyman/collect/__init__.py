@@ -22,9 +22,14 @@ from journeyman.collect._play import PlayedOut as PlayedOut
 from journeyman.collect._play import play as play
 from journeyman.collect._play import play_each as play_each
 from journeyman.collect._play import play_to_the_end as play_to_the_end
+from journeyman.collect._query import AbstractDoubt as AbstractDoubt
 from journeyman.collect._query import AbstractQuery as AbstractQuery
+from journeyman.collect._query import Disagree as Disagree
 from journeyman.collect._query import Evenly as Evenly
 from journeyman.collect._query import Everywhere as Everywhere
+from journeyman.collect._query import Seats as Seats
+from journeyman.collect._query import Uncertain as Uncertain
+from journeyman.collect._query import foremost as foremost
 from journeyman.collect._rollout import Carry as Carry
 from journeyman.collect._rollout import rollout as rollout
 from journeyman.collect._rollout import start as start

@@ -15,7 +15,7 @@ from journeyman.collect._query import AbstractQuery, Everywhere
 from journeyman.collect._share import AbstractShare, Constant
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert
-from journeyman.parts import AbstractPart
+from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.worlds import AbstractSpace, Box
 
@@ -23,7 +23,8 @@ from journeyman.worlds import AbstractSpace, Box
 class AbstractCollection(AbstractPart):
     """Which behaviour collects round `index`, and what becomes of its data.
 
-    Where the data of all rounds is kept (`keeps`), `query` says which steps are learned from, and with `refit` every
+    Where the data of all rounds is kept (`keeps`), `query` says which steps are learned from, at most `budget` of them,
+    and with `refit` every
     round begins with a fresh network, under the head that the run began with. `state` is what the collection itself
     learns from round to round, `()` for nothing.
     """
@@ -51,14 +52,23 @@ class OnPolicy(AbstractCollection):
 
 
 class AbstractAggregation(AbstractCollection):
-    """A collection that keeps the data of all rounds; it labels every step that it visits."""
+    """A collection that keeps the data of all rounds; it labels every step that it visits.
+
+    Of the steps that `query` asks for, no more than `budget` labels are taken in the whole run, those that are wanted
+    most first (`None`: as many as are asked for). Raises `JourneymanError` for a budget below 0.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"world", "density"})
     keeps: ClassVar[bool] = True
 
     expert: eqx.AbstractVar[AbstractExpert]
     query: eqx.AbstractVar[AbstractQuery]
+    budget: eqx.AbstractVar[int | None]
     refit: eqx.AbstractVar[bool]
+
+    def __check_init__(self) -> None:
+        if self.budget is not None and self.budget < 0:
+            raise JourneymanError(f"A budget is a number of labels, not {self.budget}; leave it out to set none.")
 
     def updated(
         self, state: PyTree, policy: DensityPolicy, episodes: Episodes, space: AbstractSpace
@@ -82,6 +92,7 @@ class Aggregate(AbstractAggregation):
     expert: AbstractExpert
     beta: AbstractShare = Constant()
     query: AbstractQuery = Everywhere()
+    budget: int | None = eqx.field(static=True, default=None)
     refit: bool = eqx.field(static=True, default=False)
 
     def behaviour(self, policy: AbstractDensityPolicy, state: PyTree, index: Array) -> AbstractBehaviour:
@@ -103,6 +114,7 @@ class Inject(AbstractAggregation):
     expert: AbstractExpert
     noise: AbstractNoise = LearnedNoise()
     query: AbstractQuery = Everywhere()
+    budget: int | None = eqx.field(static=True, default=None)
     refit: bool = eqx.field(static=True, default=False)
 
     def init(self, policy: DensityPolicy) -> PyTree:

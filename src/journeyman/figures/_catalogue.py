@@ -5,6 +5,8 @@ Another figure is a function that computes, one that draws, and one line here.
 
 from typing import Literal
 
+from journeyman.figures._clouds import labels, noise
+from journeyman.figures._clouds_drawn import draw_labels, draw_noise
 from journeyman.figures._compounding import compounding
 from journeyman.figures._compounding_drawn import draw_compounding
 from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natural
@@ -34,7 +36,11 @@ POLICY_GRADIENT = FigureSet(
 
 IMITATION = FigureSet(
     "Imitation in figures",
-    (Figure("compounding", "Compounding error against the horizon", compounding, draw_compounding, 3.6),),
+    (
+        Figure("compounding", "Compounding error against the horizon", compounding, draw_compounding, 3.6),
+        Figure("labels", "Where the corrective labels lie", labels, draw_labels, 4.0),
+        Figure("noise", "The data cloud of noise injection", noise, draw_noise, 3.6),
+    ),
 )
 
 SETS: dict[SetName, FigureSet] = {"policy-gradient": POLICY_GRADIENT, "imitation": IMITATION}

@@ -134,7 +134,7 @@ class Beta(AbstractHead):
        log-probability or KL is off by up to 8·10⁻⁴ nats with `minimum_std` = 0.05, and by up to 4·10⁻² with 0.01.
     """
 
-    gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
+    gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions", "state-dependent spread"})
     citation: ClassVar[str] = """@inproceedings{chou2017beta,
   title={Improving Stochastic Policy Gradients in Continuous Control with Deep Reinforcement Learning using the Beta
     Distribution}, author={Chou, Po-Wei and Maturana, Daniel and Scherer, Sebastian},

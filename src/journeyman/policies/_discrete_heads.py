@@ -16,7 +16,7 @@ from journeyman.worlds import Discrete, MultiBinary, MultiDiscrete
 class Categorical(AbstractHead):
     """One of `classes` actions, with probabilities softmax(raw)."""
 
-    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions"})
+    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     classes: int = eqx.field(static=True)
 
@@ -56,7 +56,7 @@ class Categorical(AbstractHead):
 class MultiCategorical(AbstractHead):
     """Several independent choices at once, entry i among `sizes[i]`, with probabilities softmax of its logits."""
 
-    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions"})
+    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     sizes: tuple[int, ...] = eqx.field(static=True)
 
@@ -100,7 +100,7 @@ class MultiCategorical(AbstractHead):
 class Bernoulli(AbstractHead):
     """`bits` independent bits, each 1 with probability 1/(1 + e^{−logit})."""
 
-    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions"})
+    gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     bits: int = eqx.field(static=True)
 

@@ -26,6 +26,10 @@ class Gaussian(AbstractHead):
     log_std: Float[Array, " actions"] | None
     bounds: Bounds
 
+    def provides(self) -> frozenset[str]:
+        """A state-dependent spread too, where the network gives σ."""
+        return self.gives if self.log_std is not None else self.gives | {"state-dependent spread"}
+
     @classmethod
     def make(
         cls,

@@ -35,7 +35,7 @@ class GaussianMixture(AbstractHead):
        down (Carreira-Perpiñán 2000). It may end on a local maximum that is lower than one between other components.
     """
 
-    gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
+    gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions", "state-dependent spread"})
     approximates: ClassVar[frozenset[str]] = frozenset({"kl", "entropy"})
     citation: ClassVar[str] = """@techreport{bishop1994mixture, title={Mixture density networks},
   author={Bishop, Christopher M.}, institution={Aston University}, number={NCRG/94/004}, year={1994}}

@@ -1,6 +1,8 @@
 """What the command line does, as functions: whole jobs from files to a run folder and a page."""
 
 from journeyman.sessions._clone import clone as clone
+from journeyman.sessions._correct import correct as correct
+from journeyman.sessions._correcting import CorrectSettings as CorrectSettings
 from journeyman.sessions._data import ConvertSettings as ConvertSettings
 from journeyman.sessions._data import LintSettings as LintSettings
 from journeyman.sessions._data import convert_data as convert_data

@@ -11,7 +11,7 @@ from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.parts import citations, rebuild, refuse
+from journeyman.parts import citations, problems, rebuild, refuse
 from journeyman.policies import DensityPolicy, inspect, policy
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
@@ -89,6 +89,8 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
         )
     if made is not None and asked is not None:
         found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
+    if settings.asks and starts:
+        found += problems(settings.asking.query(), starts[0])
     refuse(found)
     assert made is not None  # else something was found
     assert starts is not None
@@ -168,7 +170,8 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         title=f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}{seeds}",
         summary=[
             f"Practice took the mean {settings.score} from {ends[0].score.mean:.4g} to {ends[1].score.mean:.4g}"
-            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}."
+            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}.",
+            *_asked_for(rows),
         ],
         facts=facts(record, world=made.name),
         policies=ends,
@@ -178,6 +181,15 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _asked_for(rows: list[dict[str, Any]]) -> list[str]:
+    """How many labels an expert gave, and for which share of the visited states."""
+    visited = sum(row.get("visited", 0) for row in rows)
+    if not visited:
+        return []
+    labels = rows[-1]["labels"]
+    return [f"The expert gave {labels:,} labels, for {labels / visited:.1%} of {visited:,} visited states."]
 
 
 def _before(settings: ImproveSettings, record: dict[str, Any]) -> list[DensityPolicy]:

@@ -42,8 +42,9 @@ def _settings(folder: Path) -> FitSettings | ImproveSettings:
     context = read_record(folder)["config"]["context"]
     if context.get("verb") not in _SETTINGS:
         raise JourneymanError(
-            f"The run in '{folder}' was begun in Python (or by the quickstart), so its folder does not say all of it;"
-            f" continue it there, with record=Recorder('{folder}', resume=True) and the parts it was begun with."
+            f"The run in '{folder}' was begun in Python (or by `quickstart` or `correct`), so its folder does not say"
+            f" all of it; continue it there, with record=Recorder('{folder}', resume=True) and the parts it was begun"
+            " with."
         )
     # The folder may have been moved since; where it is now is where it goes on.
     return from_json(_SETTINGS[context["verb"]], {**context["settings"], "out": str(folder)})

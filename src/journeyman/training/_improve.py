@@ -1,7 +1,8 @@
 """`improve`: collect, weigh, step, again. Needs a world."""
 
+from journeyman.collect import AbstractAggregation
 from journeyman.episodes import Episodes
-from journeyman.parts import check, fingerprint, refuse
+from journeyman.parts import check, fingerprint, problems, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
 from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
@@ -39,7 +40,11 @@ def improve(
     """
     check(learner, policy, world)
     found = plan.problems(world) + world_problems(policy, world)
-    refuse(found + demonstration_problems(learner, policy, demonstrations))
+    found += demonstration_problems(learner, policy, demonstrations)
+    if isinstance(learner.collect, AbstractAggregation):
+        # An expert that is a policy too would give what its learner lacks.
+        found += problems(learner.collect.query, policy)
+    refuse(found)
     record = Recorder() if record is None else record
     links = {"policy": fingerprint(policy)}
     links |= {} if demonstrations is None else {"dataset": demonstrations.fingerprint()}

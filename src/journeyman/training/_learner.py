@@ -1,5 +1,6 @@
 """A learner is a recipe's parts; `weigh`, `descend` and `refit` are what happens with them on one batch."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -74,13 +75,14 @@ class Learner(AbstractPart):
 
 
 class LearnerState(eqx.Module):
-    """Everything about a learner that changes: the policy, the weight's baseline, the step's moments, and what the
-    collection learns."""
+    """Everything about a learner that changes: the policy, the weight's baseline, the step's moments, what the
+    collection learns, and the committee that its query wants (`Committee`; `()` for none)."""
 
     policy: DensityPolicy
     weight: PyTree
     step: PyTree
     collect: PyTree
+    committee: PyTree = ()
 
 
 def initial(
@@ -313,7 +315,7 @@ def learn(
 ) -> tuple[LearnerState, dict[str, Any]]:
     """`descend` on the samples."""
     done = descend(learner, state.policy, state.step, samples, key, first)
-    return LearnerState(done.policy, state.weight, done.step, state.collect), done.metrics
+    return dataclasses.replace(state, policy=done.policy, step=done.step), done.metrics
 
 
 @eqx.filter_jit
@@ -330,7 +332,7 @@ def refit(learner: Learner, state: PyTree, episodes: Episodes, target: Array, ke
 @eqx.filter_jit
 def settle(state: LearnerState, baseline: PyTree, episodes: Episodes) -> LearnerState:
     """The end of a batch: the new baseline, and the batch counted into the policy's statistics."""
-    return LearnerState(_counted(state.policy, episodes), baseline, state.step, state.collect)
+    return dataclasses.replace(state, policy=_counted(state.policy, episodes), weight=baseline)
 
 
 def _counted(policy: DensityPolicy, episodes: Episodes) -> DensityPolicy:

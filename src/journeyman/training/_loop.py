@@ -1,5 +1,6 @@
 """The loop of `improve` and of `sweep`: what happens between two iterations, and what is told of them."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from journeyman.collect import Mean, play, play_each, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import AbstractPart
 from journeyman.policies import DensityPolicy, floored, is_fresh
+from journeyman.training._committee import convened
 from journeyman.training._iteration import (
     ROOM,
     Row,
@@ -29,8 +31,8 @@ from journeyman.training._iteration import (
     strict,
     together,
 )
-from journeyman.training._kept import gather, renewed
-from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
+from journeyman.training._kept import Round, learned_from_all
+from journeyman.training._learner import Learner, LearnerState, initial, observed, weigh
 from journeyman.training._memory import Memory
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._steps import refusal
@@ -133,6 +135,9 @@ class Loop:
         if demonstrations is not None and is_fresh(policy):
             policy = observed(policy, jax.tree.map(jnp.asarray, demonstrations))
         state = initial(self.learner, policy, named_key(root, "initial", 0), self.world.action_space, demonstrations)
+        if self.learner.collect.keeps:
+            committee = convened(self.learner, policy, named_key(root, "convene", 0))
+            state = dataclasses.replace(state, committee=committee)
         carry = self._start(root, 0)
         return Running(state, () if self.host else carry, Tally.fresh(self.world.num_envs), jnp.zeros((), jnp.int32))
 
@@ -255,17 +260,12 @@ class Loop:
         self, running: Running, memory: Memory, episodes: Episodes, broken: Array, index: int
     ) -> tuple[Running, Memory, Row]:
         """A learner that keeps all its data: the batch is added, and all of it is learned from."""
-        space, learned = self.world.action_space, {"bad_leaf": jnp.asarray(-1)}
-        after, samples, told = gather(self.learner, running.learner, episodes, space)
-        memory = memory.add(samples)
-        if self.learner.collect.refit:  # type: ignore[attr-defined]
-            after = renewed(self.learner, self.start, after, named_key(self.root, "renew", index))
-        if index > 0 or not self.warm:
-            after, learned = learn(self.learner, after, memory.on_device(), named_key(self.root, "learn", index))
+        now = Round(index, self.root, self.start, self.shown, still=index == 0 and bool(self.warm))
+        space = self.world.action_space
+        after, memory, row = learned_from_all(self.learner, running.learner, memory, episodes, space, now)
         moved = Running(after, running.carry, running.tally, running.episodes)
         running, counted = count(moved, space, episodes, broken)
-        told["labels"] = jnp.asarray(int(memory.count) - self.shown)
-        return running, memory, {"counted": counted, "weighed": told, "learned": learned}
+        return running, memory, {"counted": counted, **row}
 
     def _check(self, row: dict[str, Any], state: ImproveState) -> None:
         """Stop where weights or an update were not finite; the state is the last finite one."""
