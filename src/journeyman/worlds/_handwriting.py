@@ -135,9 +135,16 @@ def handwriting(shape: str, *, num_envs: int = 64, seed: int = 0, **options: Any
 
     Raises `JourneymanError` for an unknown shape or option, and where the data are not installed.
     """
-    check_options(f"lasa:{shape}", options, {"spread": 3.0, "horizon": None})
-    strokes = lasa_strokes(shape)
-    starts = np.stack([path[0] for path in strokes.paths]).astype(np.float32)
-    tick = np.asarray(strokes.tick, np.float32)  # an array, so that one program serves all shapes
-    speed = np.full(2, 2 * strokes.speed, np.float32)
-    return Handwriting(shape, starts, tick, speed, **options, num_envs=num_envs, seed=seed)
+    usual: dict[str, Any] = {"spread": 3.0, "horizon": 150}
+    check_options(f"lasa:{shape}", options, {**usual, "horizon": None})  # which may be none
+    strokes, given = lasa_strokes(shape), {**usual, **options}
+    return Handwriting(  # type: ignore[call-arg]
+        shape=shape,
+        starts=np.stack([path[0] for path in strokes.paths]).astype(np.float32),
+        tick=np.asarray(strokes.tick, np.float32),  # an array, so that one program serves all shapes
+        speed=np.full(2, 2 * strokes.speed, np.float32),
+        spread=given["spread"],
+        horizon=given["horizon"],
+        num_envs=num_envs,
+        seed=seed,
+    )
