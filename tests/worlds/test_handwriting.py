@@ -10,7 +10,7 @@ import pytest
 
 from journeyman.corrections import TrueDynamics
 from journeyman.parts import JourneymanError
-from journeyman.worlds import Handwriting, lasa_shapes, lasa_strokes, list_worlds, world, world_config
+from journeyman.worlds import Box, Handwriting, lasa_shapes, lasa_strokes, list_worlds, world, world_config
 from journeyman.worlds import _lasa as files
 
 needs_lasa = pytest.mark.skipif(not lasa_shapes(), reason="the LASA data are not installed")
@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 def pen(**options: object) -> Handwriting:
     starts = np.asarray([[30.0, -10.0], [-20.0, 5.0]], np.float32)
-    return Handwriting("own", starts, np.asarray(0.1, np.float32), np.full(2, 100, np.float32), **options)  # type: ignore[arg-type]
+    return Handwriting("own", starts, np.asarray(0.1, np.float32), Box.symmetric(100, 2), **options)  # type: ignore[arg-type]
 
 
 # -- the pen ---------------------------------------------------------------------------------------------
@@ -75,12 +75,12 @@ def test_its_true_dynamics_is_the_identity_and_the_time_step() -> None:
 def test_what_is_no_pen_is_refused_with_every_reason() -> None:
     none = np.zeros((0, 2), np.float32)
     with pytest.raises(JourneymanError) as refused:
-        Handwriting("own", none, np.asarray(0, np.float32), np.full(2, 100, np.float32), spread=-1.0, horizon=0)
+        Handwriting("own", none, np.asarray(0, np.float32), Box.symmetric(100, 2), spread=-1.0, horizon=0)
     said = str(refused.value)
     for part in ("shape (0, 2)", "time step of 0.0", "'spread' is -1.0 mm", "'horizon' is 0"):
         assert part in said
     with pytest.raises(JourneymanError, match="points of the paper"):
-        Handwriting("own", np.full((1, 2), 80, np.float32), np.asarray(0.1, np.float32), np.full(2, 100, np.float32))
+        Handwriting("own", np.full((1, 2), 80, np.float32), np.asarray(0.1, np.float32), Box.symmetric(100, 2))
 
 
 # -- the data --------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Handwriting(AbstractPureWorld):
     these equations and end where this world ends them. The people who drew them knew more than the position (at a
     crossing, which branch they were on), but strokes of one shape seldom pass one place in opposite directions.
 
-    Raises `JourneymanError` for starts that are not points of the paper, a time step or speed that is not positive, and
+    Raises `JourneymanError` for starts that are not points of the paper, a time step or velocity not above 0, and
     a negative spread.
     """
 
@@ -53,7 +53,7 @@ class Handwriting(AbstractPureWorld):
     shape: str
     starts: Float[np.ndarray, "_starts 2"]
     tick: Number
-    speed: Float[np.ndarray, " 2"]
+    action_space: Box  # type: ignore[assignment]
     spread: float = 3.0
     horizon: int | None = 150
     num_envs: int = 64
@@ -66,16 +66,16 @@ class Handwriting(AbstractPureWorld):
                 f"The starts have shape {self.starts.shape}; give one or more points of the paper, (starts, 2), within"
                 f" {PAPER:g} mm of the goal."
             )
-        if not (np.all(np.asarray(self.speed) > 0) and np.all(np.asarray(self.tick) > 0)):
+        high = np.asarray(self.action_space.high)
+        if not (high.shape == (2,) and (high > 0).all() and np.all(np.asarray(self.tick) > 0)):
             found.append(
-                f"A time step of {self.tick} s and greatest speeds of {self.speed} mm/s move no pen; give more than 0."
+                f"A time step of {self.tick} s and greatest velocities of {high} mm/s move no pen; give a time and two"
+                " velocities above 0."
             )
         if not self.spread >= 0:
             found.append(f"'spread' is {self.spread} mm, but starts are disturbed by 0 or more; 3 is usual.")
         if self.horizon is not None and self.horizon < 1:
-            found.append(
-                f"'horizon' is {self.horizon}; give at least one step, or None for a pen without a time limit."
-            )
+            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a pen without an end.")
         refuse(found)
 
     @property
@@ -87,11 +87,6 @@ class Handwriting(AbstractPureWorld):
     def observation_space(self) -> Box:  # type: ignore[override]
         """The paper."""
         return Box.symmetric(PAPER, 2)
-
-    @property
-    def action_space(self) -> Box:  # type: ignore[override]
-        """Velocities."""
-        return Box(-self.speed, self.speed)
 
     def config(self) -> dict[str, Any]:
         """What `journeyman.world` takes."""
@@ -109,7 +104,7 @@ class Handwriting(AbstractPureWorld):
     def step(self, state: Pen, action: Array, key: Array) -> tuple[Pen, Outcome]:
         """One time step."""
         del key
-        velocity = jnp.clip(jnp.asarray(action, jnp.float32), -self.speed, self.speed)
+        velocity = jnp.clip(jnp.asarray(action, jnp.float32), self.action_space.low, self.action_space.high)
         moved = jnp.clip(state.position + jnp.asarray(self.tick, jnp.float32) * velocity, -PAPER, PAPER)
         arrived = (jnp.square(moved).sum() <= GOAL**2) & (jnp.square(velocity).sum() <= REST**2)
         time = state.time + 1
@@ -142,7 +137,7 @@ def handwriting(shape: str, *, num_envs: int = 64, seed: int = 0, **options: Any
         shape=shape,
         starts=np.stack([path[0] for path in strokes.paths]).astype(np.float32),
         tick=np.asarray(strokes.tick, np.float32),  # an array, so that one program serves all shapes
-        speed=np.full(2, 2 * strokes.speed, np.float32),
+        action_space=Box.symmetric(2 * strokes.speed, 2),
         spread=given["spread"],
         horizon=given["horizon"],
         num_envs=num_envs,
