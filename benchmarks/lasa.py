@@ -155,15 +155,9 @@ def measure(
             for method in METHODS:
                 of = {"shape": shape, "seed": seed, "method": method, **about}
                 runs[method][place].append(kept.run(of, lambda t=trial, m=method: t.run(m, episodes)))
-    told: dict[str, Any] = {method: _told(runs[method]) for method in METHODS}
-    return {
-        "shapes": len(shapes),
-        "seeds": list(seeds),
-        **about,
-        **told,
-        "against": _against(runs),
-        "machine": machine(),
-    }
+    told: dict[str, Any] = {"shapes": len(shapes), "seeds": list(seeds), "episodes": episodes, "choice": choice.told()}
+    told |= {method: _told(runs[method]) for method in METHODS}
+    return told | {"against": _against(runs), "machine": machine()}
 
 
 def _by_shape(runs: list[list[dict[str, Any]]], what: str) -> np.ndarray:
