@@ -1,6 +1,7 @@
 """The benchmarks run and print what they promise, on sizes that measure nothing. No times are judged here."""
 
 import importlib.util
+import itertools
 import json
 import math
 import sys
@@ -18,6 +19,7 @@ from benchmarks import (
     corrective,
     data,
     imitation,
+    lasa,
     memory,
     peers,
     pure_worlds,
@@ -27,6 +29,8 @@ from benchmarks import (
     throughput,
 )
 from benchmarks._opponent import answering
+from benchmarks._paired import sign_flip
+from journeyman.worlds import lasa_shapes
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
 
@@ -174,6 +178,36 @@ def test_alternatives_gives_a_curve_with_intervals_for_every_method(capsys: pyte
             assert len(curve["evaluations"]) == len(gap["mean"]) == len(gap["low"]) == len(gap["high"])
             assert min(gap["mean"]) > -1e-4  # nothing is better than the best
     assert tasks["gridworld"]["curves"]["policy iteration"]["gap"]["mean"][-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_signs_are_flipped_in_every_way_there_is() -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 9):
+        apart = random.normal(0.5, 1, count).round(1)  # rounded, so that there are ties
+        signs = np.asarray(list(itertools.product((1, -1), repeat=count)))
+        extreme = np.abs(signs @ apart) >= abs(apart.sum()) - 1e-9
+        assert sign_flip(apart) == pytest.approx(extreme.mean(), abs=1e-12)
+    assert sign_flip(np.ones(30)) == pytest.approx(2 / 2**30, rel=1e-12)
+    assert sign_flip(np.asarray([1.0, -1.0, 0.0])) == 1
+    with pytest.raises(ValueError, match="33 differences"):
+        sign_flip(np.ones(33))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not lasa_shapes(), reason="the LASA data are not installed")
+def test_lasa_compares_four_clones_of_each_shape_and_keeps_them(tmp_path: Path) -> None:
+    quick, file = lasa.Choice(gradient_steps=16, model_epochs=50), tmp_path / "kept.jsonl"
+    found = lasa.measure(["Sshape", "Worm"], [0], 4, lasa.Kept(file), quick)
+    for method in lasa.METHODS:
+        assert 0 <= found[method]["reached"]["mean"] <= 1
+        assert 0 < found[method]["distance"]["low"] <= found[method]["distance"]["high"] < 100
+    assert found["true"]["kept"] > 0.5
+    assert found["true"]["beyond_bound"] == 0
+    assert len(found["against"]) == 6
+    assert found["against"]["noisy − clone"]["reached"]["p"] >= 0.5, "two shapes are four signs"
+    assert len(file.read_text().splitlines()) == 8
+    again = lasa.measure(["Sshape", "Worm"], [0], 4, lasa.Kept(file), quick)
+    assert again["against"] == found["against"]
 
 
 def test_a_peer_is_asked_and_compared_by_the_permutation_test(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
-"""Holding out and thinning: by episode, repeatable, and every kept step as true as before."""
+"""Holding out, thinning and repeating: by episode, repeatable, and every kept step as true as before."""
+
+import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journeyman.corrections import hold_out, thin
+from journeyman.corrections import hold_out, repeated, thin
 from journeyman.episodes import Episodes, concatenate
 from journeyman.parts import JourneymanError
 
@@ -114,3 +117,34 @@ def test_real_demonstrations_split_by_episode(shared_data) -> None:
     assert training.num_steps + held.num_steps == 18979
     starts = {tuple(row) for row in training.observation[:, 0].tolist()}
     assert not starts & {tuple(row) for row in held.observation[:, 0].tolist()}
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 40), st.integers(0, 9))
+def test_repeated_steps_are_the_data_s_own_each_as_often_as_any_other_or_once_more(
+    lengths: list[int], count: int, seed: int
+) -> None:
+    data = demos(lengths)
+    found = repeated(data, count, seed)
+    assert found.num_steps == count
+    assert found.batch_shape == (count,)
+    often = Counter(steps(found))
+    assert set(often) <= set(steps(data))
+    counts = [often.get(step, 0) for step in steps(data)]
+    assert max(counts) - min(counts) <= 1
+    now, after = np.asarray(found.now)[:, 0], np.asarray(found.next)[:, 0]
+    assert (after - now == [0, 1]).all(), "each with its true successor"
+    assert (found.action[:, 0] == 10 * now).all()
+    assert (found.reward[:, 0] == now[:, 1] + 1).all()
+    assert (found.elapsed[:, 0] == now[:, 1]).all()
+    assert (found.truncated[:, 0] == (now[:, 1] + 1 == np.asarray(lengths)[now[:, 0].astype(int)])).all()
+    assert found.fingerprint() == repeated(data, count, seed).fingerprint()
+
+
+def test_what_cannot_be_repeated_is_refused() -> None:
+    with pytest.raises(JourneymanError, match="Cannot make 0 steps"):
+        repeated(demos([2]), 0)
+    none = np.zeros((1, 2), bool)
+    nothing = dataclasses.replace(demos([2]), valid=none, truncated=none, reward=np.zeros((1, 2), np.float32))
+    with pytest.raises(JourneymanError, match="There is no step to repeat"):
+        repeated(nothing, 3)

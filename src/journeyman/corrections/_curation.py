@@ -1,7 +1,9 @@
-"""Choosing among demonstrations: hold some out, or keep only few. By episode, never by frame."""
+"""Choosing among demonstrations: hold some out, keep only few, or as many as others have."""
 
 import dataclasses
+from typing import Any
 
+import jax
 import numpy as np
 
 from journeyman.episodes import Episodes, concatenate
@@ -76,6 +78,30 @@ def thin(
             for episode in found
         ]
     return concatenate(found)
+
+
+def repeated(data: Episodes, steps: int, seed: int = 0) -> Episodes:
+    """Exactly `steps` single steps of `data`, each as often as any other or once more, in random order, a row for each.
+
+    Data of different size then cost the same training, a pass over them takes equally many gradient steps, and one
+    compiled program serves them all: what a fair comparison of data wants. Each step keeps everything that is recorded
+    of it. With fewer `steps` than there are, some are left out at random.
+
+    Raises `JourneymanError` for fewer than one step, and for data without a valid one.
+    """
+    valid = np.asarray(data.valid)
+    found = [] if steps >= 1 else [f"Cannot make {steps} steps; ask for 1 or more."]
+    found += [] if valid.any() else ["There is no step to repeat: none is valid; record at least one."]
+    refuse(found)
+    place = np.resize(np.random.default_rng(seed).permutation(int(valid.sum())), steps)
+
+    def chosen(leaf: Any) -> np.ndarray:
+        return np.asarray(leaf)[valid][place]
+
+    names = [name for name in Episodes.__dataclass_fields__ if name != "observation"]
+    fields = {name: jax.tree.map(lambda leaf: chosen(leaf)[:, None], getattr(data, name)) for name in names}
+    seen = jax.tree.map(lambda now, after: np.stack([chosen(now), chosen(after)], axis=1), data.now, data.next)
+    return Episodes(observation=seen, **fields)
 
 
 def _spread(episode: Episodes, count: int) -> Episodes:

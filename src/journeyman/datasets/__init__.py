@@ -1,4 +1,4 @@
-"""Files ⇄ `Episodes`: npz, HDF5, CSV and Minari, read as people record them, written, and looked through for faults."""
+"""Files ⇄ `Episodes`: npz, HDF5, CSV, Minari and LASA, read as recorded, written, and looked through for faults."""
 
 from journeyman.datasets._angles import wrapping_columns as wrapping_columns
 from journeyman.datasets._checks import Remark as Remark

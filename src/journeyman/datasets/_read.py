@@ -54,7 +54,7 @@ class Dataset:
 
 
 def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPERT) -> Dataset:
-    """Read demonstrations from `path`: an npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set.
+    """Read demonstrations from `path`: npz, HDF5, CSV, a Minari folder or id, or `lasa:SHAPE` (handwriting).
 
     Whatever the format, flat arrays of all steps, episode after episode: `observation (N, ...)` (or `observation.KEY`
     for dictionaries), `action (N, ...)`, optionally `reward`, `terminated`, `truncated`, `next_observation`,

@@ -24,8 +24,8 @@ DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 class Table:
     """What a file offers: flat arrays of all steps under the file's own names, not read yet.
 
-    `format` is "npz", "HDF5", "CSV" or "Minari"; `header` is that of the library's own file, `None` in any other;
-    `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id.
+    `format` is "npz", "HDF5", "CSV", "Minari" or "LASA"; `header` is that of the library's own file, `None` in any
+    other; `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id.
     """
 
     format: str
@@ -73,9 +73,11 @@ def open_table(path: Path) -> Iterator[Table]:
 
 
 def _open(path: Path, stack: contextlib.ExitStack) -> Table:
-    from journeyman.datasets import _csv, _hdf5, _minari, _npz
+    from journeyman.datasets import _csv, _hdf5, _lasa, _minari, _npz
 
     if not path.exists():
+        if path.name.startswith(_lasa.PREFIX):
+            return _lasa.open_shape(path.name)
         if DATASET_ID.fullmatch(path.as_posix()):
             return _minari.open_id(path.as_posix(), stack)
         raise _no_file(path)

@@ -19,3 +19,4 @@ from journeyman.diagnose._interval import share_interval as share_interval
 from journeyman.diagnose._step import Along as Along
 from journeyman.diagnose._step import StepQuality as StepQuality
 from journeyman.diagnose._step import step as step
+from journeyman.diagnose._warping import warped_distance as warped_distance

@@ -31,14 +31,22 @@ class Effort(NamedTuple):
         return max(least, round(self.scale * count))
 
 
+def _nothing() -> None:
+    pass
+
+
 class Figure(NamedTuple):
-    """One figure of a set: `draw(drawing, style, computed)` fills a matplotlib figure of `height` inches."""
+    """One figure of a set: `draw(drawing, style, computed)` fills a matplotlib figure of `height` inches.
+
+    `ready()` raises `JourneymanError` where something that `compute` needs is not installed.
+    """
 
     name: str
     title: str
     compute: Callable[[Effort], Computed]
     draw: Callable[[Any, Any, Computed], None]
     height: float = 3.5
+    ready: Callable[[], None] = _nothing
 
 
 class FigureSet(NamedTuple):

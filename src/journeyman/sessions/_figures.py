@@ -73,6 +73,8 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
     """
     found = settings.problems()
     figures = attempt(found, lambda: _wanted(settings)) or ()
+    for figure in figures:
+        attempt(found, figure.ready)
     attempt(found, lambda: require("matplotlib", extra="figures"))
     attempt(found, lambda: check_target(settings.out, settings.overwrite))
     refuse(found)

@@ -19,7 +19,11 @@ from journeyman.worlds._frames import frames as frames
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld as GymnaxWorld
+from journeyman.worlds._handwriting import Handwriting as Handwriting
 from journeyman.worlds._harvest import Harvest as Harvest
+from journeyman.worlds._lasa import Strokes as Strokes
+from journeyman.worlds._lasa import lasa_shapes as lasa_shapes
+from journeyman.worlds._lasa import lasa_strokes as lasa_strokes
 from journeyman.worlds._linear_quadratic import LinearQuadratic as LinearQuadratic
 from journeyman.worlds._markov import Tables as Tables
 from journeyman.worlds._one_step_gaussian import OneStepGaussian as OneStepGaussian

@@ -14,7 +14,9 @@ from journeyman.worlds._error_chain import ErrorChain
 from journeyman.worlds._geometric_chain import GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld, gymnax_ids
+from journeyman.worlds._handwriting import handwriting
 from journeyman.worlds._harvest import Harvest
+from journeyman.worlds._lasa import PACKAGE, lasa_shapes
 from journeyman.worlds._linear_quadratic import LinearQuadratic
 from journeyman.worlds._one_step_gaussian import OneStepGaussian
 from journeyman.worlds._pendulum import Pendulum
@@ -50,12 +52,14 @@ _ADAPTORS: dict[str, Callable[..., AbstractWorld]] = {
     "gymnax": GymnaxWorld,
     "brax": BraxWorld,
     "playground": PlaygroundWorld,
+    "lasa": handwriting,
 }
 # What is always named with its prefix: the module that must be there, and who knows the ids.
 _PACKAGED: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "gymnax": ("gymnax", gymnax_ids),
     "brax": ("brax", brax_ids),
     "playground": ("mujoco_playground", playground_ids),
+    "lasa": (PACKAGE, lasa_shapes),
 }
 
 
@@ -64,7 +68,8 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
 
     `envpool:ID` and `gymnasium:ID` choose the simulator; a bare id is EnvPool's where EnvPool has it, else
     Gymnasium's. `gymnax:ID`, `brax:ID` and `playground:ID` are JAX programs, always named with their package.
-    `LinearQuadratic`, `Gridworld` and others are exact worlds of our own. `gymnasium:package/ID` imports the package
+    `LinearQuadratic`, `Gridworld` and others are exact worlds of our own, and so are `lasa:SHAPE`, whose starts come
+    from the LASA handwriting data (extra `lasa`). `gymnasium:package/ID` imports the package
     first, so that it can register. `timed:NAME` is the world NAME whose time limit belongs to the task (`timed`; its
     option `shown` says whether the step number is seen). `options` are the simulator's or the world's own.
 
@@ -114,8 +119,9 @@ def world_config(world: AbstractWorld) -> dict[str, Any]:
 def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
     """`(name, kind)` of every world whose name contains `pattern`, ignoring case; `*` and `?` match as in a shell.
 
-    The kind is `exact`, `envpool`, `gymnasium`, `gymnax`, `brax` or `playground`; each name is what `world` takes.
-    Only what is installed is listed; packages that register with Gymnasium when imported appear once they have been.
+    The kind is `exact`, `envpool`, `gymnasium`, `gymnax`, `brax`, `playground` or `lasa`; each name is what `world`
+    takes. Only what is installed is listed; packages that register with Gymnasium when imported appear once they have
+    been.
     """
     found = [(name, "exact") for name in _PURE]
     pooled = envpool_ids() if _has("envpool") else []
