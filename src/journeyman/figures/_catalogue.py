@@ -11,6 +11,8 @@ from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natu
 from journeyman.figures._geometry_drawn import draw_collapse, draw_coordinates, draw_vanilla_and_natural
 from journeyman.figures._horizon import horizon
 from journeyman.figures._model import Figure, FigureSet
+from journeyman.figures._modes import modes
+from journeyman.figures._modes_drawn import draw_modes
 from journeyman.figures._variance import baselines, causality, centring, samples
 from journeyman.figures._variance_drawn import draw_baselines, draw_causality, draw_centring, draw_samples
 from journeyman.figures._wider_drawn import draw_horizon
@@ -34,7 +36,10 @@ POLICY_GRADIENT = FigureSet(
 
 IMITATION = FigureSet(
     "Imitation in figures",
-    (Figure("compounding", "Compounding error against the horizon", compounding, draw_compounding, 3.6),),
+    (
+        Figure("modes", "Mode averaging under each divergence", modes, draw_modes, 3.9),
+        Figure("compounding", "Compounding error against the horizon", compounding, draw_compounding, 3.6),
+    ),
 )
 
 SETS: dict[SetName, FigureSet] = {"policy-gradient": POLICY_GRADIENT, "imitation": IMITATION}

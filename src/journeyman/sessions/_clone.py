@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 
 from journeyman.corrections import hold_out
-from journeyman.datasets import Dataset, demonstration_score, locate, read, wrapping_columns
-from journeyman.diagnose import compounding, evaluate
+from journeyman.datasets import Dataset, demonstration_score, demonstration_success, locate, read, wrapping_columns
+from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
 from journeyman.policies import DensityPolicy, policy
-from journeyman.report import Report, compounding_figure, compounding_findings, policy_row, write
+from journeyman.report import Report, compounding_figure, compounding_findings, modes_findings, policy_row, write
 from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
 from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
@@ -119,10 +119,12 @@ def clone_page(
     own = demonstration_row(shown, settings.score, command)
     row = policy_row("clone", evaluation, score=settings.score, data=_learnt_from(data, settings), command=command)
     errors = compounding(found, None, made, demonstrations=held_out, episodes=min(20, settings.episodes))
+    modes = mode_averaging(found, data.episodes, success=demonstration_success(data, made))
     say(shown.sentence)
     say(f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).")
     if rows and "held_out_nll" in rows[-1]:
         say(f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step.")
+    say(modes.finding)
     page = Report(
         title=f"Cloned from {data.path.name}",
         summary=_summary(row, own, rows, settings),
@@ -131,7 +133,7 @@ def clone_page(
         curves=fit_curves(rows, command),
         compounding=compounding_figure(errors, policy="clone", command=command),
         films=[film("clone", found, made, seed=0)],
-        findings=compounding_findings(errors),
+        findings=[*compounding_findings(errors), *modes_findings(modes)],
         citations=citations(settings.learner(), made),
         score_label=settings.score,
     )
