@@ -14,7 +14,8 @@ from journeyman.algorithms import bc
 from journeyman.diagnose import mode_averaging, two_gaussians
 from journeyman.diagnose._by_step import places
 from journeyman.diagnose._dip import dip_p_value
-from journeyman.diagnose._modes import _holm, _smallest_seen, asked
+from journeyman.diagnose._modes import _smallest_seen, asked
+from journeyman.diagnose._paired import holm
 from journeyman.diagnose._places import acted, split, told_apart
 from journeyman.episodes import EXPERT, Episodes
 from journeyman.parts import JourneymanError
@@ -163,6 +164,7 @@ def test_two_clear_modes_are_found_and_the_policy_between_them_is_told() -> None
     assert place.position == pytest.approx(0.5, abs=0.1)
     assert place.centres == pytest.approx((-2, 2), abs=0.3)
     assert place.valley < 0.1
+    assert place.covered.high < 0.5
     assert first.finding.startswith("The policy averages modes: around step")
     assert "lies between them" in first.finding
     assert "averages modes" in modes_findings(first)[0].sentence
@@ -276,9 +278,9 @@ def test_what_could_have_been_seen_is_seen_four_times_in_five() -> None:
     assert _smallest_seen(5, 0.05 / 3) == np.inf
 
 
-def test_holm() -> None:
-    assert _holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
-    assert _holm([0.01], 3) == pytest.approx([0.03]), "places that were not found count as asked"
+def testholm() -> None:
+    assert holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.01], 3) == pytest.approx([0.03]), "places that were not found count as asked"
 
 
 def test_padding_and_the_order_of_rows_change_nothing_but_chance() -> None:

@@ -3,6 +3,9 @@
 from journeyman.diagnose._by_horizon import CostByHorizon as CostByHorizon
 from journeyman.diagnose._by_horizon import cost_by_horizon as cost_by_horizon
 from journeyman.diagnose._by_step import ByStep as ByStep
+from journeyman.diagnose._causes import Cause as Cause
+from journeyman.diagnose._clone import CloneDiagnosis as CloneDiagnosis
+from journeyman.diagnose._clone import clone as clone
 from journeyman.diagnose._compounding import Compounding as Compounding
 from journeyman.diagnose._compounding import compounding as compounding
 from journeyman.diagnose._dip import dip as dip
@@ -21,6 +24,8 @@ from journeyman.diagnose._interval import share_interval as share_interval
 from journeyman.diagnose._modes import ModeAveraging as ModeAveraging
 from journeyman.diagnose._modes import TwoWays as TwoWays
 from journeyman.diagnose._modes import mode_averaging as mode_averaging
+from journeyman.diagnose._paired import Paired as Paired
+from journeyman.diagnose._paired import paired as paired
 from journeyman.diagnose._step import Along as Along
 from journeyman.diagnose._step import StepQuality as StepQuality
 from journeyman.diagnose._step import step as step

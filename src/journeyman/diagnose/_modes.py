@@ -8,8 +8,10 @@ import numpy as np
 
 from journeyman.diagnose._by_step import places as numbered
 from journeyman.diagnose._dip import dip_p_value, null_dips
+from journeyman.diagnose._interval import Interval, share_interval
 from journeyman.diagnose._modes_wording import modes_finding, modes_table
 from journeyman.diagnose._numbers import plain
+from journeyman.diagnose._paired import holm
 from journeyman.diagnose._places import (
     MOST_EPISODES,
     NEAREST,
@@ -48,6 +50,8 @@ class TwoWays:
     - `position`: where the policy's likeliest action lies, 0 at the lower centre and 1 at the upper (median).
     - `policy_density`, `demonstrated_density`: at that action, per action unit; `ratio`: the first over the second.
     - `valley`: the demonstrated density there over that at the lower of the two modes.
+    - `covered`: the share of the demonstrations inside the policy's own middle half about its likeliest action, where
+      half of them should be.
     - `two`: acted in two ways, p < level and the observation does not tell which. `averaged`: the policy acts between
       them, where the demonstrations have less than half of what they have at the lower mode.
     """
@@ -66,6 +70,7 @@ class TwoWays:
     demonstrated_density: float
     ratio: float
     valley: float
+    covered: Interval
     two: bool
     averaged: bool
 
@@ -233,7 +238,7 @@ def asked(found: Acted, seed: int) -> list[Asked]:
     proposed = propose(found, halves.proposing, PLACES)
     there_too = [found.at(there(found, halves.answering, one.centre)) for one in proposed]
     bare = [dip_p_value(level_with(rows)[0] @ one.direction) for rows, one in zip(there_too, proposed, strict=True)]
-    adjusted = _holm(bare, PLACES)
+    adjusted = holm(bare, PLACES)
     return [Asked(one, p, len(rows.episode)) for one, p, rows in zip(proposed, adjusted, there_too, strict=True)]
 
 
@@ -243,15 +248,6 @@ def _searched(found: Acted, level: float, seed: int) -> tuple[TwoWays, ...]:
         _described(found.at(there(found, everybody, one.proposed.centre)), one, level) for one in asked(found, seed)
     ]
     return tuple(sorted(ways, key=lambda one: one.p))
-
-
-def _holm(bare: list[float], of: int) -> list[float]:
-    """Holm's adjusted p-values of some of `of` tests (1979); those that were not made count as made."""
-    order, adjusted, least = np.argsort(bare), np.zeros(len(bare)), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, (of - place) * bare[index]))
-        adjusted[index] = least
-    return adjusted.tolist()
 
 
 @functools.cache
@@ -308,6 +304,7 @@ def _described(rows: Acted, answer: Asked, level: float) -> TwoWays:
         demonstrated_density=demonstrated / unit,
         ratio=own / max(demonstrated, 1e-300),
         valley=valley,
+        covered=_covered(rows, proposed.direction),
         two=two,
         averaged=two and 0 < position < 1 and valley < 0.5,
     )
@@ -322,6 +319,13 @@ def _in_units(scale: np.ndarray, direction: np.ndarray) -> np.ndarray:
 def _unit(scale: np.ndarray, direction: np.ndarray) -> float:
     """How much an action moves along that vector while w · (action / scale) grows by 1."""
     return float(1 / np.linalg.norm(direction / scale))
+
+
+def _covered(rows: Acted, direction: np.ndarray) -> Interval:
+    """Wilson's interval: each episode is there once."""
+    likeliest = rows.likeliest @ direction
+    half = np.median(np.abs(rows.draws @ direction - likeliest[:, None]), axis=1)
+    return share_interval(np.abs(rows.away @ direction - likeliest) <= half)
 
 
 def _density_of(rows: Acted, direction: np.ndarray, likeliest_of: np.ndarray) -> float:

@@ -92,15 +92,21 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
 
 
 def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
-    angles = tuple(wrapping_columns(ready.training)) if settings.angles == "automatic" else ()
-    if angles:
-        say(f"note: observation columns {list(angles)} wrap around, so the clone reads their cosine and sine.")
+    made = fresh_policy(settings, ready.world, ready.training)
+    if made.encoder.angles:
+        angles = list(made.encoder.angles)
+        say(f"note: observation columns {angles} wrap around, so the clone reads their cosine and sine.")
+    return made
+
+
+def fresh_policy(settings: FitSettings, world: AbstractWorld, episodes: Episodes) -> DensityPolicy:
+    """The policy that a run with these settings begins with, its angles found in `episodes`."""
     return policy(
-        ready.world,
+        world,
         jax.random.key(settings.seed),
         hidden=settings.shape.hidden,
-        head=settings.shape.make_head(ready.world),
-        angles=angles,
+        head=settings.shape.make_head(world),
+        angles=tuple(wrapping_columns(episodes)) if settings.angles == "automatic" else (),
         activation=settings.shape.activation,
         per_step=settings.shape.per_step,
     )
