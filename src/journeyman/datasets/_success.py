@@ -21,7 +21,7 @@ def demonstration_success(data: Dataset | Episodes, world: AbstractWorld) -> np.
     actions = data.actions if isinstance(data, Dataset) else [episode.action for episode in episodes]
     if isinstance(world, AbstractPureWorld) or "settable state" not in world.provides():
         return None
-    if any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
+    if len(actions) != len(episodes) or any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
         return None
     followed, succeeded = [], []
     for episode, done in zip(episodes, actions, strict=True):

@@ -66,6 +66,8 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
         refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
     expert = None if settings.expert is None else shipped_expert(world) if asked is None else PolicyExpert(asked)
     returns = demonstration_score(data, world).returns
+    if returns is not None and len(returns) != len(list(data.episodes.unpack())):
+        returns = None  # an episode of a single step, whose successor was not recorded, is not among the episodes
     diagnosis = diagnose(
         policy,
         fitted.learner(),
