@@ -13,6 +13,7 @@ from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     ConvertSettings,
     CorrectSettings,
+    DiagnoseCloneSettings,
     DiagnoseCompoundingSettings,
     DiagnoseGradientSettings,
     DiagnoseStepSettings,
@@ -44,6 +45,14 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class DiagnoseClone(DiagnoseCloneSettings):
+    """Why a clone is bad: the causes side by side, from refits of its recipe, and what cannot be told."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder of `journeyman fit`."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Diagnose:
     """Say why a policy learns slowly or a clone fails: its gradient's noise, what one step does, what errors cost."""
 
@@ -51,6 +60,7 @@ class Diagnose:
         Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
         | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
         | Annotated[DiagnoseCompoundingSettings, tyro.conf.subcommand("compounding", prefix_name=False)]
+        | Annotated[DiagnoseClone, tyro.conf.subcommand("clone", prefix_name=False)]
     )
 
 
@@ -305,7 +315,9 @@ def _dagger(settings: ExportSettings | ImportSettings) -> None:
         _say(sentence)
 
 
-def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings | DiagnoseCompoundingSettings) -> None:
+def _diagnose(
+    settings: DiagnoseGradientSettings | DiagnoseStepSettings | DiagnoseCompoundingSettings | DiagnoseCloneSettings,
+) -> None:
     import json
 
     from journeyman import sessions
@@ -314,6 +326,8 @@ def _diagnose(settings: DiagnoseGradientSettings | DiagnoseStepSettings | Diagno
         found: Any = sessions.diagnose_gradient(settings)
     elif isinstance(settings, DiagnoseStepSettings):
         found = sessions.diagnose_step(settings)
+    elif isinstance(settings, DiagnoseCloneSettings):
+        found = sessions.diagnose_clone(settings)
     else:
         found = sessions.diagnose_compounding(settings)
     if settings.json:

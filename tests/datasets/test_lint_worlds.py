@@ -1,5 +1,6 @@
 """What a world says about a recording: rows that stand off by one, ends that are none, tasks that are not solved."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from journeyman import datasets
+from journeyman.corrections import thin
 from journeyman.datasets._alignment import _tail, judge
 from journeyman.parts import JourneymanError
 from journeyman.worlds import AbstractWorld, LinearQuadratic, Pendulum, Successors, replay, successors, timed, world
@@ -265,6 +267,20 @@ def test_demonstrations_that_do_not_succeed_by_the_word_of_the_world(
     assert "1 of 2 replayed demonstrations do not solve the task by the rule of" in sentence
     good = {name: value[: 13 if name == "observation" else 12] for name, value in content.items()}
     assert told(linted(tmp_path, {**good, "episode_end": np.asarray([12])}, made), "not solved") == []
+
+
+def test_which_demonstrations_succeed_by_the_word_of_the_world(
+    tmp_path: Path, pushed: tuple[AbstractWorld, Content]
+) -> None:
+    made, content = pushed
+    np.savez(tmp_path / "pushed.npz", **content)
+    data = datasets.read(tmp_path / "pushed.npz")
+    assert datasets.demonstration_success(data, made).tolist() == [True, False]
+    # Recordings that no replay follows: nobody has said that they succeed.
+    moved = dataclasses.replace(data.episodes, observation=data.episodes.observation + np.linspace(0, 300, 13)[:, None])
+    assert datasets.demonstration_success(moved, made) is None
+    assert datasets.demonstration_success(data, Pendulum(horizon=12)) is None
+    assert datasets.demonstration_success(thin(data.episodes, steps_per_episode=3), made) is None
 
 
 def test_a_world_that_says_nothing_of_success_is_not_asked(pendulum: tuple[AbstractWorld, Content]) -> None:

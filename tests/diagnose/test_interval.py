@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from journeyman.diagnose import Interval, interval
-from journeyman.diagnose._interval import Clusters, _student, compare, interval_of
+from journeyman.diagnose._interval import Clusters, compare, interval_of, student
 from journeyman.parts import JourneymanError
 
 # Each coverage rests on N = 600 data sets, so its own standard error is √(0.95 · 0.05 / 600) = 0.9 %. A right interval
@@ -111,10 +111,10 @@ def test_it_is_a_function_of_its_arguments():
     assert interval(values * 1e-150).low == pytest.approx(plain.low * 1e-150, rel=1e-6)
 
 
-def test_students_quantile():
+def teststudents_quantile():
     """97.5 % with 4, 19 and 199 degrees of freedom, from the tables."""
     for freedom, quantile in ((4, 2.7764), (19, 2.0930), (199, 1.9720)):
-        assert _student(0.975, freedom) == pytest.approx(quantile, abs=0.01)
+        assert student(0.975, freedom) == pytest.approx(quantile, abs=0.01)
 
 
 def test_what_means_nothing_is_refused():

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from journeyman import JourneymanError, cli
 from journeyman.figures import IMITATION, POLICY_GRADIENT, SETS, Computed, Effort, chosen, drawn, write
 from journeyman.figures import _compounding as compounding
+from journeyman.figures import _modes as modes
 
 SYNTHETIC = {
     "horizon": np.asarray([16, 22, 29, 39, 53, 71, 95, 128]),
@@ -62,15 +64,73 @@ def test_it_is_drawn_with_and_without_intervals_and_what_is_not_above_zero_is_le
         assert drawn(figure, synthetic(known), shade, "png").startswith(b"\x89PNG")
 
 
+# -- mode averaging ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("middle", modes.MIDDLES)
+def test_the_best_gaussians_are_those_of_the_caption(middle: float) -> None:
+    """By a search over the quadrature, and three of them by the grid search of the issue (steps of .05 to .1)."""
+    for kind in modes.KINDS:
+        mean, std, least = modes.OPTIMA[kind, middle]
+        begun = ((0.8 * middle, np.log(0.7)), (0.1, np.log(1.2 * middle)))
+        found = [minimize(_value, start, (kind, middle), "Nelder-Mead", options={"xatol": 1e-4}) for start in begun]
+        best = min(found, key=lambda one: one.fun)
+        assert (abs(best.x[0]), np.exp(best.x[1])) == pytest.approx((mean, std), abs=2e-3)
+        assert best.fun == pytest.approx(least, abs=2e-4)
+    known = {1.0: (0.1723, 0.2278, 0.0461), 2.0: (0.72355, 0.69305, 0.2010)}[middle]
+    for kind, value in zip(modes.KINDS, known, strict=False):
+        assert modes.OPTIMA[kind, middle][2] == pytest.approx(value, abs=2e-3)
+
+
+def _value(at: np.ndarray, kind: str, middle: float) -> float:
+    return modes.value(kind, middle, float(at[0]), float(np.exp(at[1])))
+
+
+def test_the_data_s_density_between_the_modes_is_the_known_one() -> None:
+    between, fit = float(modes.shown(2.0, np.zeros(1))[0]), float(modes.normal(0.0, 2.0616, np.zeros(1))[0])
+    assert between == pytest.approx(0.00027, abs=5e-6)
+    assert fit == pytest.approx(0.1935, abs=5e-5)
+    assert fit / between == pytest.approx(723, abs=1)
+
+
+def quick_modes() -> Computed:
+    """The fits of a search in the place of trained ones."""
+    fits = {f"{kind}, m = {middle:g}": modes.Landed(*modes.OPTIMA[kind, middle]) for kind, middle in modes.OPTIMA}
+    between = {"fit": 0.1935, "data": 0.000268, "ratio": 723.0}
+    return Computed({label: np.asarray(one) for label, one in fits.items()}, {}, modes._caption(fits, between), "")
+
+
+def test_the_modes_are_drawn_and_the_caption_says_what_is_known() -> None:
+    (figure,) = chosen(("modes",), "imitation")
+    for shade in ("light", "dark"):
+        assert drawn(figure, quick_modes(), shade, "png").startswith(b"\x89PNG")
+    said = quick_modes().caption
+    for part in ("0 ± 1.118", "0 ± 2.062", "2.00 ± 0.500, 0.6931", "[.1935, .00027, 723]", "total variation 1.76"):
+        assert part in said
+
+
+@pytest.mark.slow
+def test_trained_gaussians_land_on_the_best_ones() -> None:
+    found = modes.modes(Effort())
+    json.dumps(found.numbers, allow_nan=False)
+    for (kind, middle), (mean, std, least) in modes.OPTIMA.items():
+        one = found.numbers[f"{kind}, m = {middle:g}"]
+        assert abs(one["mean"]) == pytest.approx(mean, abs=0.05)
+        assert one["std"] == pytest.approx(std, abs=0.05)
+        assert one["value"] == pytest.approx(least, abs=5e-3)
+
+
+# -- the set -----------------------------------------------------------------------------------------------
+
+
 def test_each_set_has_its_names_and_its_page(tmp_path: Path) -> None:
     assert dict(SETS) == {"policy-gradient": POLICY_GRADIENT, "imitation": IMITATION}
-    assert [figure.name for figure in chosen((), "imitation")] == ["compounding", "labels", "noise", "trajectories"]
+    names = ["modes", "compounding", "labels", "noise", "trajectories"]
+    assert [figure.name for figure in chosen((), "imitation")] == names
     assert [figure.name for figure in chosen(())] == [figure.name for figure in POLICY_GRADIENT.figures]
-    with pytest.raises(
-        JourneymanError, match=r"No figure is called 'horizon'\. The figures are compounding, labels, noise"
-    ):
+    with pytest.raises(JourneymanError, match=r"No figure is called 'horizon'\. The figures are modes, compounding"):
         chosen(("horizon",), "imitation")
-    quick = IMITATION.figures[0]._replace(compute=lambda effort: synthetic(True))
+    quick = chosen(("compounding",), "imitation")[0]._replace(compute=lambda effort: synthetic(True))
     page = write([quick], tmp_path / "out", command="C", title=IMITATION.title)
     assert "<h1>Imitation in figures</h1>" in page.read_text()
 

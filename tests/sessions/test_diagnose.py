@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from journeyman import cli
+from journeyman import cli, datasets
+from journeyman.collect import Sample, play
 from journeyman.policies import save
 from journeyman.verify import erring_policy, linear_policy
 from journeyman.worlds import ErrorChain, LinearQuadratic
@@ -100,3 +101,44 @@ def test_what_is_no_clone_or_no_expert(artefact: Path, tmp_path: Path, capsys: p
     assert "No expert for 'LinearQuadratic' comes with" in refused("--policy", artefact, "--expert", "shipped", *WORLD)
     late = ("--policy", artefact, "--expert", artefact, *WORLD, "--horizons", 4, 2)
     assert "Horizons are whole numbers of steps that rise, unlike [4, 2]" in refused(*late)
+
+
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `fit` on twelve episodes of a linear controller."""
+    folder = tmp_path_factory.mktemp("cloned")
+    world = LinearQuadratic(horizon=5, start_std=0.5)
+    data = play(world, Sample(linear_policy(world, -0.3, 0.05)), episodes=12, seed=0)
+    datasets.write(data, folder / "shown.npz")
+    words = ["fit", "--data", folder / "shown.npz", "--out", folder / "run", "--epochs", 20, "--episodes", 4]
+    words += ["--shape.hidden", 4, *WORLD]
+    assert cli.main([str(word) for word in words]) == 0
+    return folder / "run"
+
+
+def test_why_a_clone_is_bad(cloned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Whether modes are averaged cannot be told" in (cloned / "report.html").read_text(encoding="utf-8")
+    counts = ("--folds", 2, "--seeds", 2, "--episodes", 4)
+    found = json.loads(said(capsys, "diagnose", "clone", cloned, *counts, "--json", "--out", tmp_path / "new"))
+    assert found == json.loads((tmp_path / "new" / "diagnosis.json").read_text(encoding="utf-8"))
+    names = [one["name"] for one in found["causes"]]
+    assert names[:3] == ["too little data", "underfitting", "mode averaging"]
+    assert found["episodes"] == 12
+    assert any("there is no expert" in sentence for sentence in found["cannot_tell"])
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "The causes of a clone" in page
+    assert "Cannot tell: compounding error" in page
+
+
+def test_what_is_no_run_of_fit(
+    cloned: Path, artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine", encoding="utf-8")
+    words = ("diagnose", "clone", artefact, "--seeds", 0, "--out", tmp_path / "full", "--expert", tmp_path / "none")
+    assert cli.main([str(word) for word in words]) == 2
+    error = capsys.readouterr().err
+    for part in ("--seeds must be a positive", "is not a run", "none' holds no policy", "exists already"):
+        assert part in error
+    assert cli.main(["diagnose", "clone", str(cloned), "--expert", "shipped"]) == 2
+    assert "No expert for 'LinearQuadratic' comes with" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from journeyman.datasets._read import Dataset as Dataset
 from journeyman.datasets._read import read as read
 from journeyman.datasets._score import DemonstrationScore as DemonstrationScore
 from journeyman.datasets._score import demonstration_score as demonstration_score
+from journeyman.datasets._success import demonstration_success as demonstration_success
 from journeyman.datasets._survey import Survey as Survey
 from journeyman.datasets._table import locate as locate
 from journeyman.datasets._write import write as write

@@ -140,7 +140,7 @@ def _replayed(recording: Recording, world: AbstractWorld) -> tuple[int, int] | N
             return None
         if not played.judged:
             return None
-        if _follows(np.asarray(played.observation, float), seen):
+        if follows(np.asarray(played.observation, float), seen):
             followed += 1
             succeeded += bool(played.success.any())
     return (followed, succeeded) if followed else None
@@ -150,7 +150,7 @@ def _arrays(tree: Any) -> list[Any]:
     return [leaf for value in tree.values() for leaf in _arrays(value)] if isinstance(tree, dict) else [tree]
 
 
-def _follows(played: np.ndarray, seen: np.ndarray) -> bool:
+def follows(played: np.ndarray, seen: np.ndarray) -> bool:
     """Never off by more than a tenth of a column's deviation, angles that went around compared around the circle."""
     off = np.abs(played[: len(seen)].reshape(seen.shape) - seen)
     off = np.where(off > 2 * np.pi - 1, np.abs(2 * np.pi - off), off)

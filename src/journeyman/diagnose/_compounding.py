@@ -118,7 +118,7 @@ def compounding(
     """
     _refuse_what_does_not_fit(policy, expert, world, demonstrations, bins)
     refuse(horizon_problems(horizons))
-    own, shown, known = _played(policy, expert, world, demonstrations, episodes, seed)
+    own, shown, known = played(policy, expert, world, demonstrations, episodes, seed)
     notes = () if expert is not None else (_NO_EXPERT,)
     encoder = policy.encoder if isinstance(policy, DensityPolicy) else Encoder.of(world.observation_space)
     memory = _states(encoder, known)
@@ -201,7 +201,7 @@ def _require_like_the_world(demonstrations: Episodes, world: AbstractWorld) -> N
         )
 
 
-def _played(
+def played(
     policy: AbstractDensityPolicy,
     expert: AbstractExpert | None,
     world: AbstractWorld,

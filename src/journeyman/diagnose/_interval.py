@@ -157,7 +157,7 @@ def _replicates(clusters: Clusters, seed: int) -> np.ndarray:
 def _bounds(mean: float, replicates: np.ndarray, acceleration: float, count: int, level: float) -> tuple[float, float]:
     below = float((replicates < mean).mean() + (replicates == mean).mean() / 2)
     bias = _NORMAL.inv_cdf(min(max(below, 1 / len(replicates)), 1 - 1 / len(replicates)))
-    reach = math.sqrt(count / (count - 1)) * _student((1 + level) / 2, count - 1)
+    reach = math.sqrt(count / (count - 1)) * student((1 + level) / 2, count - 1)
     quantiles = []
     for z in (-reach, reach):
         moved = bias + z
@@ -166,7 +166,7 @@ def _bounds(mean: float, replicates: np.ndarray, acceleration: float, count: int
     return float(low), float(high)
 
 
-def _student(probability: float, freedom: int) -> float:
+def student(probability: float, freedom: float) -> float:
     """Student's quantile by its expansion around the normal one (Abramowitz and Stegun 26.7.5)."""
     z = _NORMAL.inv_cdf(probability)
     first = (z**3 + z) / 4

@@ -13,6 +13,8 @@ from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natu
 from journeyman.figures._geometry_drawn import draw_collapse, draw_coordinates, draw_vanilla_and_natural
 from journeyman.figures._horizon import horizon
 from journeyman.figures._model import Figure, FigureSet
+from journeyman.figures._modes import modes
+from journeyman.figures._modes_drawn import draw_modes
 from journeyman.figures._tube import ready, trajectories
 from journeyman.figures._tube_drawn import draw_trajectories
 from journeyman.figures._variance import baselines, causality, centring, samples
@@ -39,6 +41,7 @@ POLICY_GRADIENT = FigureSet(
 IMITATION = FigureSet(
     "Imitation in figures",
     (
+        Figure("modes", "Mode averaging under each divergence", modes, draw_modes, 3.9),
         Figure("compounding", "Compounding error against the horizon", compounding, draw_compounding, 3.6),
         Figure("labels", "Where the corrective labels lie", labels, draw_labels, 4.0),
         Figure("noise", "The data cloud of noise injection", noise, draw_noise, 3.6),

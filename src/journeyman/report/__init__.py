@@ -2,6 +2,7 @@
 
 from journeyman.report._from_diagnose import compounding_figure as compounding_figure
 from journeyman.report._from_diagnose import compounding_findings as compounding_findings
+from journeyman.report._from_diagnose import modes_findings as modes_findings
 from journeyman.report._from_diagnose import policy_row as policy_row
 from journeyman.report._from_diagnose import report_interval as report_interval
 from journeyman.report._model import SEVERITIES as SEVERITIES

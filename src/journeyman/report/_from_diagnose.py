@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from journeyman.diagnose import ByStep, Compounding, Evaluation, Score
+from journeyman.diagnose import ByStep, Compounding, Evaluation, ModeAveraging, Score
 from journeyman.diagnose import Interval as Measured
 from journeyman.report._model import Band, CompoundingFigure, Finding, Interval, PolicyRow
 
@@ -54,6 +54,23 @@ def compounding_findings(found: Compounding) -> list[Finding]:
     severity = "warning" if found.compounds else "note"
     findings = [] if found.finding is None else [Finding(severity, found.finding, numbers)]
     return findings + [Finding("note", note) for note in found.notes]
+
+
+def modes_findings(found: ModeAveraging) -> list[Finding]:
+    """The finding about modes with its numbers (a warning where the policy averages them), and what to know beside it.
+
+    Both counts are told: the modes over the demonstrations that count, and over all of them.
+    """
+    numbers: dict[str, float | str] = {}
+    if found.modes is not None and found.raw_modes is not None:
+        numbers["modes over valid demonstrations"] = found.modes
+        numbers["valid demonstrations"] = found.valid
+        numbers["modes over all demonstrations"] = found.raw_modes
+        numbers["demonstrations"] = found.episodes
+    if found.averages:
+        numbers["density over the demonstrations'"] = next(one.ratio for one in found.places if one.averaged)
+    severity = "warning" if found.averages else "note"
+    return [Finding(severity, found.finding, numbers), *(Finding("note", note) for note in found.notes)]
 
 
 def report_interval(measured: Measured) -> Interval:

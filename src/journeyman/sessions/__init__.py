@@ -13,6 +13,8 @@ from journeyman.sessions._diagnose import DiagnoseStepSettings as DiagnoseStepSe
 from journeyman.sessions._diagnose import diagnose_compounding as diagnose_compounding
 from journeyman.sessions._diagnose import diagnose_gradient as diagnose_gradient
 from journeyman.sessions._diagnose import diagnose_step as diagnose_step
+from journeyman.sessions._diagnose_clone import DiagnoseCloneSettings as DiagnoseCloneSettings
+from journeyman.sessions._diagnose_clone import diagnose_clone as diagnose_clone
 from journeyman.sessions._figures import FiguresSettings as FiguresSettings
 from journeyman.sessions._figures import draw_figures as draw_figures
 from journeyman.sessions._file_expert import ExportSettings as ExportSettings

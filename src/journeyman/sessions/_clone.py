@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 
 from journeyman.corrections import hold_out
-from journeyman.datasets import Dataset, demonstration_score, locate, read, wrapping_columns
-from journeyman.diagnose import compounding, evaluate
+from journeyman.datasets import Dataset, demonstration_score, demonstration_success, locate, read, wrapping_columns
+from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
 from journeyman.policies import DensityPolicy, policy
-from journeyman.report import Report, compounding_figure, compounding_findings, policy_row, write
+from journeyman.report import Report, compounding_figure, compounding_findings, modes_findings, policy_row, write
 from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
 from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
@@ -92,15 +92,21 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
 
 
 def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
-    angles = tuple(wrapping_columns(ready.training)) if settings.angles == "automatic" else ()
-    if angles:
-        say(f"note: observation columns {list(angles)} wrap around, so the clone reads their cosine and sine.")
+    made = fresh_policy(settings, ready.world, ready.training)
+    if made.encoder.angles:
+        angles = list(made.encoder.angles)
+        say(f"note: observation columns {angles} wrap around, so the clone reads their cosine and sine.")
+    return made
+
+
+def fresh_policy(settings: FitSettings, world: AbstractWorld, episodes: Episodes) -> DensityPolicy:
+    """The policy that a run with these settings begins with, its angles found in `episodes`."""
     return policy(
-        ready.world,
+        world,
         jax.random.key(settings.seed),
         hidden=settings.shape.hidden,
-        head=settings.shape.make_head(ready.world),
-        angles=angles,
+        head=settings.shape.make_head(world),
+        angles=tuple(wrapping_columns(episodes)) if settings.angles == "automatic" else (),
         activation=settings.shape.activation,
         per_step=settings.shape.per_step,
     )
@@ -119,10 +125,12 @@ def clone_page(
     own = demonstration_row(shown, settings.score, command)
     row = policy_row("clone", evaluation, score=settings.score, data=_learnt_from(data, settings), command=command)
     errors = compounding(found, None, made, demonstrations=held_out, episodes=min(20, settings.episodes))
+    modes = mode_averaging(found, data.episodes, success=demonstration_success(data, made))
     say(shown.sentence)
     say(f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).")
     if rows and "held_out_nll" in rows[-1]:
         say(f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step.")
+    say(modes.finding)
     page = Report(
         title=f"Cloned from {data.path.name}",
         summary=_summary(row, own, rows, settings),
@@ -131,7 +139,7 @@ def clone_page(
         curves=fit_curves(rows, command),
         compounding=compounding_figure(errors, policy="clone", command=command),
         films=[film("clone", found, made, seed=0)],
-        findings=compounding_findings(errors),
+        findings=[*compounding_findings(errors), *modes_findings(modes)],
         citations=citations(settings.learner(), made),
         score_label=settings.score,
     )

@@ -154,7 +154,7 @@ def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
     policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
     if asked is not None:
         refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
-    expert = _shipped(world) if asked is None else PolicyExpert(asked)
+    expert = shipped_expert(world) if asked is None else PolicyExpert(asked)
     diagnosis = compounding(
         policy,
         expert,
@@ -169,7 +169,7 @@ def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
     return diagnosis
 
 
-def _shipped(world: AbstractWorld) -> AbstractExpert:
+def shipped_expert(world: AbstractWorld) -> AbstractExpert:
     """The expert of this world that needs no file: known exactly, or packaged."""
     if isinstance(world, (ErrorChain, Ridge)):
         return exact(world)
@@ -183,14 +183,21 @@ def _loaded(
     world = attempt(found, lambda: make_world(name, options, num_envs=1, seed=0))
     if policy is not None and world is not None:
         found += world_problems(policy, world)
-    if out is not None:
-        attempt(found, can_report)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            found.append(f"'{out}' exists already, and nothing is lost unasked; name a new folder with --out.")
+    found += target_problems(out)
     refuse(found)
     assert policy is not None  # else something was found
     assert world is not None
     return policy, world
+
+
+def target_problems(out: Path | None) -> list[str]:
+    """Why no diagnosis may be written to `out`, in sentences."""
+    found: list[str] = []
+    if out is not None:
+        attempt(found, can_report)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            found.append(f"'{out}' exists already, and nothing is lost unasked; name a new folder with --out.")
+    return found
 
 
 def _write(

@@ -13,7 +13,7 @@ from journeyman.algorithms import bc, dagger, natural_gradient
 from journeyman.collect import Mean, play
 from journeyman.corrections import thin
 from journeyman.datasets import write as write_data
-from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval
+from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
 from journeyman.parts import JourneymanError, citations
@@ -24,6 +24,7 @@ from journeyman.report import (
     Report,
     compounding_figure,
     compounding_findings,
+    modes_findings,
     policy_row,
     report_interval,
     write,
@@ -193,7 +194,10 @@ class _Stage:
             curves=[*curves, *fit_curves(trained["clone"].rows, self.command)],
             compounding=compounding_figure(errors, policy="clone", command=self.command),
             films=[film(name, one, self.world, seed=0) for name, one in shots.items()],
-            findings=compounding_findings(errors),
+            findings=[
+                *compounding_findings(errors),
+                *modes_findings(mode_averaging(trained["clone"].policy, data)),
+            ],
             citations=citations(*self.learners().values(), self.world),
         )
         return write(page, s.out / "report.html", overwrite=s.overwrite)

@@ -1,0 +1,40 @@
+"""Which demonstrations solve the task, by the world's own rule."""
+
+import jax
+import numpy as np
+
+from journeyman.datasets._read import Dataset
+from journeyman.datasets._world_checks import follows
+from journeyman.episodes import Episodes
+from journeyman.parts import JourneymanError
+from journeyman.worlds import AbstractPureWorld, AbstractWorld, replay
+
+
+def demonstration_success(data: Dataset | Episodes, world: AbstractWorld) -> np.ndarray | None:
+    """Whether each demonstration succeeds `(episodes,)`, told by the simulator while its actions are replayed.
+
+    One whose replay does not follow its recording does not count as a success: nobody has said that it is one. `None`
+    where nothing can be known: the world says nothing of success or cannot be put into a recorded state, steps are
+    missing, or more than half of the replays do not follow their recordings.
+    """
+    episodes = list((data.episodes if isinstance(data, Dataset) else data).unpack())
+    actions = data.actions if isinstance(data, Dataset) else [episode.action for episode in episodes]
+    if isinstance(world, AbstractPureWorld) or "settable state" not in world.provides():
+        return None
+    if len(actions) != len(episodes) or any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
+        return None
+    followed, succeeded = [], []
+    for episode, done in zip(episodes, actions, strict=True):
+        leaves = jax.tree.leaves(episode.observation)
+        if len(leaves) != 1:
+            return None
+        seen = np.asarray(leaves[0], float)
+        try:
+            played = replay(world, seen[0], done)
+        except JourneymanError:
+            return None
+        if not played.judged:
+            return None
+        followed.append(follows(np.asarray(jax.tree.leaves(played.observation)[0], float)[: len(seen)], seen))
+        succeeded.append(followed[-1] and bool(played.success.any()))
+    return np.asarray(succeeded) if np.mean(followed) >= 0.5 else None

@@ -1,0 +1,131 @@
+"""From the run folder of a clone to the causes of its faults, side by side."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from journeyman.datasets import demonstration_score, demonstration_success, read
+from journeyman.diagnose import CloneDiagnosis
+from journeyman.diagnose import clone as diagnose
+from journeyman.experts import PolicyExpert
+from journeyman.parts import JourneymanError, refuse
+from journeyman.report import Finding, Report, compounding_figure, modes_findings, write
+from journeyman.sessions._clone import fresh_policy, world_of
+from journeyman.sessions._diagnose import shipped_expert, target_problems
+from journeyman.sessions._files import from_json, load_policy, relative
+from journeyman.sessions._page import facts
+from journeyman.sessions._refusals import attempt, positive
+from journeyman.sessions._settings import FitSettings
+from journeyman.training import EVALUATION_SEED, read_record, world_problems
+
+_SEVERITY = {"found": "warning", "small": "note", "borderline": "note"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagnoseCloneSettings:
+    """Why a clone is bad: the causes side by side, from refits of its recipe, and what cannot be told."""
+
+    run: Path
+    """The run folder of `journeyman fit`."""
+    expert: str | None = None
+    """A run folder or an artefact, or the word shipped; without an expert nobody can tell whether errors compound."""
+    least_return: float | None = None
+    """Demonstrations that return less do not count as successes, where the world does not say which are."""
+    folds: int = 3
+    """Parts of the demonstrations, each left out of the refits in turn."""
+    seeds: int = 3
+    """Training seeds of the refits."""
+    episodes: int = 50
+    """How many are played."""
+    seed: int = EVALUATION_SEED
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """A folder for diagnosis.json and report.html."""
+
+
+def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
+    """`diagnose.clone` of the clone in `settings.run`; written to `settings.out` where that is given.
+
+    Raises `JourneymanError` with everything that is wrong at once.
+    """
+    found = positive(episodes=settings.episodes, folds=settings.folds, seeds=settings.seeds)
+    fitted = attempt(found, lambda: _fitted(settings.run))
+    policy = attempt(found, lambda: load_policy(settings.run))
+    named = settings.expert not in (None, "shipped")
+    asked = attempt(found, lambda: load_policy(Path(str(settings.expert)))) if named else None
+    found += target_problems(settings.out)
+    refuse(found)
+    assert fitted is not None  # else something was found
+    assert policy is not None
+    world = world_of(fitted)
+    data = read(fitted.data, world=world)
+    if asked is not None:
+        refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
+    expert = None if settings.expert is None else shipped_expert(world) if asked is None else PolicyExpert(asked)
+    returns = demonstration_score(data, world).returns
+    if returns is not None and len(returns) != len(list(data.episodes.unpack())):
+        returns = None  # an episode of a single step, whose successor was not recorded, is not among the episodes
+    diagnosis = diagnose(
+        policy,
+        fitted.learner(),
+        data.episodes,
+        world,
+        fresh=fresh_policy(fitted, world, data.episodes),
+        expert=expert,
+        success=_success(settings, demonstration_success(data, world), returns),
+        returns=returns,
+        folds=settings.folds,
+        seeds=settings.seeds,
+        episodes=settings.episodes,
+        seed=settings.seed,
+    )
+    _write(settings, diagnosis)
+    return diagnosis
+
+
+def _fitted(run: Path) -> FitSettings:
+    """The settings of a run of `journeyman fit`."""
+    context = read_record(run)["config"]["context"]
+    if context.get("verb") != "fit":
+        raise JourneymanError(
+            f"'{run}' is no run of `journeyman fit`, so its folder does not say from what it was cloned; use"
+            " journeyman.diagnose.clone from Python."
+        )
+    return from_json(FitSettings, {**context["settings"], "out": str(run)})
+
+
+def _success(
+    settings: DiagnoseCloneSettings, judged: np.ndarray | None, returns: np.ndarray | None
+) -> np.ndarray | None:
+    """By the world's word, or else by the return that was asked for."""
+    if judged is not None or settings.least_return is None:
+        return judged
+    if returns is None:
+        raise JourneymanError("--least-return needs returns, which nobody knows of these demonstrations; leave it out.")
+    return np.asarray(returns) >= settings.least_return
+
+
+def _write(settings: DiagnoseCloneSettings, diagnosis: CloneDiagnosis) -> None:
+    out = settings.out
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    numbers = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
+    (out / "diagnosis.json").write_text(numbers + "\n", encoding="utf-8")
+    command = f"journeyman diagnose clone {relative(settings.run)}"
+    findings = [Finding("note", diagnosis.finding)]
+    findings += [
+        Finding(_SEVERITY.get(one.verdict, "note"), one.sentence, command=command)
+        for one in diagnosis.causes
+        if one.verdict != "cannot tell" and one.name != "mode averaging"
+    ]
+    findings += modes_findings(diagnosis.modes)
+    findings += [Finding("note", f"Cannot tell: {sentence}") for sentence in diagnosis.cannot_tell]
+    findings += [Finding("note", note) for note in diagnosis.notes]
+    figure = None if diagnosis.errors is None else compounding_figure(diagnosis.errors, policy="clone", command=command)
+    told = facts(None, world=diagnosis.world, run=str(settings.run), seed=str(settings.seed))
+    title = f"The causes of a clone's faults in {diagnosis.world}"
+    write(Report(title=title, facts=told, findings=findings, compounding=figure), out / "report.html")
