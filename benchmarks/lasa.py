@@ -28,7 +28,6 @@ import numpy as np
 
 from benchmarks._kept import Kept
 from benchmarks._measure import machine, parser, tell
-from benchmarks._paired import sign_flip
 from journeyman import datasets
 from journeyman.algorithms import bc, ccil
 from journeyman.collect import Mean, play
@@ -43,7 +42,7 @@ from journeyman.corrections import (
     repeated,
     thin,
 )
-from journeyman.diagnose import evaluate, interval, warped_distance
+from journeyman.diagnose import evaluate, interval, sign_flip, warped_distance
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy

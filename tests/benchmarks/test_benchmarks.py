@@ -1,7 +1,6 @@
 """The benchmarks run and print what they promise, on sizes that measure nothing. No times are judged here."""
 
 import importlib.util
-import itertools
 import json
 import math
 import sys
@@ -29,7 +28,6 @@ from benchmarks import (
     throughput,
 )
 from benchmarks._opponent import answering
-from benchmarks._paired import sign_flip
 from journeyman.worlds import lasa_shapes
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
@@ -178,19 +176,6 @@ def test_alternatives_gives_a_curve_with_intervals_for_every_method(capsys: pyte
             assert len(curve["evaluations"]) == len(gap["mean"]) == len(gap["low"]) == len(gap["high"])
             assert min(gap["mean"]) > -1e-4  # nothing is better than the best
     assert tasks["gridworld"]["curves"]["policy iteration"]["gap"]["mean"][-1] == pytest.approx(0, abs=1e-9)
-
-
-def test_signs_are_flipped_in_every_way_there_is() -> None:
-    random = np.random.default_rng(0)
-    for count in (1, 2, 5, 9):
-        apart = random.normal(0.5, 1, count).round(1)  # rounded, so that there are ties
-        signs = np.asarray(list(itertools.product((1, -1), repeat=count)))
-        extreme = np.abs(signs @ apart) >= abs(apart.sum()) - 1e-9
-        assert sign_flip(apart) == pytest.approx(extreme.mean(), abs=1e-12)
-    assert sign_flip(np.ones(30)) == pytest.approx(2 / 2**30, rel=1e-12)
-    assert sign_flip(np.asarray([1.0, -1.0, 0.0])) == 1
-    with pytest.raises(ValueError, match="33 differences"):
-        sign_flip(np.ones(33))
 
 
 @pytest.mark.slow

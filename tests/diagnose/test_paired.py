@@ -1,9 +1,11 @@
 """Paired comparisons: hand-worked numbers, the level, and what could have been seen."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from journeyman.diagnose import paired
+from journeyman.diagnose import paired, sign_flip
 from journeyman.diagnose._paired import holm
 from journeyman.parts import JourneymanError
 
@@ -50,6 +52,22 @@ def test_what_could_have_been_seen_is_seen_four_times_in_five() -> None:
     smallest = np.mean([paired(random.normal(size=(1, 20))).smallest for _ in range(100)])
     seen = np.mean([paired(smallest + random.normal(size=(1, 20))).detected for _ in range(300)])
     assert seen == pytest.approx(0.8, abs=0.08)
+
+
+def test_signs_are_flipped_in_every_way_there_is() -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 9):
+        apart = random.normal(0.5, 1, count).round(1)  # rounded, so that there are ties
+        signs = np.asarray(list(itertools.product((1, -1), repeat=count)))
+        extreme = np.abs(signs @ apart) >= abs(apart.sum()) - 1e-9
+        assert sign_flip(apart) == pytest.approx(extreme.mean(), abs=1e-12)
+    assert sign_flip(np.ones(30)) == pytest.approx(2 / 2**30, rel=1e-12)
+    assert sign_flip(np.asarray([1.0, -1.0, 0.0])) == 1
+    # Beyond what is counted signs are drawn: near what is exact one value earlier, and the same for one seed.
+    many = random.normal(0.3, 1, 33)
+    assert sign_flip(many, seed=1) == sign_flip(many, seed=1)
+    drawn = np.mean([sign_flip(np.append(many[:32], 0.0), seed=seed) for seed in range(10)])
+    assert drawn == pytest.approx(sign_flip(many[:32]), abs=0.003)
 
 
 def test_holm() -> None:

@@ -26,6 +26,7 @@ from journeyman.diagnose._modes import TwoWays as TwoWays
 from journeyman.diagnose._modes import mode_averaging as mode_averaging
 from journeyman.diagnose._paired import Paired as Paired
 from journeyman.diagnose._paired import paired as paired
+from journeyman.diagnose._paired import sign_flip as sign_flip
 from journeyman.diagnose._step import Along as Along
 from journeyman.diagnose._step import StepQuality as StepQuality
 from journeyman.diagnose._step import step as step
