@@ -339,3 +339,19 @@ def test_refusals(options: dict[str, Any], message: str) -> None:
 def test_a_policy_of_another_world() -> None:
     with pytest.raises(JourneymanError, match="does not fit 'GeometricChain'"):
         gradient(policy(LinearQuadratic(np.eye(2), np.eye(2, 1), np.eye(2), 1.0), jax.random.key(0)), CHAIN, episodes=4)
+
+
+def test_where_nothing_is_paid_there_is_no_gradient_and_it_says_so() -> None:
+    """It used to divide by a variance of 0."""
+    found = gradient(chain_policy(STAY), _Unpaid(), episodes=8, rounds=1)
+    assert found.finding.startswith("There is no gradient: on 8 trajectories every weight of 'reward-to-go' is 0")
+    assert "Of the variance" not in found.finding
+    json.dumps(found.numbers(), allow_nan=False)
+
+
+class _Unpaid(GeometricChain):
+    """The chain, and nobody pays."""
+
+    def step(self, state: Any, action: Array, key: Array) -> Any:
+        state, outcome = super().step(state, action, key)
+        return state, outcome._replace(reward=jnp.zeros_like(outcome.reward))

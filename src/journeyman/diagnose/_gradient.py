@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from journeyman.collect import Sample, play
 from journeyman.diagnose._evaluate import require_fit
-from journeyman.diagnose._gradient_wording import bias_note, cause_finding, need_finding, table
+from journeyman.diagnose._gradient_wording import bias_note, cause_finding, need_finding, table, unpaid_finding
 from journeyman.diagnose._interval import Interval
 from journeyman.diagnose._numbers import plain
 from journeyman.diagnose._resampled import Moments, known, luck
@@ -181,7 +181,8 @@ def _judged(
 ) -> dict[str, EstimatorQuality]:
     n = moments.number
     signal, variance = moments.signal(), moments.variance()
-    quality = np.divide(signal, variance, out=np.full_like(signal, np.inf), where=variance > 0)
+    # Without variance everything is certain, unless there is no signal either.
+    quality = np.divide(signal, variance, out=np.where(signal > 0, np.inf, 0.0), where=variance > 0)
     bias, along = moments.difference(reference)
     truth = signal[reference]
     comparable = known(truth, n).low > 0
@@ -222,8 +223,9 @@ def _concluded(
     coupling = known(role["full"] - role["to go"], n) if has("full", "to go") else None
     scale = known(role["to go"] - role["centred"], n) if has("to go", "centred") else None
     remaining = judged[roles["centred"]].variance if has("centred") else None
-    found = [need_finding(judged, wanted, n)]
-    if coupling is not None and scale is not None and remaining is not None:
+    paid = judged[reference].variance.mean > 0 or judged[reference].signal.mean > 0
+    found = [need_finding(judged, wanted, n) if paid else unpaid_finding(reference, n)]
+    if paid and coupling is not None and scale is not None and remaining is not None:
         whole, centred = judged[roles["full"]].variance, judged[roles["centred"]]
         found.append(cause_finding(whole, coupling, scale, centred, roles))
     notes = tuple(bias_note(name, one, reference) for name, one in judged.items() if one.biased is not None)

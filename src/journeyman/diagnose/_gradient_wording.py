@@ -26,6 +26,14 @@ def need_finding(judged: dict[str, Any], wanted: float, episodes: int) -> str:
     return text
 
 
+def unpaid_finding(reference: str, episodes: int) -> str:
+    """Every weight of an estimator without a baseline is 0."""
+    return (
+        f"There is no gradient: on {episodes} trajectories every weight of '{reference}' is 0, so nothing was paid, and"
+        " no batch is large enough; start from a policy that meets a reward, or reward the way to it."
+    )
+
+
 def cause_finding(whole: Interval, coupling: Interval, scale: Interval, centred: Any, roles: dict[str, str]) -> str:
     """Where the variance of the full return comes from."""
     share = lambda part: f"{100 * part.mean / whole.mean:.0f} %"  # noqa: E731
