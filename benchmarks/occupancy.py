@@ -44,8 +44,7 @@ def measure(
     data: Path, recipe: str, seeds: Sequence[int], steps: int, share: float, minutes: float, beside: bool, kept: Kept
 ) -> dict[str, Any]:
     """Every seed, ours and theirs one after the other."""
-    with world("Hopper-v5", num_envs=1) as made:  # type: ignore[attr-defined]
-        shown = read(data, world=made).episodes
+    shown = read(data, world=world("Hopper-v5", num_envs=1)).episodes
     target = share * float(np.asarray(shown.reward).sum() / np.asarray(shown.ended).sum())
     sizes = {"steps": steps, "target": round(target, 1)}
     found: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}

@@ -33,6 +33,7 @@ from journeyman.weights import (
 )
 from journeyman.worlds import Box, Demonstrated, LinearQuadratic, TwoState
 
+SLOW = pytest.mark.slow
 SMALL = NetworkBaseline(hidden=(8,), epochs=1, batch_size=64)
 QUICK = Discriminator((32,), 4, 64, learning_rate=1e-2, limit=None)
 
@@ -98,7 +99,10 @@ def shown(gain: float = -0.7) -> Episodes:
     return dataclasses.replace(data, reward=np.zeros_like(data.reward))
 
 
-@pytest.mark.parametrize(("recipe", "gain"), [(gail, -0.7), (gail, 0.2), (airl, -0.7), (fairl, -0.7)])
+@pytest.mark.parametrize(
+    ("recipe", "gain"),
+    [(gail, -0.7), pytest.param(gail, 0.2, marks=SLOW), pytest.param(airl, -0.7, marks=SLOW), (fairl, -0.7)],
+)
 def test_practice_finds_the_demonstrators_gain_whatever_it_pays(recipe: Callable[..., Learner], gain: float) -> None:
     learner = recipe(discriminator=QUICK, baseline=SMALL, discount=0.9, kl=5e-3)
     plan = dataclasses.replace(PLAN, steps=120 * 640)
@@ -145,6 +149,7 @@ def test_members_of_a_sweep_are_single_runs() -> None:
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_clone_may_be_where_it_begins() -> None:
     clone = fit(bc(1e-2, epochs=20), policy(WORLD, jax.random.key(5), hidden=()), shown()).policy
     before = evaluate(clone, WORLD, episodes=20)

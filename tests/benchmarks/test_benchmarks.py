@@ -20,8 +20,10 @@ from benchmarks import (
     imitation,
     lasa,
     memory,
+    occupancy,
     peers,
     pure_worlds,
+    reacher,
     results,
     seeds,
     startup,
@@ -97,6 +99,25 @@ def test_asking_gives_everybody_as_many_labels(capsys: pytest.CaptureFixture[str
     assert all(0 < labels[name][0] <= most for name in ("evenly", "uncertain", "disagree")), labels
     assert labels["everything"][0] > 10 * most
     assert all(len(found[name]["runs"][0]["cost"]) == 2 for name in asking.QUERIES)
+
+
+@pytest.mark.slow
+def test_reacher_makes_its_expert_and_judges_by_where_the_fingertip_ends() -> None:
+    found = reacher.measure([0], 4, 6400, 1, reacher.Kept(None))
+    assert found["dagger"]["labels"] > 900
+    assert found["clone"]["labels"] == 0
+    assert all(0 <= found[name]["success"]["mean"] <= 1 > found[name]["return"]["mean"] for name in ("clone", "dagger"))
+
+
+@pytest.mark.slow
+def test_occupancy_stops_where_the_target_is_reached_and_tells_where_not(shared_data: Path) -> None:
+    data = shared_data / "mujoco_experts" / "hopper_demos.npz"
+    reached, not_yet = (
+        occupancy.measure(data, "gail", [0], 8192, share, 1.0, False, occupancy.Kept(None)) for share in (1e-3, 2.0)
+    )
+    assert reached["ours"][0]["reached"]
+    assert reached["ours"][0]["steps"] == 0
+    assert not_yet["ours"][0] == {"seconds": not_yet["ours"][0]["seconds"], "steps": 8192, "reached": False}
 
 
 @pytest.mark.slow

@@ -92,6 +92,7 @@ def test_a_fit_that_was_too_short() -> None:
     assert found.training_error.mean == pytest.approx(found.error.mean, rel=0.2), "not for want of data"
 
 
+@pytest.mark.slow
 def test_too_few_demonstrations() -> None:
     """Eight numbers decide, and a fold leaves 24 of 48 steps: half of them hardly tell."""
     weight = np.linspace(-1, 1, 8)[:, None]
@@ -106,6 +107,7 @@ def test_too_few_demonstrations() -> None:
     assert found.curve["quarter"].mean > found.curve["half"].mean > found.curve["all"].mean
 
 
+@pytest.mark.slow
 def test_bad_demonstrations() -> None:
     """Every fourth pushes the other way and harder, and earns less. One step each: nothing before it tells which."""
     kind = np.arange(64) % 4 == 0
@@ -121,6 +123,7 @@ def test_bad_demonstrations() -> None:
     assert found.demonstrated.mean == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_averaged_modes() -> None:
     def two(r: np.random.Generator, o: np.ndarray) -> np.ndarray:
         return r.choice([-2, 2], (len(o), 1)) + 0.4 * r.normal(size=(len(o), 1))

@@ -44,6 +44,7 @@ def test_at_equal_kl_sigma_shrinks_alike_and_only_the_natural_gradient_reaches_t
     assert natural["exact"]["gap"] < 0.6 * plain["exact"]["gap"]
 
 
+@pytest.mark.slow
 def test_the_variances_are_those_that_are_known() -> None:
     found = baselines(Effort(scale=0.1)).numbers
     assert [one["exact"] for one in found["chain"].values()] == [192, 88, 48]
@@ -72,6 +73,7 @@ def test_the_normal_interval_of_a_variance_holds_the_truth_as_often_as_it_says()
     assert found[0].mean == pytest.approx(draws[0].var(ddof=1))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_too_long_collapses_and_overflow_is_told_as_such() -> None:
     found = collapse(Effort(scale=0.1)).numbers
     for label in ("vanilla", "natural"):

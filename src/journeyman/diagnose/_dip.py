@@ -20,7 +20,7 @@ def dip(values: Any) -> float:
 
     Hartigan and Hartigan 1985, section 4. Raises `JourneymanError` for no values and for values that are not finite.
 
-    >>> round(dip([0.0] * 10 + [1.0] * 10), 3)
+    >>> float(dip([0.0] * 10 + [1.0] * 10))
     0.25
     """
     values = np.asarray(values, np.float64)

@@ -85,6 +85,8 @@ def _check(
     if any(one.collect.keeps for one in learners):
         name = type(learners[0].collect).__name__
         found.append(f"{name} keeps its data on the host and cannot be mapped over seeds; run `improve` for each seed.")
+    elif learners:
+        found += demonstration_problems(learners[0], policies[0], demonstrations)
     forms = {_form(policy) for policy in policies}
     if len(forms) > 1:
         found.append("The policies of a sweep must have one architecture, and these differ; make them alike.")
@@ -94,8 +96,6 @@ def _check(
             " start from one kind."
         )
     found += _differences(learners) + world_problems(policies[0], world)
-    if learners:
-        found += demonstration_problems(learners[0], policies[0], demonstrations)
     refuse(found)
     for one in learners:
         check(one, policies[0], world)
