@@ -97,9 +97,13 @@ class TestWhatDoesNotCount:
         short = dataclasses.replace(
             OWN, valid=cut, truncated=OWN.truncated & cut, terminated=OWN.terminated & cut, reward=OWN.reward * cut
         )
-        wild = dataclasses.replace(short, target=np.where(cut[..., None], OWN.target, 50.0).astype(np.float32))
+        wild = dataclasses.replace(short, target=np.where(cut[..., None], OWN.target, np.nan).astype(np.float32))
         state = sure(weight)
-        assert (weight(state, short).weight == weight(state, wild).weight).all()
+        weighed, other = weight(state, short), weight(state, wild)
+        assert (weighed.weight == other.weight).all()
+        assert {name: float(v) for name, v in weighed.metrics.items()} == {
+            n: float(v) for n, v in other.metrics.items()
+        }
         first, second = (
             weight.fit(state, jax.tree.map(jnp.asarray, one), jnp.zeros(cut.shape), KEY, regress)
             for one in (short, wild)

@@ -70,7 +70,7 @@ def gail(
 
     Composition: `match_occupancy(JensenShannon(), living=½ log 2)`.
 
-    Deviations: those of `match_occupancy`; no causal entropy is added (its weight is 0 in the paper's MuJoCo runs too).
+    Deviations: those of `match_occupancy`; no causal entropy is added (nor in the paper, but for a variant on Reacher).
     """
     return match_occupancy(
         JensenShannon(),

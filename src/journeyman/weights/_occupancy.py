@@ -180,6 +180,7 @@ class Occupancy(AbstractWeight):
         some = np.linspace(0, there - 1, min(there, _LOOKED_AT)).round().astype(int)
         shown = _log_ratio(state.discriminator, jax.tree.map(lambda leaf: leaf[some], state.shown))
         share = valid.astype(own.dtype) / jnp.maximum(valid.sum(), 1).astype(own.dtype)
+        own = jnp.where(valid, own, 0.0)  # padding may hold anything, and 0 · nan is nan
         own, shown = (jnp.clip(one, -self.bound, self.bound) for one in (own, shown))
         rightly = (shown > 0).astype(own.dtype).mean() + (share * (own < 0).astype(own.dtype)).sum()
         value = self.divergence.value(shown).mean() + (share * self.divergence.value(own)).sum()
