@@ -1,6 +1,7 @@
 """Recipes that imitate by practice: the policy gradient on rewards that demonstrations make."""
 
 import math
+from typing import TypedDict, Unpack
 
 from journeyman.geometry import Fisher
 from journeyman.objectives import WeightedLogLikelihood
@@ -17,6 +18,18 @@ from journeyman.weights import (
     Occupancy,
     ReverseKL,
 )
+
+
+class _Options(TypedDict, total=False):
+    """What `match_occupancy` takes beside the divergence; the recipes below change some of its defaults."""
+
+    living: Number
+    bound: Number
+    discriminator: Discriminator
+    kl: float
+    discount: float
+    lambda_: float
+    baseline: AbstractBaseline
 
 
 def match_occupancy(
@@ -53,95 +66,52 @@ def match_occupancy(
     )
 
 
-def gail(
-    *,
-    discriminator: Discriminator = Discriminator(),
-    kl: float = 0.02,
-    discount: float = 0.995,
-    lambda_: float = 0.95,
-    baseline: AbstractBaseline = NetworkBaseline(),
-) -> Learner:
+def gail(**options: Unpack[_Options]) -> Learner:
     """Generative adversarial imitation: `match_occupancy` under Jensen–Shannon, with a reward for staying alive.
 
         r = −½ log(1 − D(o, a)),   D = σ(l) the probability that a step was demonstrated
 
     (Ho and Ermon 2016.) r is positive, so an episode that goes on is worth more than one that ends: right for tasks in
-    which falling ends it, wrong where reaching a goal does.
+    which falling ends it, wrong where reaching a goal does. `options` are those of `match_occupancy`.
 
     Composition: `match_occupancy(JensenShannon(), living=½ log 2)`.
 
     Deviations: those of `match_occupancy`; no causal entropy is added (nor in the paper, but for a variant on Reacher).
     """
-    return match_occupancy(
-        JensenShannon(),
-        living=0.5 * math.log(2),
-        discriminator=discriminator,
-        kl=kl,
-        discount=discount,
-        lambda_=lambda_,
-        baseline=baseline,
-    )
+    options.setdefault("living", 0.5 * math.log(2))
+    return match_occupancy(JensenShannon(), **options)
 
 
-def airl(
-    *,
-    discriminator: Discriminator = Discriminator(),
-    kl: float = 0.02,
-    discount: float = 0.995,
-    lambda_: float = 0.95,
-    baseline: AbstractBaseline = NetworkBaseline(),
-) -> Learner:
+def airl(**options: Unpack[_Options]) -> Learner:
     """Adversarial inverse reinforcement learning's objective: `match_occupancy` under reverse KL.
 
         r = log D(o, a) − log(1 − D(o, a)) = l(o, a)
 
     (Fu, Luo and Levine 2018; as a divergence Ghasemipour, Zemel and Gu 2019.) r has both signs: steps that nobody
-    showed cost, and a policy far from the demonstrations may prefer to end its episodes.
+    showed cost, and a policy far from the demonstrations may prefer to end its episodes. `options` are those of
+    `match_occupancy`.
 
     Composition: `match_occupancy(ReverseKL())`.
 
     Deviations: those of `match_occupancy`; l is not split into a reward and a shaping term, so no reward that could be
     moved to other dynamics is recovered.
     """
-    return match_occupancy(
-        ReverseKL(),
-        discriminator=discriminator,
-        kl=kl,
-        discount=discount,
-        lambda_=lambda_,
-        baseline=baseline,
-    )
+    return match_occupancy(ReverseKL(), **options)
 
 
-def fairl(
-    *,
-    bound: Number = 2.0,
-    living: Number = 1.0,
-    discriminator: Discriminator = Discriminator(),
-    kl: float = 0.02,
-    discount: float = 0.995,
-    lambda_: float = 0.95,
-    baseline: AbstractBaseline = NetworkBaseline(),
-) -> Learner:
+def fairl(**options: Unpack[_Options]) -> Learner:
     """Forward KL between occupancies: `match_occupancy` under the divergence of behaviour cloning, on one's own states.
 
         r = u = D/(1 − D),   log u cut at ± `bound`
 
     (Ghasemipour, Zemel and Gu 2019.) Covers all that was demonstrated. u is e^l, so a discriminator that is sure makes
-    single steps count for all: `bound` is smaller than for the others.
+    single steps count for all: `bound` is smaller than for the others. `options` are those of `match_occupancy`.
 
     Composition: `match_occupancy(ForwardKL(), living=1, bound=2)`.
 
     Deviations: those of `match_occupancy`; FAIRL's reward −u log u is −f(u), not the weight of the gradient
     (`Occupancy`).
     """
-    return match_occupancy(
-        ForwardKL(),
-        living=living,
-        bound=bound,
-        discriminator=discriminator,
-        kl=kl,
-        discount=discount,
-        lambda_=lambda_,
-        baseline=baseline,
-    )
+    options.setdefault("living", 1.0)
+    options.setdefault("bound", 2.0)
+    return match_occupancy(ForwardKL(), **options)

@@ -17,16 +17,15 @@ from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert
 from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
-from journeyman.worlds import AbstractSpace, Box
+from journeyman.worlds import AbstractSpace
 
 
 class AbstractCollection(AbstractPart):
     """Which behaviour collects round `index`, and what becomes of its data.
 
     Where the data of all rounds is kept (`keeps`), `query` says which steps are learned from, at most `budget` of them,
-    and with `refit` every
-    round begins with a fresh network, under the head that the run began with. `state` is what the collection itself
-    learns from round to round, `()` for nothing.
+    and with `refit` every round begins with a fresh network, under the head that the run began with. `state` is what
+    the collection itself learns from round to round, `()` for nothing.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"world"})
@@ -130,10 +129,7 @@ class Inject(AbstractAggregation):
     ) -> tuple[PyTree, dict[str, Array]]:
         """Σ from the errors of `policy`, which has not seen these steps."""
         intended, own = jnp.asarray(episodes.target), policy.mode(jax.tree.map(jnp.asarray, episodes.now))
-        if isinstance(space, Box):
-            bounds = (jnp.asarray(bound, intended.dtype) for bound in (space.low, space.high))
-            low, high = (jnp.broadcast_to(bound, intended.shape) for bound in bounds)
-            intended, own = (jnp.clip(each, low, high) for each in (intended, own))
+        intended, own = space.clipped(intended), space.clipped(own)
         valid = jnp.asarray(episodes.valid).reshape(-1)
         error = jnp.where(valid[:, None], (intended - own).reshape(valid.shape[0], -1), 0.0)
         found = jnp.square(error).sum() / jnp.maximum(valid.astype(error.dtype).sum(), 1.0)

@@ -4,10 +4,9 @@ import jax
 import numpy as np
 
 from journeyman.datasets._read import Dataset
-from journeyman.datasets._world_checks import follows
+from journeyman.datasets._world_checks import judged
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError
-from journeyman.worlds import AbstractPureWorld, AbstractWorld, replay
+from journeyman.worlds import AbstractPureWorld, AbstractWorld
 
 
 def demonstration_success(data: Dataset | Episodes, world: AbstractWorld) -> np.ndarray | None:
@@ -23,18 +22,14 @@ def demonstration_success(data: Dataset | Episodes, world: AbstractWorld) -> np.
         return None
     if len(actions) != len(episodes) or any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
         return None
-    followed, succeeded = [], []
+    found = []
     for episode, done in zip(episodes, actions, strict=True):
         leaves = jax.tree.leaves(episode.observation)
         if len(leaves) != 1:
             return None
-        seen = np.asarray(leaves[0], float)
-        try:
-            played = replay(world, seen[0], done)
-        except JourneymanError:
+        told = judged(world, leaves[0], done)
+        if told is None:
             return None
-        if not played.judged:
-            return None
-        followed.append(follows(np.asarray(jax.tree.leaves(played.observation)[0], float)[: len(seen)], seen))
-        succeeded.append(followed[-1] and bool(played.success.any()))
-    return np.asarray(succeeded) if np.mean(followed) >= 0.5 else None
+        found.append(told)
+    followed, succeeded = np.asarray(found).T
+    return succeeded if followed.mean() >= 0.5 else None

@@ -1,7 +1,7 @@
 """The checks of `lint` that ask a world: rows, ends, and whether the task is solved by the world's own rule."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -133,24 +133,39 @@ def _replayed(recording: Recording, world: AbstractWorld) -> tuple[int, int] | N
     followed = succeeded = 0
     for index in _spread_over(count):
         episode = recording.episode(int(index))
-        seen = np.asarray(next(iter(_arrays(episode["observation"]))), float)
-        try:
-            played = replay(world, seen[0], episode["action"])
-        except JourneymanError:
+        told = judged(world, next(iter(_arrays(episode["observation"]))), episode["action"])
+        if told is None:
             return None
-        if not played.judged:
-            return None
-        if follows(np.asarray(played.observation, float), seen):
-            followed += 1
-            succeeded += bool(played.success.any())
+        followed += told.followed
+        succeeded += told.succeeded
     return (followed, succeeded) if followed else None
+
+
+class Judged(NamedTuple):
+    """Whether an episode's replay followed its recording, and whether it did and succeeded."""
+
+    followed: bool
+    succeeded: bool
+
+
+def judged(world: AbstractWorld, observation: Any, action: Any) -> Judged | None:
+    """An episode by its replay, from its first observation; `None` where the world cannot, or says of no success."""
+    seen = np.asarray(observation, float)
+    try:
+        played = replay(world, seen[0], action)
+    except JourneymanError:
+        return None
+    if not played.judged:
+        return None
+    followed = _follows(np.asarray(next(iter(_arrays(played.observation))), float), seen)
+    return Judged(followed, followed and bool(played.success.any()))
 
 
 def _arrays(tree: Any) -> list[Any]:
     return [leaf for value in tree.values() for leaf in _arrays(value)] if isinstance(tree, dict) else [tree]
 
 
-def follows(played: np.ndarray, seen: np.ndarray) -> bool:
+def _follows(played: np.ndarray, seen: np.ndarray) -> bool:
     """Never off by more than a tenth of a column's deviation, angles that went around compared around the circle."""
     off = np.abs(played[: len(seen)].reshape(seen.shape) - seen)
     off = np.where(off > 2 * np.pi - 1, np.abs(2 * np.pi - off), off)

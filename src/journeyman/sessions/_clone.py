@@ -5,14 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from journeyman.corrections import hold_out
 from journeyman.datasets import Dataset, demonstration_score, demonstration_success, locate, read, wrapping_columns
 from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
-from journeyman.policies import DensityPolicy, policy
+from journeyman.policies import DensityPolicy
 from journeyman.report import Report, compounding_figure, compounding_findings, modes_findings, policy_row, write
 from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
@@ -101,15 +99,8 @@ def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
 
 def fresh_policy(settings: FitSettings, world: AbstractWorld, episodes: Episodes) -> DensityPolicy:
     """The policy that a run with these settings begins with, its angles found in `episodes`."""
-    return policy(
-        world,
-        jax.random.key(settings.seed),
-        hidden=settings.shape.hidden,
-        head=settings.shape.make_head(world),
-        angles=tuple(wrapping_columns(episodes)) if settings.angles == "automatic" else (),
-        activation=settings.shape.activation,
-        per_step=settings.shape.per_step,
-    )
+    angles = tuple(wrapping_columns(episodes)) if settings.angles == "automatic" else ()
+    return settings.shape.fresh(world, settings.seed, angles)
 
 
 def clone_page(

@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from journeyman.algorithms import bc, fit_dynamics
 from journeyman.corrections import AbstractDynamics, Corrected, corrective_labels, noisy
 from journeyman.datasets import Dataset, demonstration_score, locate, read
@@ -15,7 +13,6 @@ from journeyman.datasets import write as write_data
 from journeyman.diagnose import Evaluation, evaluate
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, citations, refuse
-from journeyman.policies import policy
 from journeyman.report import PolicyRow, Report, policy_row, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
@@ -149,15 +146,7 @@ def _written(settings: CorrectSettings, ready: _Ready, corrected: Corrected, say
 def _judged(settings: CorrectSettings, made: AbstractWorld, name: str, data: Episodes, quiet: bool) -> Evaluation:
     """A clone of the data, a run of its own, by as many gradient steps as every other; and what it is worth."""
     learner = _learner(settings, data)
-    shape = settings.shape
-    fresh = policy(
-        made,
-        jax.random.key(settings.seed),
-        hidden=shape.hidden,
-        head=shape.make_head(made),
-        activation=shape.activation,
-        per_step=shape.per_step,
-    )
+    fresh = settings.shape.fresh(made, settings.seed)
     record = Recorder(
         settings.out / name,
         overwrite=settings.overwrite,

@@ -5,14 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.parts import citations, problems, rebuild, refuse
-from journeyman.policies import DensityPolicy, inspect, policy
+from journeyman.policies import DensityPolicy, inspect
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
@@ -127,10 +125,7 @@ def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[Densi
     if settings.policy is not None:
         return [load_policy(settings.policy)] * len(seeds)
     assert made is not None
-    shape, keys = settings.shape, [jax.random.key(seed) for seed in seeds]
-    form = {"hidden": shape.hidden, "activation": shape.activation, "per_step": shape.per_step}
-    head = shape.make_head(made)
-    return [policy(made, key, head=head, **form) for key in keys]
+    return [settings.shape.fresh(made, seed) for seed in seeds]
 
 
 def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:

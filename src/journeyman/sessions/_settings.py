@@ -6,17 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+
 from journeyman.algorithms import airl, bc, fairl, gail, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import (
     AbstractHead,
     Beta,
+    DensityPolicy,
     FullGaussian,
     Gaussian,
     GaussianMixture,
     SquashedGaussian,
     default_head,
+    policy,
 )
 from journeyman.sessions._asking import Asking
 from journeyman.sessions._refusals import flag, positive
@@ -53,6 +57,18 @@ class PolicyShape:
         if all(width > 0 for width in self.hidden):
             return []
         return [f"--shape.hidden must be positive widths, not {list(self.hidden)}; 64 64 is usual."]
+
+    def fresh(self, world: AbstractWorld, seed: int, angles: tuple[int, ...] = ()) -> DensityPolicy:
+        """A policy of this shape for a world, its weights drawn from `seed`."""
+        return policy(
+            world,
+            jax.random.key(seed),
+            hidden=self.hidden,
+            head=self.make_head(world),
+            angles=angles,
+            activation=self.activation,
+            per_step=self.per_step,
+        )
 
     def make_head(self, world: AbstractWorld) -> AbstractHead:
         """The head for a world's actions; refuses real actions for a finite set, and what the box cannot hold."""

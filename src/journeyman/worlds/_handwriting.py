@@ -104,7 +104,7 @@ class Handwriting(AbstractPureWorld):
     def step(self, state: Pen, action: Array, key: Array) -> tuple[Pen, Outcome]:
         """One time step."""
         del key
-        velocity = jnp.clip(jnp.asarray(action, jnp.float32), self.action_space.low, self.action_space.high)
+        velocity = self.action_space.clipped(jnp.asarray(action, jnp.float32))
         moved = jnp.clip(state.position + jnp.asarray(self.tick, jnp.float32) * velocity, -PAPER, PAPER)
         arrived = (jnp.square(moved).sum() <= GOAL**2) & (jnp.square(velocity).sum() <= REST**2)
         time = state.time + 1
