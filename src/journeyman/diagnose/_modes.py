@@ -149,11 +149,10 @@ def mode_averaging(
     valid = np.ones(count, bool) if success is None else np.asarray(success, bool)
     if np.asarray(demonstrations.target).dtype.kind != "f":
         return _nothing(count, int(valid.sum()), level, np.inf, _CHOICES)
-    notes = (_ALL_COUNT,) if success is None else ()
     answering = _asked_of(min(int(valid.sum()), MOST_EPISODES))
     smallest = _smallest_seen(answering, level / PLACES) if answering > 1 else np.inf
     if not np.isfinite(smallest):
-        return _nothing(count, int(valid.sum()), level, smallest, _too_few(int(valid.sum())), notes)
+        return _nothing(count, int(valid.sum()), level, smallest, _too_few(int(valid.sum())))
     found = _searched(acted(policy, demonstrations, valid), level, seed)
     raw = found if valid.all() else _searched(acted(policy, demonstrations, np.ones(count, bool)), level, seed)
     result = ModeAveraging(
@@ -166,7 +165,7 @@ def mode_averaging(
         averages=any(one.averaged for one in found),
         smallest=smallest,
         finding="",
-        notes=notes,
+        notes=(_ALL_COUNT,) if success is None else (),
     )
     return dataclasses.replace(result, finding=modes_finding(result))
 
@@ -197,10 +196,8 @@ def _checked(demonstrations: Episodes, success: np.ndarray | None, level: float)
     return count
 
 
-def _nothing(
-    count: int, valid: int, level: float, smallest: float, why: str, notes: tuple[str, ...] = ()
-) -> ModeAveraging:
-    return ModeAveraging(count, valid, level, (), None, None, None, float(smallest), why, notes)
+def _nothing(count: int, valid: int, level: float, smallest: float, why: str) -> ModeAveraging:
+    return ModeAveraging(count, valid, level, (), None, None, None, float(smallest), why, ())
 
 
 # -- two ways ------------------------------------------------------------------------------------------------
