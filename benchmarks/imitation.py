@@ -75,7 +75,7 @@ class Trial:
 
     def __init__(self, task: Task, folder: Path, seed: int) -> None:
         self.task, self.seed = task, seed
-        self.world = world(task.world, num_envs=1, seed=seed)
+        self.world = world(task.world, num_envs=1, seed=seed, max_episode_steps=task.horizon)
         self.expert = PolicyExpert(published(folder, self.world))
 
     def demonstrations(self, count: int) -> Episodes:

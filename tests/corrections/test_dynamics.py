@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,23 @@ def test_its_derivatives_leave_an_error_of_second_order() -> None:
         left.append(np.linalg.norm(moved - h * linear))
     assert np.polyfit(np.log(sizes), np.log(left), 1)[0] == pytest.approx(2, abs=0.1)
     assert np.polyfit(np.log(sizes), np.log(bare), 1)[0] == pytest.approx(1, abs=0.1)
+
+
+@needs_mujoco
+def test_where_the_simulation_runs_away_the_next_state_is_no_number_and_nothing_is_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """MuJoCo would begin anew and give its own initial state, print a line for each, and write MUJOCO_LOG.TXT."""
+    monkeypatch.chdir(tmp_path)
+    dynamics, state = MujocoDynamics("Hopper-v5"), np.zeros((8, 11))
+    state[:, 0] = 1.2
+    state[3, 5:] = 1e6 * np.asarray([1.0, -0.7, 0.4, 1.3, -2.0, 0.9])
+    after = dynamics.step(state, np.zeros((8, 3)))
+    assert np.isnan(after[3]).all()
+    assert np.isfinite(np.delete(after, 3, axis=0)).all()
+    seen = capfd.readouterr()
+    assert "unstable" not in seen.out + seen.err
+    assert not list(tmp_path.iterdir())
 
 
 @needs_mujoco

@@ -112,7 +112,7 @@ def judged(
     doubt = dynamics.doubt(data, found, scales)
     growth = doubt.state_slope * away + doubt.action_slope * turned
     residual = np.linalg.norm(missing(found, dynamics, scales.state), axis=1)
-    landing = None if truth is None else np.linalg.norm(missing(found, truth, scales.state), axis=1)
+    landing = None if truth is None else _finite(np.linalg.norm(missing(found, truth, scales.state), axis=1))
     report = LabelReport(
         bound=_finite(residual + doubt.error + growth),
         residual=residual,

@@ -1,8 +1,10 @@
 """MuJoCo's own dynamics, where an observation is the state but for what nothing depends on."""
 
+import contextlib
 import functools
 import math
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -44,7 +46,9 @@ class MujocoDynamics(AbstractDynamics):
     how fast the joint was, so it is not `determined`, and no label is made from it. The next state is not clipped.
 
     Steps go through `mujoco.rollout` with the environment's own frame skip; actions are clipped to the controls'
-    range, as the simulator does. Derivatives are central differences with a step of 1e-6.
+    range, as the simulator does. Derivatives are central differences with a step of 1e-6. From a state in which the
+    simulation is unstable the next one is not a number, so no label is made from it; MuJoCo itself would begin anew
+    from its initial state, and warn on the terminal and in a file.
 
     Raises `JourneymanError` for every other world, and for one whose options change what is observed.
     """
@@ -108,9 +112,21 @@ class MujocoDynamics(AbstractDynamics):
         full = np.zeros((len(state), 1 + model.nq + model.nv))  # the time comes first
         full[:, 1 + hidden :] = state
         controls = np.repeat(np.asarray(action, np.float64)[:, None], skip, axis=1)
-        with rollout.Rollout(nthread=threads) as pool:
+        with _silent(mujoco), rollout.Rollout(nthread=threads) as pool:
             after, _ = pool.rollout(model, [mujoco.MjData(model) for _ in range(threads)], full, controls)
-        return after[:, -1, 1 + hidden :]
+        restarted = after[:, -1, 0] < (skip - 0.5) * model.opt.timestep
+        return np.where(restarted[:, None], np.nan, after[:, -1, 1 + hidden :])
+
+
+@contextlib.contextmanager
+def _silent(mujoco: Any) -> Iterator[None]:
+    """No warnings on the terminal and in MUJOCO_LOG.TXT: candidates for labels may well be impossible states."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 @functools.lru_cache(maxsize=8)
