@@ -7,9 +7,10 @@ network by the same number of gradient steps to what it gathers (DAgger goes on 
 in its last):
 
 - `clone`: `demonstrations` whole episodes of the expert, of which `kept` steps each, evenly spread, are learned from.
-- `undisturbed`, `dart`, `isotropic`, `random`: half of the demonstrations as they are, and as many again one by one,
+- `undisturbed`, `dart`, `isotropic`, `random`: `plain` of the demonstrations as they are, and the others one by one,
   with no noise, the learned one, an isotropic one, and one of random directions with the isotropic one's trace. So
-  `dart` has no more demonstrations than `clone`, and `undisturbed` tells what is left when the noise is taken away.
+  `dart` has no more demonstrations than `clone`, and `undisturbed` tells what is left when the noise is taken away. The
+  learned noise is still 0 in the first of its rounds, which measures it.
 - `dagger`: the clone's demonstrations, and `labels` labels of the states that it visits itself, in rounds of 1,000.
 
 Told for each seed: the mean-action return of `--episodes` episodes on start seeds apart from training's; of the
@@ -48,6 +49,9 @@ from journeyman.policies import DensityPolicy, policy
 from journeyman.training import Learner, Plan, Trained, fit, improve
 from journeyman.worlds import AbstractWorld, world
 
+NOISES = ("undisturbed", "dart", "isotropic", "random")
+METHODS = ("clone", *NOISES, "dagger")
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -60,9 +64,17 @@ class Task:
     labels: int = 20_000
     gradient_steps: int = 4000
     isotropic_std: float = 0.1
+    plain: int = 1
+
+    def settings(self, method: str) -> dict[str, Any]:
+        """What a method's result depends on."""
+        found = dataclasses.asdict(self)
+        if method not in NOISES:
+            del found["plain"]
+        return found
 
 
-# Chosen on seeds 20 to 25: so few that the clone gets at most half of the expert's return.
+# Chosen on seeds 20 to 25: so few that the clone gets at most half of the return, and `plain` of 1, 2 and half.
 TASKS = {
     "Hopper-v5": Task("Hopper-v5", demonstrations=10, kept=40),
     "HalfCheetah-v5": Task("HalfCheetah-v5", demonstrations=8, kept=20),
@@ -95,9 +107,8 @@ class Trial:
         return fit(bc(epochs=epochs, batch_size=BATCH), fresh, shown, seed=self.seed, **every).policy
 
     def disturbed(self, noise: AbstractNoise) -> dict[str, Any]:
-        """Half of the demonstrations plain, the others under noise, one a round, each round fitted afresh."""
-        half = self.task.demonstrations // 2
-        rounds, shown = self.task.demonstrations - half, self.demonstrations(half)
+        """A few demonstrations plain, the others under noise, one a round, each round fitted afresh."""
+        rounds, shown = self.task.demonstrations - self.task.plain, self.demonstrations(self.task.plain)
         options = {"query": Evenly(round(self.task.horizon / self.task.kept)), "refit": True, "batch_size": BATCH}
         learner = dart(
             self.expert, noise=noise, epochs=self.passes(self.task.demonstrations * self.task.kept), **options
@@ -149,14 +160,13 @@ class Trial:
         return methods[method]()
 
 
-METHODS = ("clone", "undisturbed", "dart", "isotropic", "random", "dagger")
-
-
 def measure(
     task: Task, folder: Path, methods: Sequence[str], seeds: Sequence[int], episodes: int, kept: Kept
 ) -> dict[str, Any]:
     """Every method on every seed."""
-    sizes = {**dataclasses.asdict(task), "episodes": episodes}
+
+    def of(method: str) -> dict[str, Any]:
+        return {**task.settings(method), "episodes": episodes, "method": method}
 
     def one(method: str, seed: int) -> dict[str, Any]:
         trial = Trial(task, folder, seed)
@@ -169,12 +179,12 @@ def measure(
         score = evaluate(trial.expert.policy, trial.world, episodes=episodes, sampled=False).score()
         return {"evaluation": score.mean}
 
-    best = kept.run({**sizes, "method": "expert"}, expert)["evaluation"]
+    best = kept.run(of("expert"), expert)["evaluation"]
     found: dict[str, Any] = {"expert": round(best, 1)}
     for method in methods:
-        runs = [kept.run({**sizes, "method": method, "seed": s}, lambda s=s, m=method: one(m, s)) for s in seeds]
+        runs = [kept.run({**of(method), "seed": s}, lambda s=s, m=method: one(m, s)) for s in seeds]
         found[method] = _summed(runs, best, found.get("clone"))
-    return found | {"seeds": list(seeds), **sizes, "machine": machine()}
+    return found | {"seeds": list(seeds), **dataclasses.asdict(task), "episodes": episodes, "machine": machine()}
 
 
 def _summed(runs: list[dict[str, Any]], best: float, clone: dict[str, Any] | None) -> dict[str, Any]:
