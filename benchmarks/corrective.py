@@ -66,7 +66,7 @@ class Case:
 
 
 CASES = {
-    "Hopper-v5": Case(Task("Hopper-v5", demonstrations=4, kept=100), 0.01, DisturbedAction(0.1, COPIES, 10)),
+    "Hopper-v5": Case(Task("Hopper-v5", demonstrations=1, kept=100), 0.01, DisturbedAction(0.05, COPIES, 10)),
     "HalfCheetah-v5": Case(Task("HalfCheetah-v5", demonstrations=8, kept=20), 0.01, Steered(0.02, 1.0, COPIES)),
 }
 

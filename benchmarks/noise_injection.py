@@ -28,20 +28,21 @@ from journeyman.diagnose import Interval, evaluate, interval, paired
 from journeyman.training import Learner, Plan, improve
 
 WORLDS = ("Hopper-v5", "HalfCheetah-v5")
-HORIZON, KEPT, FIRST, LAST, EVERY = 500, 50, 5, 20, 5
+EVERY = 5
 METHODS = ("dart", "dagger", "undisturbed", "isotropic", "random")
 STD = 0.1
 
 
 def task(name: str) -> Task:
     """The protocol's sizes; 4000 gradient steps as in the other comparisons."""
-    return Task(name, demonstrations=LAST, kept=KEPT, horizon=HORIZON)
+    return Task(name, demonstrations=20, kept=50, horizon=500, plain=5)
 
 
 def learner(trial: Trial, method: str) -> Learner:
     """The recipe of a method: all fit afresh to one step in ten of what was gathered."""
-    epochs = trial.passes(LAST * KEPT)
-    options = {"query": Evenly(HORIZON // KEPT), "refit": True, "epochs": epochs, "batch_size": BATCH}
+    sizes = trial.task
+    epochs = trial.passes(sizes.demonstrations * sizes.kept)
+    options = {"query": Evenly(sizes.horizon // sizes.kept), "refit": True, "epochs": epochs, "batch_size": BATCH}
     if method == "dagger":
         return dagger(trial.expert, **options)
     actions = int(np.prod(trial.world.action_space.shape))
@@ -54,14 +55,13 @@ def learner(trial: Trial, method: str) -> Learner:
     return dart(trial.expert, noise=noises[method], **options)
 
 
-def run(name: str, folder: Path, method: str, seed: int, episodes: int) -> dict[str, Any]:
+def run(sizes: Task, folder: Path, method: str, seed: int, episodes: int) -> dict[str, Any]:
     """One trial of a method: returns by the number of demonstrations, and what was earned while they were collected."""
-    trial = Trial(task(name), folder, seed)
-    shown = trial.demonstrations(FIRST)
-    batch = HORIZON + 1  # one more step than an episode has: the reset step
-    plan = Plan(
-        steps=(LAST - FIRST) * batch, batch=batch, seed=seed, evaluation_episodes=episodes, evaluate_every=EVERY
-    )
+    trial = Trial(sizes, folder, seed)
+    shown = trial.demonstrations(sizes.plain)
+    batch = sizes.horizon + 1  # one more step than an episode has: the reset step
+    rounds = sizes.demonstrations - sizes.plain
+    plan = Plan(steps=rounds * batch, batch=batch, seed=seed, evaluation_episodes=episodes, evaluate_every=EVERY)
     rows = improve(learner(trial, method), trial.clone(shown), trial.world, plan, demonstrations=shown).rows
     earned, weight = (np.asarray([row.get(key, 0) for row in rows], float) for key in ("return", "finished"))
     return {
@@ -72,19 +72,19 @@ def run(name: str, folder: Path, method: str, seed: int, episodes: int) -> dict[
 
 
 def measure(
-    name: str, folder: Path, methods: Sequence[str], seeds: Sequence[int], episodes: int, kept: Kept
+    sizes: Task, folder: Path, methods: Sequence[str], seeds: Sequence[int], episodes: int, kept: Kept
 ) -> dict[str, Any]:
     """Every method on every seed, and the comparison with DAgger."""
 
     def expert() -> dict[str, Any]:
-        trial = Trial(task(name), folder, 0)
+        trial = Trial(sizes, folder, 0)
         return {"return": evaluate(trial.expert.policy, trial.world, episodes=episodes, sampled=False).score().mean}
 
-    sizes = {"world": name, "horizon": HORIZON, "kept": KEPT, "episodes": episodes}
-    best = kept.run({**sizes, "method": "expert"}, expert)["return"]
+    of = {"world": sizes.world, "horizon": sizes.horizon, "kept": sizes.kept, "episodes": episodes}
+    best = kept.run({**of, "method": "expert"}, expert)["return"]
     runs = {
         method: [
-            kept.run({**sizes, "method": method, "seed": s}, lambda m=method, s=s: run(name, folder, m, s, episodes))
+            kept.run({**of, "method": method, "seed": s}, lambda m=method, s=s: run(sizes, folder, m, s, episodes))
             for s in seeds
         ]
         for method in methods
@@ -92,7 +92,7 @@ def measure(
     found: dict[str, Any] = {"expert": round(best, 1)}
     for method, some in runs.items():
         returns = np.asarray([one["returns"] for one in some]) / best
-        counts = range(FIRST, LAST + 1, EVERY)
+        counts = range(sizes.plain, sizes.demonstrations + 1, EVERY)
         found[method] = {
             **{str(n): _rounded(interval(returns[:, i])) for i, n in enumerate(counts)},
             "supervised_share": round(float(np.mean([one["while_collecting"] for one in some])) / best, 3),
@@ -101,7 +101,7 @@ def measure(
         last = {method: np.asarray([one["returns"][-1] for one in runs[method]]) / best for method in runs}
         told = paired(last["dart"] - last["dagger"])
         found["dart_less_dagger"] = _rounded(told.difference) | {"p": told.p, "smallest": round(told.smallest, 3)}
-    return found | {"seeds": list(seeds), **sizes, "machine": machine()}
+    return found | {"seeds": list(seeds), **of, "machine": machine()}
 
 
 def _rounded(over: Interval) -> dict[str, float]:
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--keep", type=Path, help="a file of finished runs, read and added to")
     given = options.parse_args(arguments)
     chosen = given.method or METHODS
-    tell(measure(given.world, given.experts, chosen, given.seeds, given.episodes, Kept(given.keep)), given.json)
+    tell(measure(task(given.world), given.experts, chosen, given.seeds, given.episodes, Kept(given.keep)), given.json)
 
 
 if __name__ == "__main__":

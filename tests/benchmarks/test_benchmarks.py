@@ -20,6 +20,7 @@ from benchmarks import (
     imitation,
     lasa,
     memory,
+    noise_injection,
     occupancy,
     peers,
     pure_worlds,
@@ -90,6 +91,26 @@ def test_corrective_tells_seconds_and_labels(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
+@needs_envpool
+def test_corrective_judges_labels_by_their_clones_and_keeps_runs_apart(shared_data: Path, tmp_path: Path) -> None:
+    case = corrective.Case(
+        imitation.Task("Hopper-v5", 1, 40, gradient_steps=20), 0.01, corrective.DisturbedAction(0.05)
+    )
+    folder, file = shared_data / "mujoco_experts", tmp_path / "kept.jsonl"
+    asked = (case, folder, ("clone", "noisy", "true"), [0], 2)
+    found = corrective.returns(*asked, corrective.Kept(file))
+    (labels,) = found["true"]["labels"]
+    assert 0 < labels["labels"] <= labels["tried"] <= 40
+    assert labels["beyond_bound"] == 0
+    assert found["true_over_the_better"] == pytest.approx(
+        found["true"]["mean"] / max(found["clone"]["mean"], found["noisy"]["mean"]), abs=1e-3
+    )
+    again = corrective.returns(*asked, corrective.Kept(file))
+    assert again["true"]["each"] == found["true"]["each"]
+    assert len(file.read_text().splitlines()) == 3, "nothing was run twice"
+
+
+@pytest.mark.slow
 def test_asking_gives_everybody_as_many_labels(capsys: pytest.CaptureFixture[str]) -> None:
     asking.main(["--json", "--seeds", "0", "--rounds", "1", "--episodes", "2", "--epochs", "1"])
     found = _told(capsys)
@@ -133,6 +154,20 @@ def test_imitation_gives_every_method_as_many_demonstrations(shared_data: Path) 
     (first, second), *_ = found["dart"]["noise_trace"]
     assert first == 0 < second
     assert 1900 < found["dagger"]["labels"][0] <= 2000
+
+
+@pytest.mark.slow
+@needs_envpool
+def test_noise_injection_begins_with_one_clone_for_all_and_counts_demonstrations(shared_data: Path) -> None:
+    sizes = imitation.Task("Hopper-v5", demonstrations=10, kept=10, horizon=60, gradient_steps=20, plain=5)
+    methods, folder = ("dart", "dagger", "undisturbed"), shared_data / "mujoco_experts"
+    found = noise_injection.measure(sizes, folder, methods, [0, 1], 2, imitation.Kept(None))
+    assert found["dart"]["5"] == found["dagger"]["5"] == found["undisturbed"]["5"], "the same five demonstrations"
+    assert found["dart"]["10"] != found["undisturbed"]["10"]
+    assert found["undisturbed"]["supervised_share"] == pytest.approx(1, abs=0.05)
+    difference = found["dart_less_dagger"]
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert difference["mean"] == pytest.approx(found["dart"]["10"]["mean"] - found["dagger"]["10"]["mean"], abs=2e-3)
 
 
 @pytest.mark.slow
