@@ -41,7 +41,7 @@ from journeyman.corrections import (
     noisy,
     thin,
 )
-from journeyman.diagnose import evaluate, interval
+from journeyman.diagnose import evaluate, interval, paired
 from journeyman.episodes import Episodes
 from journeyman.experts import shipped
 from journeyman.parts import JourneymanError
@@ -167,7 +167,7 @@ def returns(
             runs[method].append(kept.run(of, lambda m=method, made=made: made().run(m, episodes)))
     found: dict[str, Any] = {}
     for method, some in runs.items():
-        values = np.asarray([one["evaluation"] for one in some])
+        values = _evaluations(some)
         told = interval(values)
         about = [{name: one[name] for name in ("labels", "tried", "beyond_bound") if name in one} for one in some]
         found[method] = {"mean": told.mean, "low": told.low, "high": told.high, "each": values.round().tolist()}
@@ -175,7 +175,15 @@ def returns(
     if {"clone", "noisy", "true"} <= set(runs):
         best = max(found["clone"]["mean"], found["noisy"]["mean"])
         found["true_over_the_better"] = round(found["true"]["mean"] / best, 3)
+        for control in ("clone", "noisy"):
+            gained = paired(np.subtract(*(_evaluations(runs[name]) for name in ("true", control))))
+            known = gained.difference
+            found[f"true_less_{control}"] = {"mean": known.mean, "low": known.low, "high": known.high, "p": gained.p}
     return found | {"seeds": list(seeds), **sizes, "machine": machine()}
+
+
+def _evaluations(runs: Sequence[dict[str, Any]]) -> np.ndarray:
+    return np.asarray([one["evaluation"] for one in runs])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,6 +195,8 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--world", choices=sorted(CASES), default="Hopper-v5")
     options.add_argument("--experts", type=Path, help="the folder of the published experts, for --returns")
     options.add_argument("--method", choices=METHODS, action="append", help="which; all unless given")
+    options.add_argument("--demonstrations", type=int, help="episodes in place of the case's own")
+    options.add_argument("--std", type=float, help="how far the way to make labels moves an action or a state")
     options.add_argument("--seeds", type=int, nargs="*", default=list(range(10)))
     options.add_argument("--episodes", type=int, default=50, help="episodes of each evaluation")
     options.add_argument("--keep", type=Path, help="a file of finished runs, read and added to")
@@ -196,8 +206,12 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if given.experts is None:
         options.error("--returns needs --experts, the folder of the published experts")
-    chosen, kept = given.method or METHODS, Kept(given.keep)
-    tell(returns(CASES[given.world], given.experts, chosen, given.seeds, given.episodes, kept), given.json)
+    chosen, kept, case = given.method or METHODS, Kept(given.keep), CASES[given.world]
+    if given.demonstrations is not None:
+        case = dataclasses.replace(case, task=dataclasses.replace(case.task, demonstrations=given.demonstrations))
+    if given.std is not None:
+        case = dataclasses.replace(case, method=dataclasses.replace(case.method, std=given.std))
+    tell(returns(case, given.experts, chosen, given.seeds, given.episodes, kept), given.json)
 
 
 if __name__ == "__main__":

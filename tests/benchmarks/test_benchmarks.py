@@ -97,17 +97,19 @@ def test_corrective_judges_labels_by_their_clones_and_keeps_runs_apart(shared_da
         imitation.Task("Hopper-v5", 1, 40, gradient_steps=20), 0.01, corrective.DisturbedAction(0.05)
     )
     folder, file = shared_data / "mujoco_experts", tmp_path / "kept.jsonl"
-    asked = (case, folder, ("clone", "noisy", "true"), [0], 2)
+    asked = (case, folder, ("clone", "noisy", "true"), [0, 1], 2)
     found = corrective.returns(*asked, corrective.Kept(file))
-    (labels,) = found["true"]["labels"]
+    labels, _ = found["true"]["labels"]
     assert 0 < labels["labels"] <= labels["tried"] <= 40
     assert labels["beyond_bound"] == 0
     assert found["true_over_the_better"] == pytest.approx(
         found["true"]["mean"] / max(found["clone"]["mean"], found["noisy"]["mean"]), abs=1e-3
     )
+    gained = found["true"]["mean"] - found["noisy"]["mean"]
+    assert found["true_less_noisy"]["mean"] == pytest.approx(gained, abs=1e-3)
     again = corrective.returns(*asked, corrective.Kept(file))
     assert again["true"]["each"] == found["true"]["each"]
-    assert len(file.read_text().splitlines()) == 3, "nothing was run twice"
+    assert len(file.read_text().splitlines()) == 6, "nothing was run twice"
 
 
 @pytest.mark.slow
