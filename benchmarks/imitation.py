@@ -208,11 +208,14 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--experts", type=Path, required=True, help="the folder of the published experts")
     options.add_argument("--method", choices=METHODS, action="append", help="which; all unless given")
     options.add_argument("--seeds", type=int, nargs="*", default=list(range(10)))
+    options.add_argument("--plain", type=int, help="demonstrations before the noise begins, in place of the task's own")
     options.add_argument("--episodes", type=int, default=50, help="episodes of the evaluation")
     options.add_argument("--keep", type=Path, help="a file of finished runs, read and added to")
     given = options.parse_args(arguments)
-    chosen = given.method or METHODS
-    tell(measure(TASKS[given.world], given.experts, chosen, given.seeds, given.episodes, Kept(given.keep)), given.json)
+    chosen, task = given.method or METHODS, TASKS[given.world]
+    if given.plain is not None:
+        task = dataclasses.replace(task, plain=given.plain)
+    tell(measure(task, given.experts, chosen, given.seeds, given.episodes, Kept(given.keep)), given.json)
 
 
 if __name__ == "__main__":
