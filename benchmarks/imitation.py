@@ -74,7 +74,7 @@ class Task:
         return found
 
 
-# Chosen on seeds 20 to 25: so few that the clone gets at most half of the return, and `plain` of 1, 2 and half.
+# Chosen on seeds 20 to 25: so few that the clone gets at most half of the return, and `plain` of 1 and 2.
 TASKS = {
     "Hopper-v5": Task("Hopper-v5", demonstrations=10, kept=40),
     "HalfCheetah-v5": Task("HalfCheetah-v5", demonstrations=8, kept=20),
@@ -136,28 +136,43 @@ class Trial:
     def told(self, found: Trained) -> dict[str, Any]:
         """The policy's evaluation, and what the rounds say."""
         rows = found.rows
-        earned, weight = (np.asarray([row.get(name, 0) for row in rows], float) for name in ("return", "finished"))
         clocks = [row["clock"]["collect_seconds"] + row["clock"]["learn_seconds"] for row in rows[1:]]
         return {
             "labels": rows[-1]["labels"],
-            "while_collecting": float((earned * weight).sum() / max(weight.sum(), 1)),
-            "noise_trace": [round(row["noise_trace"], 4) for row in rows if "noise_trace" in row],
+            **collected(rows),
             "round_seconds": round(median(clocks), 2) if clocks else None,
             "policy": found.policy,
         }
 
+    def noise(self, name: str) -> AbstractNoise:
+        """The noise of a method, with this task's sizes and this trial's seed."""
+        std, actions = self.task.isotropic_std, int(np.prod(self.world.action_space.shape))
+        noises: dict[str, AbstractNoise] = {
+            "dart": LearnedNoise(),
+            "undisturbed": Undisturbed(),
+            "isotropic": Isotropic(std),
+            "random": RandomCovariance(std**2 * actions, self.seed),
+        }
+        return noises[name]
+
     def run(self, method: str) -> dict[str, Any]:
         """The method by its name."""
-        task, actions = self.task, int(np.prod(self.world.action_space.shape))
+        task = self.task
         methods: dict[str, Callable[[], dict[str, Any]]] = {
             "clone": lambda: {"policy": self.clone(self.demonstrations(task.demonstrations))},
             "dagger": self.aggregated,
-            "dart": lambda: self.disturbed(LearnedNoise()),
-            "undisturbed": lambda: self.disturbed(Undisturbed()),
-            "isotropic": lambda: self.disturbed(Isotropic(task.isotropic_std)),
-            "random": lambda: self.disturbed(RandomCovariance(task.isotropic_std**2 * actions, self.seed)),
+            **{name: lambda name=name: self.disturbed(self.noise(name)) for name in NOISES},
         }
         return methods[method]()
+
+
+def collected(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What whoever acted earned in an episode of the rounds, and the size of the noise round by round."""
+    earned, weight = (np.asarray([row.get(name, 0) for row in rows], float) for name in ("return", "finished"))
+    return {
+        "while_collecting": float((earned * weight).sum() / max(weight.sum(), 1)),
+        "noise_trace": [round(row["noise_trace"], 4) for row in rows if "noise_trace" in row],
+    }
 
 
 def measure(

@@ -13,6 +13,7 @@ demonstrations, and what whoever acted earned. Over trials: means with 95 % boot
 expert's return, and the difference from DAgger at 20, taken trial by trial, with its exact sign-flip test.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,15 @@ import numpy as np
 
 from benchmarks._kept import Kept
 from benchmarks._measure import machine, parser, tell
-from benchmarks.imitation import BATCH, Task, Trial
+from benchmarks.imitation import BATCH, NOISES, Task, Trial, collected
 from journeyman.algorithms import dagger, dart
-from journeyman.collect import AbstractNoise, Evenly, Isotropic, LearnedNoise, RandomCovariance, Undisturbed
+from journeyman.collect import Evenly
 from journeyman.diagnose import Interval, evaluate, interval, paired
 from journeyman.training import Learner, Plan, improve
 
 WORLDS = ("Hopper-v5", "HalfCheetah-v5")
 EVERY = 5
-METHODS = ("dart", "dagger", "undisturbed", "isotropic", "random")
-STD = 0.1
+METHODS = ("dagger", *NOISES)
 
 
 def task(name: str) -> Task:
@@ -45,14 +45,7 @@ def learner(trial: Trial, method: str) -> Learner:
     options = {"query": Evenly(sizes.horizon // sizes.kept), "refit": True, "epochs": epochs, "batch_size": BATCH}
     if method == "dagger":
         return dagger(trial.expert, **options)
-    actions = int(np.prod(trial.world.action_space.shape))
-    noises: dict[str, AbstractNoise] = {
-        "dart": LearnedNoise(),
-        "undisturbed": Undisturbed(),
-        "isotropic": Isotropic(STD),
-        "random": RandomCovariance(STD**2 * actions, trial.seed),
-    }
-    return dart(trial.expert, noise=noises[method], **options)
+    return dart(trial.expert, noise=trial.noise(method), **options)
 
 
 def run(sizes: Task, folder: Path, method: str, seed: int, episodes: int) -> dict[str, Any]:
@@ -63,12 +56,8 @@ def run(sizes: Task, folder: Path, method: str, seed: int, episodes: int) -> dic
     rounds = sizes.demonstrations - sizes.plain
     plan = Plan(steps=rounds * batch, batch=batch, seed=seed, evaluation_episodes=episodes, evaluate_every=EVERY)
     rows = improve(learner(trial, method), trial.clone(shown), trial.world, plan, demonstrations=shown).rows
-    earned, weight = (np.asarray([row.get(key, 0) for row in rows], float) for key in ("return", "finished"))
-    return {
-        "returns": [row["evaluation_return"] for row in rows if "evaluation_return" in row],
-        "while_collecting": float((earned * weight).sum() / max(weight.sum(), 1)),
-        "noise_trace": [round(row["noise_trace"], 4) for row in rows if "noise_trace" in row],
-    }
+    returns = [row["evaluation_return"] for row in rows if "evaluation_return" in row]
+    return {"returns": returns, **collected(rows)}
 
 
 def measure(
@@ -80,7 +69,7 @@ def measure(
         trial = Trial(sizes, folder, 0)
         return {"return": evaluate(trial.expert.policy, trial.world, episodes=episodes, sampled=False).score().mean}
 
-    of = {"world": sizes.world, "horizon": sizes.horizon, "kept": sizes.kept, "episodes": episodes}
+    of = {**dataclasses.asdict(sizes), "episodes": episodes}
     best = kept.run({**of, "method": "expert"}, expert)["return"]
     runs = {
         method: [

@@ -131,6 +131,34 @@ def test_where_the_simulation_runs_away_the_next_state_is_no_number_and_nothing_
 
 
 @needs_mujoco
+def test_it_runs_away_where_mujoco_s_own_steps_warn() -> None:
+    import mujoco
+
+    made = jm.world("gymnasium:Hopper-v5", num_envs=1)
+    env = made.single()
+    made.close()  # type: ignore[attr-defined]
+    model, draw = env.unwrapped.model, np.random.default_rng(0)
+    state = np.zeros((100, 11))
+    state[:, 0], state[:, 5:] = 1.2, draw.normal(size=(100, 6)) * 10.0 ** draw.uniform(0, 9, (100, 1))
+    after = MujocoDynamics("Hopper-v5").step(state, np.zeros((100, 3)))
+    before, warned = mujoco.get_mju_user_warning(), []
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        for one in state:
+            data = mujoco.MjData(model)
+            data.qpos[1:], data.qvel[:] = one[:5], one[5:]
+            for _ in range(env.unwrapped.frame_skip):
+                mujoco.mj_step(model, data)
+            warned.append(any(warning.number for warning in data.warning))
+    finally:
+        mujoco.set_mju_user_warning(before)
+    env.close()
+    assert 20 < sum(warned) < 80
+    np.testing.assert_array_equal(np.isnan(after).all(axis=1), warned)
+    np.testing.assert_array_equal(np.isnan(after).any(axis=1), warned)
+
+
+@needs_mujoco
 def test_a_velocity_at_its_clip_does_not_determine_the_state() -> None:
     dynamics = MujocoDynamics("Hopper-v5")
     seen = np.zeros((3, 11))
