@@ -29,8 +29,8 @@ def process(folder: Path, mode: str, *jobs: str) -> subprocess.CompletedProcess:
     # What one process compiles the next may take: all of them are here for their states, not for compiling.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "cache"),
-        "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_COMPILATION_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     environment = {**os.environ, **cache, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(SCRIPT), str(folder), mode, "0", *jobs]
