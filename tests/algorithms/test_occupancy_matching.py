@@ -114,16 +114,21 @@ def test_practice_finds_the_demonstrators_gain_whatever_it_pays(recipe: Callable
     assert np.mean(told[-20:]) == pytest.approx(0.5, abs=0.05)
 
 
+def furthest(one: DensityPolicy, other: DensityPolicy) -> float:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
+
+
 def test_the_worlds_reward_does_not_count() -> None:
     plan = dataclasses.replace(PLAN, steps=4 * 640)
     learner = gail(baseline=SMALL)
     actor = policy(WORLD, jax.random.key(5), hidden=())
     dear = LinearQuadratic(0.9, horizon=20, start_std=1.0, num_envs=32, action_cost=9.0)
     one, other = (improve(learner, actor, world, plan, demonstrations=shown()).policy for world in (WORLD, dear))
-    assert eqx.tree_equal(one, other)
+    assert furthest(one, other) < 1e-4  # two programs: up to rounding
     plain = natural_gradient(baseline=SMALL)
     first, second = (improve(plain, actor, world, plan).policy for world in (WORLD, dear))
-    assert not eqx.tree_equal(first, second)  # the control: where it counts, it is seen
+    assert furthest(first, second) > 1e-2  # the control: where it counts, it is seen
 
 
 def test_finite_actions() -> None:

@@ -96,19 +96,20 @@ def _pure(
     keys = jax.vmap(lambda t: jax.random.split(jax.random.fold_in(key, t), 3))(jnp.arange(num_steps))
     # What is random in the decisions is drawn for all steps at once: many small draws cost more than a large one.
     noise = jax.vmap(lambda one: behaviour.draw(carry.ended.shape[0], one))(keys[:, 0])
+    own = jax.vmap(jax.vmap(lambda one: jax.random.split(one, carry.ended.shape[0])))(keys[:, 1:])
 
     def advance(carry: Carry, now: tuple[Array, PyTree]) -> tuple[Carry, tuple]:
-        (_, move, reset), noise = now
+        (move, reset), noise = now
         action, kept = behaviour.act(carry.observation, noise)
         sent = world.action_space.clipped(action)
-        moved, outcome = jax.vmap(world.step)(carry.simulator, sent, jax.random.split(move, carry.ended.shape[0]))
+        moved, outcome = jax.vmap(world.step)(carry.simulator, sent, move)
         simulator = _renewed(world, carry.ended, moved, reset)
         seen = jax.vmap(world.observe)(simulator)
         found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
         ended = found.terminated | found.truncated | found.broken
         return _onward(carry, simulator, found, ended, found.broken), _row(carry, action, kept, found)
 
-    last, taken = jax.lax.scan(advance, carry, (keys, noise))
+    last, taken = jax.lax.scan(advance, carry, (own, noise))
     return last, _gathered(behaviour, taken, last.observation)
 
 
@@ -134,7 +135,7 @@ def _gathered(behaviour: AbstractBehaviour, taken: tuple, last: PyTree) -> Episo
     return Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
 
 
-def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) -> PyTree:
+def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, keys: Array) -> PyTree:
     """`moved`, with a fresh state wherever an episode has ended.
 
     A loop that runs once if anybody needs it: most steps pay for no reset. Under a `vmap` over seeds a condition would
@@ -143,7 +144,7 @@ def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, key: Array) ->
 
     def renew(state: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
         needed, simulator = state
-        fresh = jax.vmap(world.reset)(jax.random.split(key, needed.shape[0]))
+        fresh = jax.vmap(world.reset)(keys)
         return jnp.zeros_like(needed), jax.tree.map(functools.partial(chosen, jnp, needed), fresh, simulator)
 
     return jax.lax.while_loop(lambda state: state[0].any(), renew, (ended, moved))[1]

@@ -1,6 +1,7 @@
 """Networks from a feature vector to a head's raw numbers."""
 
 import abc
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
@@ -85,10 +87,10 @@ class MLP(AbstractNetwork):
         self, features: Float[Array, "*batch inputs"], time: Array | None = None
     ) -> Float[Array, "*batch outputs"]:
         """The raw outputs; the time counts only as the feature it is."""
-        *hidden, last = zip(self.weights, self.biases, strict=True)
-        for weight, bias in hidden:
-            features = _ACTIVATIONS[self.activation](_affine(features, weight, bias))
-        return _affine(features, *last)
+        if features.ndim == 1:
+            return _through(self.activation, self.weights, self.biases, features)
+        rows = features.reshape(-1, features.shape[-1])
+        return _answered(self.activation, self.weights, self.biases, rows).reshape(*features.shape[:-1], -1)
 
     def redrawn(self, key: Array) -> "MLP":
         """Drawn as by `make`."""
@@ -180,3 +182,48 @@ def _orthogonal(draw: np.random.Generator, rows: int, columns: int) -> np.ndarra
 def _affine(x: Array, weight: Array, bias: Array) -> Array:
     y = x @ weight
     return y + jnp.broadcast_to(bias, y.shape)
+
+
+def _through(activation: str, weights: tuple[Array, ...], biases: tuple[Array, ...], x: Array) -> Array:
+    """h ← φ(h W + b), the last layer linear."""
+    *hidden, last = zip(weights, biases, strict=True)
+    for weight, bias in hidden:
+        x = _ACTIVATIONS[activation](_affine(x, weight, bias))
+    return _affine(x, *last)
+
+
+def _samples_last(activation: str, weights: tuple[Array, ...], biases: tuple[Array, ...], rows: Array) -> Array:
+    """`_through`, by hᵀ ← φ(Wᵀ hᵀ + b)."""
+    x = jax.lax.optimization_barrier(rows.T)  # else XLA undoes it
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        x = jax.lax.dot_general(weight, x, (((0,), (0,)), ((), ())))
+        x = x + jnp.broadcast_to(bias[:, None], x.shape)
+        x = x if number == len(weights) else _ACTIVATIONS[activation](x)
+    return x.T
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _answered(activation: str, weights: tuple[Array, ...], biases: tuple[Array, ...], rows: Array) -> Array:
+    return _through(activation, weights, biases, rows)
+
+
+def _differentiated(activation: str, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """The answer and its change, the samples last on a CPU.
+
+    A weight's gradient sums over samples, hᵀ δ, and where these lead both factors XLA does not give the product to the
+    fast library that it has for the others. With samples last a gradient of 512 samples through two layers of 64 takes
+    four fifths of the time; the answer alone takes longer, so acting does without.
+    """
+    function = _samples_last if jax.default_backend() == "cpu" else _through
+    leaves, form = jax.tree.flatten(primals)
+    slopes = jax.tree.leaves(tangents, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    moving = [i for i, slope in enumerate(slopes) if not isinstance(slope, SymbolicZero)]
+
+    def along(*moved: Array) -> Array:
+        new = dict(zip(moving, moved, strict=True))
+        return function(activation, *form.unflatten([new.get(i, leaf) for i, leaf in enumerate(leaves)]))
+
+    return jax.jvp(along, tuple(leaves[i] for i in moving), tuple(slopes[i] for i in moving))
+
+
+_answered.defjvp(_differentiated, symbolic_zeros=True)
