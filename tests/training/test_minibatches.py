@@ -153,3 +153,25 @@ def test_two_seeds_at_once_are_the_two_alone(kind: str) -> None:
             np.testing.assert_allclose(a[i], b, rtol=2e-3, atol=2e-5)
         steps.add(int(one[1].get("gradient_steps", one[1].get("tries"))))
     assert len(steps) == 2, "the control: the two did not stop at the same moment"
+
+
+def test_every_order_is_as_likely_as_every_other() -> None:
+    draws = 4800
+    orders = jax.vmap(lambda key: _shuffled(jnp.ones(4), key))(jax.random.split(KEY, draws))
+    _, counts = np.unique(np.asarray(orders), axis=0, return_counts=True)
+    assert len(counts) == 24
+    expected = draws / 24
+    assert ((counts - expected) ** 2 / expected).sum() < 60.0, "chi-square with 23 degrees of freedom, p = 4e-5"
+
+
+@pytest.mark.parametrize("count", [100, 30_000, 70_000])  # one round, one, and two
+def test_an_order_has_every_place_once_the_valid_first_and_forgets_where_they_were(count: int) -> None:
+    valid = jnp.asarray(np.random.default_rng(0).random(count) < 0.9, jnp.float32)
+    order = np.asarray(_shuffled(valid, KEY))
+    assert (np.sort(order) == np.arange(count)).all()
+    inside = int(valid.sum())
+    assert (np.asarray(valid)[order[:inside]] == 1).all()
+    assert (np.asarray(valid)[order[inside:]] == 0).all()
+    first = order[:inside]
+    along, beside = (np.corrcoef(a, b)[0, 1] for a, b in ((first, np.arange(inside)), (first[1:], first[:-1])))
+    assert max(abs(along), abs(beside)) < 5 / inside**0.5

@@ -265,14 +265,15 @@ def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, som
 def _shuffled(valid: HostOrDevice, key: Array) -> Array:
     """The places of the valid samples in random order, then those of the others.
 
-    Sorting bare integers is four times as fast as sorting places by a key, so draw and place share one integer; two
-    rounds, each on the order of the one before, give twice the random bits that are left beside the place.
+    Sorting bare integers is four times as fast as sorting places by a key, so draw and place share one integer. Where
+    that leaves fewer random bits than a place has, a second round on the order of the first gives as many again; else
+    a sample shares its draw with less than one other, on average, and such two keep their order.
     """
     count = valid.shape[0]
     bits = max((count - 1).bit_length(), 1)
     place, last = jnp.arange(count, dtype=jnp.uint32), jnp.uint32(2**31)
     order = place
-    for part in jax.random.bits(key, (2, count), jnp.uint32):
+    for part in jax.random.bits(key, (1 if 2 * bits < 32 else 2, count), jnp.uint32):
         draw = jnp.where(valid[order] > 0, jnp.uint32(0), last) | (part >> (bits + 1) << bits) | place
         order = order[jnp.sort(draw) & jnp.uint32(2**bits - 1)]
     return order.astype(jnp.int32)
