@@ -185,10 +185,10 @@ def test_a_committee_agrees_where_it_has_seen_data_and_not_beyond() -> None:
         Disagree(members=3).doubt(at, wide(), committee.policies, WORLD.action_space)
     )
     beyond = jnp.asarray([[-6.0], [6.0]])
-    assert doubt(after, seen).mean() < 0.01
-    assert doubt(after, beyond).min() > 4 * doubt(after, seen).max()
-    # Must fail: who has learned nothing cannot tell the two apart.
-    assert doubt(before, beyond).min() < 2 * doubt(before, seen).max()
+    assert doubt(after, seen).mean() < 0.02
+    assert doubt(after, beyond).mean() > max(0.08, 8 * doubt(after, seen).mean())
+    # Must fail: who has learned nothing agrees beyond the data too, in a small answer.
+    assert doubt(before, beyond).mean() < 0.02
 
 
 def _linear(gain: float) -> DensityPolicy:
