@@ -84,3 +84,10 @@ def test_what_does_not_move_costs_nothing() -> None:
     """Features that nobody differentiates have no slope of zeros beside them."""
     moved = jax.make_jaxpr(lambda n: jax.jvp(lambda n: n(ROWS), (n,), (n,))[1])(made())
     assert str(moved).count("dot_general") == 3 + 2 * 3 - 1  # the answer, two terms a layer, and none at the first
+
+
+def test_no_samples_and_nothing_that_moves() -> None:
+    assert made()(jnp.zeros((0, 3))).shape == (0, 2)
+    assert made()(jnp.zeros((4, 0, 3))).shape == (4, 0, 2)
+    still = lambda n: jax.lax.stop_gradient(n)(ROWS).sum() + n.biases[0].sum()  # noqa: E731
+    assert float(jnp.abs(jax.grad(still)(made()).weights[0]).max()) == 0

@@ -87,10 +87,11 @@ class MLP(AbstractNetwork):
         self, features: Float[Array, "*batch inputs"], time: Array | None = None
     ) -> Float[Array, "*batch outputs"]:
         """The raw outputs; the time counts only as the feature it is."""
-        if features.ndim == 1:
+        if features.ndim == 1:  # a single sample is neither first nor last
             return _through(self.activation, self.weights, self.biases, features)
         rows = features.reshape(-1, features.shape[-1])
-        return _answered(self.activation, self.weights, self.biases, rows).reshape(*features.shape[:-1], -1)
+        found = _answered(self.activation, self.weights, self.biases, rows)
+        return found.reshape(*features.shape[:-1], found.shape[-1])
 
     def redrawn(self, key: Array) -> "MLP":
         """Drawn as by `make`."""
