@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import EXPERT, POLICY, HostOrDevice
 from journeyman.experts import AbstractExpert
-from journeyman.parts import AbstractPart
+from journeyman.parts import AbstractPart, matmul
 from journeyman.policies import AbstractDensityPolicy
 
 
@@ -128,7 +128,7 @@ class Disturbed(AbstractBehaviour):
         """a* + S z."""
         normal, asked = noise
         intended = self.expert.label(observation, jax.random.wrap_key_data(asked[0]))
-        action = intended + (normal @ self.root.T).reshape(intended.shape)
+        action = intended + matmul(normal, self.root.T).reshape(intended.shape)
         return action, (intended, jnp.full(action.shape[0], EXPERT, jnp.int8))
 
     def tell(self, observation: PyTree, action: Array, kept: PyTree) -> Told:

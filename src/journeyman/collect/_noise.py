@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, matmul
 
 Covariance = Float[Array, "actions actions"]
 
@@ -85,11 +85,11 @@ class LearnedNoise(AbstractNoise):
         weight = valid.astype(error.dtype)
         error = jnp.where(valid[:, None], error, 0.0)
         count = weight.sum()
-        found = error.T @ error / jnp.maximum(count, 1.0)
+        found = matmul(error.T, error) / jnp.maximum(count, 1.0)
         return jnp.where(count > 0, found, covariance)
 
 
 def square_root(covariance: Covariance) -> Covariance:
     """The symmetric S with S S = Σ, for any Σ ≥ 0, singular ones too."""
     values, vectors = jnp.linalg.eigh(covariance)
-    return (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]) @ vectors.T
+    return matmul(vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :], vectors.T)

@@ -76,6 +76,10 @@ class ILQR(AbstractPlanner):
 
     def plan(self, state: PyTree, key: Array) -> Planned:
         """The path after `iterations` rounds."""
+        with jax.default_matmul_precision("highest"):  # see `journeyman.parts.matmul`
+            return self._planned(state, key)
+
+    def _planned(self, state: PyTree, key: Array) -> Planned:
         rest = middle(self.world)
         actions = jnp.broadcast_to(rest, (self.horizon, *rest.shape))
         actions = actions if self.first is None else self.first.plan(state, key).actions

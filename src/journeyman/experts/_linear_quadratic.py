@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.experts._base import AbstractExpert
+from journeyman.parts import matmul
 from journeyman.worlds import LinearQuadratic
 
 
@@ -25,4 +26,4 @@ class LinearRegulator(AbstractExpert):
     def label(self, observation: PyTree, key: Array) -> Array:
         """K x."""
         del key
-        return jnp.asarray(observation) @ self.gain.T
+        return matmul(jnp.asarray(observation), self.gain.T)

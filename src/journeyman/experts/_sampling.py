@@ -99,7 +99,8 @@ class MPPI(AbstractPlanner):
             mean, deviation = carry
             plans, returns = _tried(self, state, mean, deviation, key)
             weight = jax.nn.softmax(returns / jnp.float32(self.temperature))
-            return (jnp.tensordot(weight, plans, 1), deviation * jnp.float32(self.decay)), returns[0]
+            better = jnp.tensordot(weight, plans, 1, precision=jax.lax.Precision.HIGHEST)
+            return (better, deviation * jnp.float32(self.decay)), returns[0]
 
         return _refined(self, state, key, improve)
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 from journeyman.geometry._geometry import AbstractGeometry, Direction, dot
 from journeyman.geometry._solve import Method, solve
 from journeyman.objectives import Samples
-from journeyman.parts import JourneymanError, Number, holds
+from journeyman.parts import JourneymanError, Number, holds, matmul
 from journeyman.policies import AbstractDensityPolicy, partition
 
 
@@ -63,7 +63,7 @@ class AbstractMetric(AbstractGeometry):
         )
         value = unflatten(found.value)
         if some is samples:
-            curvature = found.value @ found.bent
+            curvature = matmul(found.value, found.bent)
         else:
             forward, metric = self.factor(policy, samples)
             moved = forward(value)
@@ -77,7 +77,7 @@ class AbstractMetric(AbstractGeometry):
             "cg_residual": residual / jnp.maximum(size, 1e-30),
             "damping": found.damping,
         }
-        return Direction(value, flat @ found.value, curvature, metrics)
+        return Direction(value, matmul(flat, found.value), curvature, metrics)
 
 
 class Fisher(AbstractMetric):

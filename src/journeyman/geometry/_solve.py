@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax
 from jaxtyping import Array, Float
 
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, matmul
 
 Method = Literal["conjugate gradients", "explicit"]
 Product = Callable[[Array], Array]
@@ -51,7 +51,7 @@ def solve(
         value = answer(damping)
         bent = product(value)
         finite = jnp.isfinite(value).all() & jnp.isfinite(bent).all()
-        good = finite & (value @ bent > 0) & (value @ gradient > 0)
+        good = finite & (matmul(value, bent) > 0) & (matmul(value, gradient) > 0)
         zero = jnp.zeros_like(value)
         return count + 1, good, Solution(jnp.where(finite, value, zero), jnp.where(finite, bent, zero), damping)
 

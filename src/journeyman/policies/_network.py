@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from journeyman.parts import AbstractPart, JourneymanError, did_you_mean
+from journeyman.parts import AbstractPart, JourneymanError, did_you_mean, matmul
 
 _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
 
@@ -102,7 +102,7 @@ class MLP(AbstractNetwork):
         """W₁' = ratio W₁, b₁' = b₁ + shift W₁."""
         weight, *weights = self.weights
         bias, *biases = self.biases
-        return MLP((weight * ratio[:, None], *weights), (bias + shift @ weight, *biases), self.activation)
+        return MLP((weight * ratio[:, None], *weights), (bias + matmul(shift, weight), *biases), self.activation)
 
     def read(self, ratio: Float[Array, " outputs"], shift: Float[Array, " outputs"]) -> "MLP":
         """W' = W ratio, b' = b ratio + shift in the last layer."""
@@ -181,7 +181,7 @@ def _orthogonal(draw: np.random.Generator, rows: int, columns: int) -> np.ndarra
 
 
 def _affine(x: Array, weight: Array, bias: Array) -> Array:
-    y = x @ weight
+    y = matmul(x, weight)
     return y + jnp.broadcast_to(bias, y.shape)
 
 

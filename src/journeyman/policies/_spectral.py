@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from journeyman.parts import JourneymanError, Number, holds
+from journeyman.parts import JourneymanError, Number, holds, matmul
 from journeyman.policies._heads import Scale
 from journeyman.policies._network import MLP, AbstractNetwork
 
@@ -93,12 +93,12 @@ def spectral_norms(matrices: Float[Array, "*batch rows columns"], squarings: int
     """
     wide = matrices.shape[-2] < matrices.shape[-1]
     transposed = jnp.swapaxes(matrices, -1, -2)
-    gram = matrices @ transposed if wide else transposed @ matrices
+    gram = matmul(matrices, transposed) if wide else matmul(transposed, matrices)
     log_scale = jnp.zeros(gram.shape[:-2], gram.dtype)
     for _ in range(squarings):
         size = _frobenius(gram)
         gram = gram / jnp.broadcast_to(size[..., None, None], gram.shape)
-        gram, log_scale = gram @ gram, 2 * (log_scale + jnp.log(size))
+        gram, log_scale = matmul(gram, gram), 2 * (log_scale + jnp.log(size))
     return jnp.exp((log_scale + jnp.log(_frobenius(gram))) / 2 ** (squarings + 1))
 
 

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import require
 from journeyman.worlds._options import check_options
 from journeyman.worlds._packaged import (
     AbstractPackagedWorld,
     Packaged,
+    imported,
     length,
     made,
     parameters,
@@ -92,8 +92,7 @@ def brax_ids() -> list[str]:
 
 
 def _package() -> Any:
-    with undisturbed():
-        return require("brax.envs", extra="brax")
+    return imported("brax.envs", "brax")
 
 
 def _make(id: str, options: dict[str, Any]) -> Any:

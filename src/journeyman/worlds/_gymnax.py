@@ -8,16 +8,16 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError, require
+from journeyman.parts import JourneymanError
 from journeyman.worlds._options import check_options
 from journeyman.worlds._packaged import (
     AbstractPackagedWorld,
     Packaged,
+    imported,
     length,
     made,
     parameters,
     require_id,
-    undisturbed,
 )
 from journeyman.worlds._spaces import Box, Discrete
 
@@ -91,8 +91,7 @@ def gymnax_ids() -> list[str]:
 
 
 def _package() -> Any:
-    with undisturbed():
-        return require("gymnax", extra="gymnax")
+    return imported("gymnax", "gymnax")
 
 
 def _refuse_old() -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from journeyman.parts import JourneymanError, refuse
+from journeyman.parts import JourneymanError, matmul, refuse
 from journeyman.worlds import _riccati
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._spaces import Box
@@ -137,8 +137,8 @@ class LinearQuadratic(AbstractPureWorld):
         """One step; the reward is that of x and u before the move."""
         a, b, q, r = (jnp.asarray(matrix, jnp.float32) for matrix in self._matrices)
         u = jnp.asarray(action, jnp.float32)
-        reward = -(state.x @ q @ state.x + u @ r @ u)
-        moved = a @ state.x + b @ u
+        reward = -(matmul(state.x, matmul(q, state.x)) + matmul(u, matmul(r, u)))
+        moved = matmul(a, state.x) + matmul(b, u)
         if self.noise:
             moved = moved + jnp.float32(self.noise) * jax.random.normal(key, moved.shape, jnp.float32)
         time = state.time + 1

@@ -4,6 +4,7 @@ import abc
 import contextlib
 import dataclasses
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError, did_you_mean
+from journeyman.parts import JourneymanError, did_you_mean, require
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._spaces import AbstractSpace, Box, Discrete
 
@@ -105,6 +106,12 @@ def undisturbed() -> Iterator[None]:
     with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         warnings.simplefilter("ignore")
         yield
+
+
+def imported(module: str, extra: str) -> Any:
+    """A package or the sentence that installs it; what it prints meanwhile goes to standard error: MJX misses Warp."""
+    with undisturbed(), contextlib.redirect_stdout(sys.stderr):
+        return require(module, extra=extra)
 
 
 def require_id(package: str, id: str, known: list[str]) -> None:

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 import equinox as eqx
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import require
 from journeyman.worlds._brax import begun, packaged_like_brax
 from journeyman.worlds._options import check_options
-from journeyman.worlds._packaged import AbstractPackagedWorld, Packaged, length, made, require_id, undisturbed
+from journeyman.worlds._packaged import AbstractPackagedWorld, Packaged, imported, length, made, require_id
 
 _SUITES = ("dm_control_suite", "locomotion", "manipulation")
 
@@ -78,8 +77,7 @@ def playground_ids() -> list[str]:
 
 
 def _package() -> Any:
-    with undisturbed():
-        return require("mujoco_playground", extra="playground")
+    return imported("mujoco_playground", "playground")
 
 
 def _make(id: str, options: dict[str, Any]) -> tuple[Any, int]:
