@@ -71,6 +71,21 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
     assert (found["envs"], found["steps"], found["iterations"], found["minibatches"]) == (2, 4, 1, 16)
 
 
+def test_an_opponent_is_run_on_its_own_worlds_only() -> None:
+    with pytest.raises(SystemExit, match=r"brax is run on worlds of brax and playground, not on 'LinearQuadratic'"):
+        pure_worlds.main(["--world", "LinearQuadratic", "--envs", "2", "--steps", "4", "--opponents", "brax"])
+
+
+@pytest.mark.slow
+def test_brax_trains_beside_ours_in_a_process_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("brax")
+    small = ["--envs", "16", "--steps", "4", "--timesteps", "64", "--rounds", "1", "--opponents", "brax"]
+    pure_worlds.main(["--json", "--world", "brax:inverted_pendulum", *small])
+    found = _told(capsys)["brax:inverted_pendulum"]
+    assert found["brax"] > 0
+    assert found["ppo_to_brax"] > 0
+
+
 @pytest.mark.slow
 def test_compounding_tells_each_seed_and_why_one_has_no_exponent(capsys: pytest.CaptureFixture[str]) -> None:
     compounding.main(["--json", "--seeds", "1", "--episodes", "50"])
