@@ -1,5 +1,6 @@
 """What every part shares: declarations held against each other, plain JSON and back, fingerprints."""
 
+import gc
 import json
 from typing import Any, ClassVar
 
@@ -11,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journeyman import parts
-from journeyman.parts import AbstractPart, JourneymanError, check, citations, describe, fingerprint, problems, rebuild
+from journeyman.parts import (
+    AbstractPart,
+    JourneymanError,
+    check,
+    citations,
+    describe,
+    fingerprint,
+    problems,
+    rebuild,
+    uncollected,
+)
 
 
 class PartsRadius(AbstractPart):
@@ -176,3 +187,22 @@ def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(parts.importlib, "import_module", broken)
     with pytest.raises(ImportError, match="libGL is missing"):
         parts.require("gym_pusht", extra="pusht")
+
+
+def test_garbage_is_left_for_a_while_and_collected_again_whatever_happens() -> None:
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled(), "the inner one leaves it as it was"
+    with pytest.raises(ValueError, match="lost"), uncollected():
+        raise ValueError("lost")
+    assert gc.isenabled()
+    gc.disable()
+    with uncollected():
+        pass
+    try:
+        assert not gc.isenabled(), "whoever switched it off wants it off"
+    finally:
+        gc.enable()

@@ -6,12 +6,14 @@ anything runs. `describe` turns any part into plain JSON and named arrays, and `
 the policy artefact, a run's `config.json` and its checkpoints are all written through this one pair.
 """
 
+import contextlib
 import dataclasses
 import difflib
+import gc
 import hashlib
 import importlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -264,10 +266,23 @@ def fingerprint(value: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection. Imports and tracing make millions of objects that stay, and are searched in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def require(module: str, *, extra: str) -> Any:
     """Import an optional dependency, or say which extra installs it."""
     try:
-        return importlib.import_module(module)
+        with uncollected():
+            return importlib.import_module(module)
     except ImportError as error:
         if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
             raise

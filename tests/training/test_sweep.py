@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array
 
 import journeyman.training._loop as loop_module
 from journeyman.algorithms import dagger, reinforce
@@ -278,3 +280,31 @@ def test_how_members_are_grouped_changes_no_more_than_rounding(monkeypatch: pyte
         found.append(sweep(recipe(1e-2), actors(5), WORLD, plan).policies)
     for few, many in zip(*found, strict=True):
         np.testing.assert_allclose(leaves(few), leaves(many), rtol=1e-4, atol=1e-6)
+
+
+def test_beginning_compiles_few_programs_and_collects_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every program, however small, is traced, lowered and read again in every process, with a cache too."""
+    compiled: list[str] = []
+    collecting: list[bool] = []
+    reset = LinearQuadratic.reset
+
+    def seen(event: str, seconds: float, **told: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(told.get("fun_name", ""))
+
+    def watched(world: LinearQuadratic, key: Array) -> Any:
+        collecting.append(gc.isenabled())
+        return reset(world, key)
+
+    monkeypatch.setattr(LinearQuadratic, "reset", watched)
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(seen)
+    try:
+        sweep(recipe(1e-2), actors(3), WORLD, dataclasses.replace(PLAN, steps=40))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(seen)
+    assert compiled.count("jit(several)") == 1
+    assert compiled.count("jit(stage)") < 5, "what the host has is put there: an array made of it is a program a shape"
+    assert len(compiled) < 50
+    assert collecting, "the world was traced"
+    assert not any(collecting), "while tracing there is no garbage"

@@ -84,11 +84,16 @@ def play_each(
     """What `play` gives for each of several behaviours, at once: every array of `behaviours` leads with `members`."""
     quota = _quota(episodes, width)
     own = world.remake(seed=seed, num_envs=len(quota))
-    carry = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), start(own))
+    carry = _repeated(start(own), members)
     advance = partial(_advance_each, own.remake(seed=0), behaviours)
     _, parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
     each = [[jax.tree.map(lambda leaf, i=i: leaf[i], part) for part in parts] for i in range(members)]
     return [_joined(one, quota) for one in each]
+
+
+@eqx.filter_jit
+def _repeated(carry: Carry, members: int) -> Carry:
+    return jax.tree.map(lambda leaf: jnp.stack([leaf] * members), carry)
 
 
 @eqx.filter_jit

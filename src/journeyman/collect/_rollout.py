@@ -46,7 +46,7 @@ def start(world: AbstractWorld) -> Carry:
     else:
         assert isinstance(world, AbstractPureWorld)
         simulator, observation = _started(seedless(world), jax.random.key(world.seed))
-        carry = Carry(simulator, observation, *(jnp.asarray(x) for x in (flags, counts, counts)))
+        carry = Carry(simulator, observation, *jax.device_put((flags, counts, counts)))
     wrong = int((~np.asarray(finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
     if wrong:
         raise JourneymanError(

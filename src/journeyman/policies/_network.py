@@ -74,14 +74,15 @@ class MLP(AbstractNetwork):
             drawn = (gain * _orthogonal(source, *shape) for gain, shape in zip(gains, shapes, strict=True))
             return tuple(weight.astype(dtype) for weight in drawn)
 
-        # By numpy: as JAX programs, a normal and a QR of each shape would take three seconds to compile.
+        # By numpy: as JAX programs, a normal and a QR of each shape would take three seconds to compile. `jnp.asarray`
+        # would be a program for each shape too.
         seed = jax.random.key_data(key)
         if isinstance(seed, Tracer):
             wanted = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
             weights = jax.pure_callback(draw, wanted, seed, vmap_method="sequential")
         else:
-            weights = tuple(jnp.asarray(weight) for weight in draw(seed))
-        return cls(weights, tuple(jnp.zeros(b) for b in sizes[1:]), activation)
+            weights = jax.device_put(draw(seed))
+        return cls(weights, jax.device_put(tuple(np.zeros(b, dtype) for b in sizes[1:])), activation)
 
     def __call__(
         self, features: Float[Array, "*batch inputs"], time: Array | None = None

@@ -228,9 +228,9 @@ def strict(tree: PyTree) -> PyTree:
     """The same arrays, none of them of a weak type: a loop needs the types that it gives back."""
 
     def one(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array) or _is_key(leaf):
-            return leaf
-        return jax.lax.convert_element_type(leaf, leaf.dtype)
+        # What is strict already is left alone: on the host each shape would be a program to compile.
+        weak = isinstance(leaf, jax.Array) and leaf.weak_type
+        return jax.lax.convert_element_type(leaf, leaf.dtype) if weak else leaf
 
     return jax.tree.map(one, tree)
 
@@ -242,7 +242,7 @@ def stack(members: list[PyTree]) -> PyTree:
         if not eqx.is_array(leaves[0]):
             return leaves[0]
         # By NumPy: each shape would be a program to compile. Keys are no numbers.
-        return jnp.stack(leaves) if _is_key(leaves[0]) else jnp.asarray(np.stack(leaves))
+        return jnp.stack(leaves) if _is_key(leaves[0]) else jax.device_put(np.stack(leaves))
 
     return jax.tree.map(one, *members)
 
@@ -252,7 +252,7 @@ def member(tree: PyTree, index: int) -> PyTree:
 
     def one(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and not _is_key(leaf):
-            return jnp.asarray(np.asarray(leaf)[index])
+            return jax.device_put(np.asarray(leaf)[index])
         return leaf[index] if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
 
     return jax.tree.map(one, tree)

@@ -96,7 +96,7 @@ def initial(
     trained, _ = partition(policy)
     space = policy.head.space() if space is None else space
     weight, collect = learner.weight.begun(policy, shown, space, key), learner.collect.init(policy)
-    return LearnerState(policy, weight, learner.step.init(trained), collect)
+    return LearnerState(policy, weight, eqx.filter_jit(learner.step.init)(trained), collect)
 
 
 class Descended(NamedTuple):

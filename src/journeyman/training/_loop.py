@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect import Mean, play, play_each, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart
+from journeyman.parts import AbstractPart, uncollected
 from journeyman.policies import DensityPolicy, floored, is_fresh
 from journeyman.training._committee import convened
 from journeyman.training._iteration import (
@@ -116,6 +116,7 @@ class Loop:
 
     # -- before ----------------------------------------------------------------------------------------
 
+    @uncollected()
     def begin(self, policies: Sequence[DensityPolicy], demonstrations: Episodes | None = None) -> ImproveState:
         """The state before iteration 0, or the one of the checkpoint that is resumed."""
         each = [self._running(one, root, demonstrations) for one, root in zip(policies, self.roots, strict=True)]
@@ -168,10 +169,9 @@ class Loop:
         """All iterations that are left."""
         total = self.iterations * self.batch
         with self.record.progress("improve", total, self.steps(state), unit="steps") as progress:
-            if int(state.iteration) == 0:
-                self._evaluated_before(state)
+            advance = self._first
             while int(state.iteration) < self.iterations and not progress.interrupted:
-                state = self.advance(state)
+                state, advance = advance(state), self.advance
                 shown = {name: np.mean(self.rows[-1][name]) for name in ("return", "loss") if name in self.rows[-1]}
                 progress.advance(self.steps(state), **shown)
         policy = state.running.learner.policy
@@ -180,13 +180,19 @@ class Loop:
             self.world.close()  # type: ignore[attr-defined]
         return state
 
+    @uncollected()
+    def _first(self, state: ImproveState) -> ImproveState:
+        """What traces all programs: the evaluation before iteration 0, and the first piece."""
+        found = {} if int(state.iteration) else self._evaluate(state.running.learner.policy)
+        if found:
+            none = 0 if self.members is None else [0] * self.members
+            self._tell({"step": 0, "iteration": 0, "episodes": none, **found})
+        return self.advance(state)
+
     def advance(self, state: ImproveState) -> ImproveState:
         """One iteration, or as many as one program runs before something is due; logged, checked and kept."""
         began, index = time.perf_counter(), int(state.iteration)
-        if self.compiled:
-            state, rows = self._several(state, index)
-        else:
-            state, rows = self._one(state, index)
+        state, rows = self._several(state, index) if self.compiled else self._one(state, index)
         seconds = (time.perf_counter() - began) / len(rows)
         clock = {"seconds": seconds, "steps_per_second": self.batch * (self.members or 1) / seconds}
         for number, row in enumerate(rows, 1):
@@ -332,12 +338,6 @@ class Loop:
         means, deviations = ([float(measure(one)) for one in returns] for measure in (np.mean, np.std))
         found = {"evaluation_return": means, "evaluation_deviation": deviations}
         return found if self.members else {name: values[0] for name, values in found.items()}
-
-    def _evaluated_before(self, state: ImproveState) -> None:
-        found = self._evaluate(state.running.learner.policy)
-        if found:
-            none = 0 if self.members is None else [0] * self.members
-            self._tell({"step": 0, "iteration": 0, "episodes": none, **found})
 
     def _tell(self, row: dict[str, Any]) -> None:
         """Log a row; where the folder has it, only the newest is held, so that memory does not grow with steps."""

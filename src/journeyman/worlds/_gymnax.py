@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError
+from journeyman.worlds._deferred import deferred
 from journeyman.worlds._options import check_options
 from journeyman.worlds._packaged import (
     AbstractPackagedWorld,
@@ -91,7 +92,8 @@ def gymnax_ids() -> list[str]:
 
 
 def _package() -> Any:
-    return imported("gymnax", "gymnax")
+    with deferred("matplotlib", "matplotlib.pyplot", "seaborn"):  # what it draws with takes a second
+        return imported("gymnax", "gymnax")
 
 
 def _refuse_old() -> None:
