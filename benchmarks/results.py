@@ -55,6 +55,7 @@ TASKS: dict[str, Task] = {
     **{f"natural-gradient/{name}": Task(name, algorithms.natural_gradient()) for name in _MUJOCO},
     **{f"ppo/{name}": Task(name, algorithms.ppo(), num_envs=64, length=32) for name in _MUJOCO[:2]},
     **{f"trpo/{name}": Task(name, algorithms.trpo()) for name in _MUJOCO},
+    "patient-trpo/Hopper-v5": Task("Hopper-v5", algorithms.trpo(discount=0.995)),
     "reinforce/Hopper-v5": Task("Hopper-v5", algorithms.reinforce(3e-3, discount=0.995, lambda_=0.95)),
     "linear-natural-gradient/Swimmer-v5": Task(
         "Swimmer-v5",
