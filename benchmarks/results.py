@@ -55,6 +55,8 @@ TASKS: dict[str, Task] = {
     **{f"natural-gradient/{name}": Task(name, algorithms.natural_gradient()) for name in _MUJOCO},
     **{f"ppo/{name}": Task(name, algorithms.ppo(), num_envs=64, length=32) for name in _MUJOCO[:2]},
     **{f"trpo/{name}": Task(name, algorithms.trpo()) for name in _MUJOCO},
+    # Twice as many steps of the policy, as many as sb3-contrib's 2048 to a batch.
+    "frequent-trpo/Hopper-v5": Task("Hopper-v5", algorithms.trpo(), num_envs=8, length=256),
     "patient-trpo/Hopper-v5": Task("Hopper-v5", algorithms.trpo(discount=0.995)),
     "reinforce/Hopper-v5": Task("Hopper-v5", algorithms.reinforce(3e-3, discount=0.995, lambda_=0.95)),
     "linear-natural-gradient/Swimmer-v5": Task(
