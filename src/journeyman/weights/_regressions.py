@@ -74,7 +74,7 @@ class LinearBaseline(AbstractBaseline):
         """c · φ at every observation."""
         features = _features(state.encoder, state.normalizer, episodes)
         mean, deviation = (jnp.broadcast_to(x, features.shape) for x in (state.mean, state.deviation))
-        fitted = state.location + state.scale * (matmul((features - mean) / deviation, state.coefficient))
+        fitted = state.location + state.scale * matmul((features - mean) / deviation, state.coefficient)
         return jnp.clip(fitted, state.low, state.high)
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
