@@ -268,7 +268,7 @@ def fingerprint(value: Any) -> str:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Without garbage collection. Imports and tracing make millions of objects that stay, and are searched in vain."""
+    """Without garbage collection: nearly all that imports and tracing make stays, and is searched time and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+from journeyman.collect import Sample, rollout, start
+from journeyman.experts import LinearRegulator
+from journeyman.geometry._solve import solve
 from journeyman.parts import matmul
-from journeyman.policies import MLP
+from journeyman.policies import MLP, policy
+from journeyman.policies._spectral import spectral_norms
+from journeyman.weights import LinearBaseline
+from journeyman.worlds import LinearQuadratic
 
 SIZES = (3, 7, 5, 2)
 ROWS = jax.random.normal(jax.random.key(1), (11, 3), jnp.float32)
@@ -96,14 +102,28 @@ def test_no_samples_and_nothing_that_moves() -> None:
     assert float(jnp.abs(jax.grad(still)(made()).weights[0]).max()) == 0
 
 
+def rounded(function: Callable, *arguments: Any) -> list[str]:
+    """The products of a function whose factors a device may round; there is at least one product."""
+    found = re.findall(r"dot_general\[(.*?)\]\s", str(jax.make_jaxpr(function)(*arguments)), re.DOTALL)
+    assert found
+    return [one for one in found if "precision=(Precision.HIGHEST, Precision.HIGHEST)" not in one]
+
+
 def test_products_keep_every_digit_on_devices_that_would_round_their_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # where nothing is turned around for a CPU
     network, rows = made(), ROWS
+    for function in (MLP.__call__, lambda n, x: jax.grad(lambda n: n(x).sum())(n), lambda n, x: jax.jvp(n, (x,), (x,))):
+        assert not rounded(function, network, rows)
+    assert rounded(lambda n, x: x @ n.weights[0], network, rows), "it would be noticed"
 
-    def slope(network: MLP, rows: Array) -> Any:
-        return jax.grad(lambda one: one(rows).sum())(network)
 
-    for function in (MLP.__call__, slope, lambda one, x: jax.jvp(one, (x,), (x,))):
-        asked = re.findall(r"dot_general\[(.*?)\]\s", str(jax.make_jaxpr(function)(network, rows)), re.DOTALL)
-        assert len(asked) >= 3
-        assert all("precision=(Precision.HIGHEST, Precision.HIGHEST)" in one for one in asked)
+def test_so_do_those_of_the_linear_world_and_its_expert_a_baseline_a_metric_and_a_bound() -> None:
+    world = LinearQuadratic(horizon=4, num_envs=2)
+    actor, state = policy(world, jax.random.key(0), hidden=(4,)), world.reset(jax.random.key(0))
+    assert not rounded(lambda s: world.step(s, jnp.ones(world.action_space.shape), jax.random.key(1)), state)
+    assert not rounded(LinearRegulator.of(world, 0.9).label, world.observe(state)[None], jax.random.key(1))
+    assert not rounded(spectral_norms, jnp.ones((2, 3, 4)))
+    baseline, episodes = LinearBaseline(), rollout(world, Sample(actor), start(world), jax.random.key(2), 4)[1]
+    fitted = baseline.init(actor.encoder, jax.random.key(3))
+    assert not rounded(lambda e: baseline.value(fitted, e, e.reward), jax.tree.map(jnp.asarray, episodes))
+    assert not rounded(lambda g: solve(lambda v: v, g, jnp.float32(0.1), 3, "conjugate gradients").value, jnp.ones(5))

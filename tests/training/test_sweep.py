@@ -307,4 +307,4 @@ def test_beginning_compiles_few_programs_and_collects_no_garbage(monkeypatch: py
     assert compiled.count("jit(stage)") < 5, "what the host has is put there: an array made of it is a program a shape"
     assert len(compiled) < 50
     assert collecting, "the world was traced"
-    assert not any(collecting), "while tracing there is no garbage"
+    assert not any(collecting), "tracing makes hardly any garbage"

@@ -1,6 +1,8 @@
-"""Modules that a package imports and hardly ever uses, imported when it does."""
+"""Packages that another one imports and hardly ever uses, imported when it does."""
 
 import contextlib
+import importlib.abc
+import importlib.machinery
 import pkgutil
 import sys
 import types
@@ -11,7 +13,7 @@ from typing import Any
 class _Deferred(types.ModuleType):
     """Stands for what its name says, a module or something in one, until that is used."""
 
-    importing = True
+    importing = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # such a question is about the module, and not for what is in it
@@ -24,18 +26,36 @@ class _Deferred(types.ModuleType):
         return pkgutil.resolve_name(self.__name__)(*args, **kwargs)
 
 
-@contextlib.contextmanager
-def deferred(*names: str) -> Iterator[None]:
-    """What is imported here gets stand-ins for these modules, unless they are loaded already; nobody else does.
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a stand-in for every module of the packages, whether it exists or not."""
 
-    They must be named with the packages that they are in. Using anything of a stand-in later imports the module.
+    def __init__(self, packages: set[str]) -> None:
+        self.packages = packages
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        known = fullname.partition(".")[0] in self.packages
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if known else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return _Deferred(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def deferred(*packages: str) -> Iterator[None]:
+    """What is imported here gets stand-ins for the modules of these packages, unless they are loaded; nobody else does.
+
+    Using anything of a stand-in later imports the module, and says then if it is not installed.
     """
-    absent = [name for name in names if name not in sys.modules]
+    finder = _Finder({package for package in packages if package not in sys.modules})
+    sys.meta_path.insert(0, finder)
     _Deferred.importing = True
-    sys.modules.update({name: _Deferred(name) for name in absent})
     try:
         yield
     finally:
         _Deferred.importing = False
-        for name in absent:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.partition(".")[0] in finder.packages]:
+            del sys.modules[name]

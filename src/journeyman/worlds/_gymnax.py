@@ -92,7 +92,7 @@ def gymnax_ids() -> list[str]:
 
 
 def _package() -> Any:
-    with deferred("matplotlib", "matplotlib.pyplot", "seaborn"):  # what it draws with takes a second
+    with deferred("matplotlib", "seaborn"):  # what it draws with takes a second
         return imported("gymnax", "gymnax")
 
 
