@@ -67,7 +67,7 @@ class Case:
 
 CASES = {
     "Hopper-v5": Case(Task("Hopper-v5", demonstrations=1, kept=100), 0.01, DisturbedAction(0.05, COPIES, 10)),
-    "HalfCheetah-v5": Case(Task("HalfCheetah-v5", demonstrations=8, kept=20), 0.01, Steered(0.02, 1.0, COPIES)),
+    "HalfCheetah-v5": Case(Task("HalfCheetah-v5", demonstrations=8, kept=20), 0.01, Steered(0.02, 3.0, COPIES)),
 }
 
 

@@ -29,6 +29,7 @@ from journeyman.diagnose import interval
 from journeyman.experts import PolicyExpert
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import EVALUATION_SEED, Plan, fit, improve
+from journeyman.weights import NetworkBaseline
 from journeyman.worlds import world
 
 NAME, BATCH = "Reacher-v4", 64
@@ -39,7 +40,8 @@ def expert(steps: int) -> DensityPolicy:
     """The demonstrator, from seed 100."""
     made = world(NAME, num_envs=64, seed=100)
     plan = Plan(steps=steps, batch=6400, seed=100)
-    return improve(natural_gradient(discount=0.95), policy(made, jax.random.key(100)), made, plan).policy
+    learner = natural_gradient(discount=0.95, baseline=NetworkBaseline())
+    return improve(learner, policy(made, jax.random.key(100)), made, plan).policy
 
 
 def judged(one: DensityPolicy, episodes: int) -> dict[str, Any]:

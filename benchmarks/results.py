@@ -66,9 +66,6 @@ TASKS: dict[str, Task] = {
         length=1001,
         hidden=(),
     ),
-    "patient-natural-gradient/Swimmer-v5": Task(
-        "Swimmer-v5", algorithms.natural_gradient(discount=0.998, lambda_=0.97)
-    ),
     "natural-gradient/Humanoid-v5": Task(
         "Humanoid-v5", algorithms.natural_gradient(), steps=10_000_000, num_envs=64, length=256
     ),

@@ -122,11 +122,16 @@ def test_bc_and_distill_differ_in_the_objective_alone() -> None:
 
 
 def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> None:
-    first = reinforce(discount=0.9, lambda_=1.0)
-    second = natural_gradient(discount=0.9, lambda_=1.0)
+    shared = {"discount": 0.9, "lambda_": 1.0, "baseline": NetworkBaseline(epochs=3)}
+    first, second = reinforce(**shared), natural_gradient(**shared)  # type: ignore[arg-type]
     swapped = dataclasses.replace(second, geometry=first.geometry, step=first.step)
     assert eqx.tree_equal(swapped, first)
-    assert isinstance(first.weight.baseline, NetworkBaseline)  # type: ignore[attr-defined]
+    assert isinstance(reinforce().weight.baseline, NetworkBaseline)  # type: ignore[attr-defined]
+
+
+def test_natural_gradient_and_trpo_fit_their_baselines_alike() -> None:
+    first, second = natural_gradient().weight, trpo().weight
+    assert first.baseline == second.baseline  # type: ignore[attr-defined]
 
 
 def test_trpo_and_natural_gradient_differ_in_objective_and_step_alone() -> None:
