@@ -13,6 +13,8 @@ call.
 Hours of it can be done in parts: with `--keep` every run is a line of that file as soon as it is done, what is there
 already is not run again, and two calls can share it. `--side` runs one side alone.
 
+`+VecNormalize` behind a peer's name lets it standardise observations, as ours do.
+
 The three live in one environment of their own, made in the user's cache folder when it is first asked for.
 """
 
@@ -40,7 +42,7 @@ REQUIREMENTS = [
     "sbx-rl==0.28.*",
     "gymnasium[mujoco]",
 ]
-PEERS = ("sb3", "sbx", "sb3-contrib")
+PEERS = tuple(f"{peer}{wrapper}" for peer in ("sb3", "sbx", "sb3-contrib") for wrapper in ("", "+VecNormalize"))
 
 
 def measure(
