@@ -59,6 +59,12 @@ def by_hand(limit: float = np.inf) -> tuple[DensityPolicy, int, list[dict[str, f
     adam = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(RATE, eps=1e-5))
     state, taken = adam.init(trained), 0
     gradient = eqx.filter_jit(OBJECTIVE.measured_gradient)
+
+    @eqx.filter_jit
+    def stepped(slope: Any, state: Any, trained: Any) -> tuple[Any, Any]:
+        update, state = adam.update(slope, state, trained)
+        return jax.tree.map(jnp.add, trained, update), state
+
     rows: list[dict[str, float]] = []
     for epoch in range(EPOCHS):
         order = np.asarray(_shuffled(some.valid, jax.random.fold_in(KEY, epoch)))
@@ -68,8 +74,7 @@ def by_hand(limit: float = np.inf) -> tuple[DensityPolicy, int, list[dict[str, f
             rows.append({"size": len(chosen), "loss": float(loss), **{n: float(v) for n, v in metrics.items()}})
             if rows[-1]["approximate_kl"] > limit:
                 return eqx.combine(trained, fixed), taken, rows
-            update, state = adam.update(slope, state, trained)
-            trained, taken = jax.tree.map(jnp.add, trained, update), taken + 1
+            (trained, state), taken = stepped(slope, state, trained), taken + 1
     return eqx.combine(trained, fixed), taken, rows
 
 

@@ -28,7 +28,9 @@ def seen(rows: int = 4, time: int = 200, offset: float = 0.0) -> Episodes:
     return concatenate([Episodes.episode(o, action, np.zeros(time), terminated=True) for o in observation])
 
 
-def fit(baseline: LinearBaseline, episodes: Episodes, target: np.ndarray, state: Any = None) -> tuple[Any, np.ndarray]:
+def fit(
+    baseline: AbstractBaseline, episodes: Episodes, target: np.ndarray, state: Any = None
+) -> tuple[Any, np.ndarray]:
     state = baseline.init(ENCODER, jax.random.key(0)) if state is None else state
     target = jnp.asarray(target, jnp.float32)
     state = jax.jit(lambda s, e, g: baseline.fit(s, e, g, jax.random.key(0), regress))(state, episodes, target)
@@ -86,6 +88,20 @@ def test_a_ridge_is_positive_and_a_target_one_of_two() -> None:
         LinearBaseline(0.0)
     with pytest.raises(JourneymanError, match="regresses on 'bootstrapped' or 'monte carlo' returns, not on 'td'"):
         rebuild(describe(NetworkBaseline())[0] | {"target": "td"}, {})
+
+
+# -- the network ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [50.0, 0.02])
+def test_a_learning_rate_is_that_of_standardised_targets(unit: float) -> None:
+    e = seen(2, 60)
+    baseline = NetworkBaseline(hidden=(8,), epochs=5, batch_size=20, learning_rate=1e-2)
+    target = np.asarray(e.now)[..., 0] + np.random.default_rng(1).normal(size=(2, 60))
+    one, other = (fit(baseline, e, scale * target)[1] for scale in (1.0, unit))
+    # Not exactly: the network begins at the same small function, whatever the unit.
+    assert one.std() > 0.1
+    assert other.std() == pytest.approx(unit * one.std(), rel=0.2)
 
 
 # -- the two targets --------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ def natural_gradient(
 
     (Kakade 2001; Rajeswaran et al. 2017, equation 4.) The step does not depend on how the policy is parameterised.
     `damping` is added to F's diagonal, `iterations` bounds the conjugate gradients. `scaling` changes the step only
-    through what is subtracted: the radius fixes its length. The baseline is fitted as in sb3-contrib's TRPO, ten passes
-    of minibatches of 128 at 1e-3.
+    through what is subtracted: the radius fixes its length. The baseline is fitted by ten passes of minibatches of 128
+    at 1e-3.
 
     Composition: `Advantage` × `WeightedLogLikelihood` × `Fisher` × `KLRadius`, one step a batch.
 
@@ -72,7 +72,7 @@ def trpo(
     *,
     discount: float = 0.99,
     lambda_: float = 0.95,
-    baseline: AbstractBaseline = NetworkBaseline(epochs=10, learning_rate=1e-3),
+    baseline: AbstractBaseline = NetworkBaseline(epochs=10, learning_rate=3e-4),
     damping: float = 0.1,
     iterations: int = 15,
     shrink: float = 0.8,
@@ -84,14 +84,14 @@ def trpo(
 
     The direction solves (F + damping · I) d = ∇J; of the lengths √(2 kl / dᵀFd) · shrinkʲ, j < `tries`, the first is
     taken whose measured KL is at most `kl` and whose surrogate E[ρA] rises (Schulman et al. 2015). The defaults are
-    those of sb3-contrib; `natural_gradient` takes the first length unseen.
+    those of sb3-contrib but for the baseline's learning rate; `natural_gradient` takes the first length unseen.
 
     Composition: `Advantage` × `Surrogate` × `Fisher` × `LineSearch`, one step a batch.
 
     Deviations from sb3-contrib's TRPO: 1. The first length divides by dᵀFd without damping, so the search begins at the
     edge of the ball and not inside it. 2. KL(old ‖ new), not KL(new ‖ old). 3. Conjugate gradients start at 0, not at
     noise. 4. F is seen on at most 4096 evenly spaced samples of a batch. 5. The baseline's target and input are
-    standardised.
+    standardised, so its learning rate is 3e-4 and not 1e-3, and its Adam begins anew with each batch.
     """
     return Learner(
         weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline),
@@ -125,12 +125,13 @@ def ppo(
 
     Composition: `Advantage` × `ClippedSurrogate` × `Euclidean` × `Adam`, in minibatches.
 
-    Deviations from Stable-Baselines3's PPO: 1. The policy and the baseline have an Adam of their own each, and the
-    bound on the norm is the policy's alone: there they share both. 2. The baseline is fitted after the policy has
-    stepped; its targets and inputs are standardised. 3. Observations are standardised by running statistics that never
-    change the policy's function. 4. A reset step of the simulators takes a place of the batch and is in no minibatch.
-    5. The standard deviation is in half widths of the action box, softly bounded, and starts at e^(−1/2), not at 1;
-    the network's last layer starts with gain 0.01 for policy and baseline (there 0.01 and 1).
+    Deviations from Stable-Baselines3's PPO: 1. The policy and the baseline have an Adam of their own each, the
+    baseline's begins anew with each batch, and the bound on the norm is the policy's alone: there they share both.
+    2. The baseline is fitted after the policy has stepped; its targets and inputs are standardised. 3. Observations are
+    standardised by running statistics that never change the policy's function. 4. A reset step of the simulators takes
+    a place of the batch and is in no minibatch. 5. The standard deviation is in half widths of the action box, softly
+    bounded, and starts at e^(−1/2), not at 1; the network's last layer starts with gain 0.01 for policy and baseline
+    (there 0.01 and 1).
     """
     if baseline is None:
         baseline = NetworkBaseline(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)

@@ -132,7 +132,11 @@ class NetworkBaseline(AbstractBaseline):
     they are the same.
 
     V is a `DensityPolicy` with a `FixedGaussian` head: the regression is the library's one weighted likelihood. Inputs
-    and targets are standardised by running statistics that never change the function (PopArt).
+    and targets are standardised by running statistics that never change the function (PopArt), so `learning_rate` is
+    that of targets with deviation 1: where returns deviate by 50, a step of 1e-3 moves V about as 0.05 would without.
+
+    Deviations from Stable-Baselines3 and CleanRL: 1. Targets are standardised. 2. Each fit has an Adam of its
+    own, whose moments begin at 0; there they outlive the batch.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"value baseline"})
