@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,7 +33,16 @@ from journeyman.objectives import ClippedSurrogate, Divergence, Surrogate, Weigh
 from journeyman.parts import CAPABILITIES, citations, describe, rebuild, walk
 from journeyman.policies import policy
 from journeyman.training import Adam, KLRadius, Learner, LineSearch
-from journeyman.weights import Advantage, Alpha, ConstantBaseline, Discriminator, NetworkBaseline, NoBaseline, Uniform
+from journeyman.weights import (
+    Advantage,
+    Alpha,
+    ConstantBaseline,
+    Discriminator,
+    NetworkBaseline,
+    NoBaseline,
+    Standardized,
+    Uniform,
+)
 from journeyman.worlds import LinearQuadratic
 
 EXPERT = PolicyExpert(policy(LinearQuadratic(), jax.random.key(0), hidden=(3,)))
@@ -127,6 +139,15 @@ def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> N
     swapped = dataclasses.replace(second, geometry=first.geometry, step=first.step)
     assert eqx.tree_equal(swapped, first)
     assert isinstance(reinforce().weight.baseline, NetworkBaseline)  # type: ignore[attr-defined]
+
+
+def test_the_recipe_that_the_readme_shows_is_the_recipe() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(def natural_gradient.*?)```", readme, re.DOTALL)
+    parts = (Advantage, Fisher, KLRadius, Learner, NetworkBaseline, Standardized, WeightedLogLikelihood)
+    names: dict[str, Any] = {part.__name__: part for part in parts}
+    exec(shown[0], names)
+    assert names["natural_gradient"]() == natural_gradient()
 
 
 def test_trpo_and_natural_gradient_differ_in_objective_and_step_alone() -> None:
