@@ -16,7 +16,7 @@ VERBS = "quickstart data fit improve evaluate diagnose figures report resume wor
 
 
 def journeyman(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "journeyman.cli", *words]
+    line = [sys.executable, "-m", "journeyman", *words]
     return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
 

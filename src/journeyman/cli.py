@@ -336,7 +336,3 @@ def _diagnose(
     _say(found.table())
     for sentence in ("", found.finding or "There is no error at all.", *found.notes):
         _say(sentence)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

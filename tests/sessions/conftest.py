@@ -31,7 +31,7 @@ class Shell:
 
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "journeyman.cli", *map(str, words)],
+            [sys.executable, "-m", "journeyman", *map(str, words)],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,8 +14,8 @@ from journeyman.figures._model import Computed, Effort, Figure, told
 from journeyman.figures._wider_drawn import draw_comparison
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
-from journeyman.training import Learner, Plan, improve
-from journeyman.worlds import AbstractWorld, world
+from journeyman.training import Learner, Plan, Recorder, begun, improve, read_metrics
+from journeyman.worlds import world
 
 RECIPES: dict[str, tuple[Callable[[], Learner], int]] = {
     "REINFORCE": (reinforce, 4096),
@@ -28,24 +29,29 @@ _POINTS = 60
 NUM_ENVS = 32
 
 
-def comparison(name: str, steps: int) -> Figure:
-    """The figure of a world: each recipe with its defaults for `steps` environment steps a seed."""
-    compute = functools.partial(compare, name, steps)
+def comparison(name: str, steps: int, runs: Path | None = None) -> Figure:
+    """The figure of a world: each recipe with its defaults for `steps` environment steps a seed.
+
+    With `runs` each of them is a run in that folder: one that is there is gone on with, or read where it is finished,
+    so that hours of them can be done in parts, and several at a time.
+    """
+    compute = functools.partial(compare, name, steps, runs)
     return Figure("comparison", f"Four algorithms on {name}", compute, draw_comparison, height=4.2)
 
 
-def compare(name: str, steps: int, effort: Effort) -> Computed:
+def compare(name: str, steps: int, runs: Path | None, effort: Effort) -> Computed:
     """Mean return of the episodes finished in each portion of the run, with intervals over seeds."""
     arrays: dict[str, Any] = {}
     numbers: dict[str, Any] = {"world": name, "steps": steps, "seeds": effort.seeds, "last": {}}
     for label, (recipe, batch) in RECIPES.items():
-        runs = [_run(recipe(), world(name, num_envs=NUM_ENVS, seed=s), steps, batch, s) for s in _seeds(effort)]
+        plans = [Plan(steps=steps, batch=batch, seed=seed) for seed in _seeds(effort)]
+        found = [_run(recipe(), name, plan, _folder(runs, label, plan.seed)) for plan in plans]
         edges = np.linspace(0, steps, min(_POINTS, max(2, steps // batch)) + 1)[1:]
-        curves = np.stack([np.interp(edges, at, returns) for at, returns in runs])
-        found = [interval(column) for column in curves.T]
+        curves = np.stack([np.interp(edges, at, returns) for at, returns in found])
+        points = [interval(column) for column in curves.T]
         arrays[f"{label} steps"] = edges
-        arrays[label] = np.asarray([(i.mean, i.low, i.high) for i in found])
-        numbers["last"][label] = told(found[-1])
+        arrays[label] = np.asarray([(i.mean, i.low, i.high) for i in points])
+        numbers["last"][label] = told(points[-1])
     said = ", ".join(f"{label} {one['mean']:,.0f}" for label, one in numbers["last"].items())
     caption = (
         f"The return of an episode with sampled actions on {name} over {steps:,} environment steps, each algorithm"
@@ -62,14 +68,21 @@ def _seeds(effort: Effort) -> range:
     return range(effort.seed, effort.seed + effort.seeds)
 
 
-def _run(learner: Learner, made: AbstractWorld, steps: int, batch: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _folder(runs: Path | None, label: str, seed: int) -> Path | None:
+    return None if runs is None else runs / f"{label.lower().replace(' ', '-')}-{seed}"
+
+
+def _run(learner: Learner, name: str, plan: Plan, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Steps and returns of the batches in which an episode ended."""
-    rows = improve(learner, policy(made, jax.random.key(seed)), made, Plan(steps=steps, batch=batch, seed=seed)).rows
+    made = world(name, num_envs=NUM_ENVS, seed=plan.seed)
+    record = None if folder is None else Recorder(folder, resume=begun(folder))
+    trained = improve(learner, policy(made, jax.random.key(plan.seed)), made, plan, record=record)
+    rows = trained.rows if folder is None else read_metrics(folder)  # all of them, and not this process's alone
     known = [(row["step"], float(np.mean(row["return"]))) for row in rows if "return" in row]
     if not known:
         raise JourneymanError(
-            f"No episode on {made.name} ended within {steps:,} environment steps, so there is no return to draw; give"
-            " more steps."
+            f"No episode on {made.name} ended within {plan.steps:,} environment steps, so there is no return to draw;"
+            " give more steps."
         )
     at, returns = zip(*known, strict=True)
     return np.asarray(at, float), np.asarray(returns)

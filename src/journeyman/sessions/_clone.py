@@ -14,7 +14,7 @@ from journeyman.policies import DensityPolicy
 from journeyman.report import Report, compounding_figure, compounding_findings, modes_findings, policy_row, write
 from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
-from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
+from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import FitSettings
 from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
 from journeyman.worlds import AbstractWorld
@@ -50,17 +50,17 @@ def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quie
         links={"file": ready.data.fingerprint},
     )
     log_every = max(1, settings.epochs // 100)
-    fit(
-        settings.learner(),
-        _fresh(settings, ready, say),
-        ready.training,
-        held_out=ready.held_out,
-        seed=settings.seed,
-        log_every=log_every,
-        checkpoint_every=10 * log_every,
-        record=recorder,
-    )
-    stopped(read_metrics(settings.out)[-1]["epoch"], settings.epochs, "epochs", relative(settings.out))
+    with resumable(settings.out):
+        fit(
+            settings.learner(),
+            _fresh(settings, ready, say),
+            ready.training,
+            held_out=ready.held_out,
+            seed=settings.seed,
+            log_every=log_every,
+            checkpoint_every=10 * log_every,
+            record=recorder,
+        )
     return clone_page(settings, ready.data, ready.world, ready.held_out, say=say)
 
 

@@ -18,7 +18,7 @@ from journeyman.sessions._clone import Say
 from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
 from journeyman.sessions._files import relative
 from journeyman.sessions._page import demonstration_row, facts, summary_entry
-from journeyman.sessions._refusals import attempt, can_report, make_world
+from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
@@ -52,7 +52,8 @@ def correct(settings: CorrectSettings, *, say: Say = print, quiet: bool = False)
         corrected = _labelled(settings, ready)
         for sentence in corrected.report.sentences():
             say(sentence)
-        return _written(settings, ready, corrected, say, quiet)
+        with stoppable("begin again with: journeyman correct --overwrite"):
+            return _written(settings, ready, corrected, say, quiet)
     finally:
         if isinstance(ready.world, AbstractHostWorld):
             ready.world.close()
@@ -156,8 +157,6 @@ def _judged(settings: CorrectSettings, made: AbstractWorld, name: str, data: Epi
     )
     every = max(1, learner.epochs // 100)
     found = fit(learner, fresh, data, seed=settings.seed, log_every=every, checkpoint_every=10 * every, record=record)
-    if found.rows[-1]["epoch"] < learner.epochs:
-        raise KeyboardInterrupt("stopped; begin again with: journeyman correct --overwrite")
     return evaluate(found.policy, made, episodes=settings.episodes)
 
 

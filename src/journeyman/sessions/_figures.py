@@ -7,7 +7,8 @@ from pathlib import Path
 
 from journeyman.figures import SETS, Effort, Figure, SetName, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
-from journeyman.sessions._refusals import attempt, flag, positive
+from journeyman.sessions._files import relative
+from journeyman.sessions._refusals import attempt, flag, positive, stoppable
 from journeyman.worlds import world
 
 
@@ -26,6 +27,9 @@ class FiguresSettings:
     take hours. With it only this one is drawn, unless `--only` names others."""
     comparison_world: str = "Humanoid-v5"
     """Another world for that figure."""
+    runs: Path | None = None
+    """Keep its runs in this folder, and go on with those that are there: hours of them can be done in parts, and parts
+    side by side, by commands that differ in --seed, --seeds and --out."""
     seeds: int = 5
     """Runs of each of its learners."""
     alternatives: Path | None = None
@@ -48,6 +52,10 @@ class FiguresSettings:
                 f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"
                 " --humanoid STEPS."
             )
+        if self.humanoid is None and self.runs is not None:
+            found.append(
+                f"--runs {self.runs} keeps the runs of --humanoid, which is not asked for; add --humanoid STEPS."
+            )
         if self.of != "policy-gradient" and (self.humanoid is not None or self.alternatives is not None):
             found.append(
                 f"--humanoid and --alternatives add to the policy-gradient figures, not to those of {self.of}; leave"
@@ -60,7 +68,7 @@ class FiguresSettings:
         words = ["journeyman", "figures", self.of, "--out", "DIR"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("of", "out", "overwrite") or value == field.default:
+            if field.name in ("of", "out", "runs", "overwrite") or value == field.default:
                 continue
             words += [flag(field.name), *map(str, value if isinstance(value, tuple) else (value,))]
         return shlex.join(words)
@@ -80,9 +88,11 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
     refuse(found)
     effort = Effort(settings.scale, settings.seeds, settings.seed)
     title, command = SETS[settings.of].title, settings.command()
-    return write(
-        figures, settings.out, command=command, title=title, effort=effort, overwrite=settings.overwrite, say=say
-    )
+    kept = "" if settings.runs is None else f"the runs in {relative(settings.runs)} are kept, "
+    with stoppable(f"{kept}go on with the same command (and --overwrite where figures stand in the folder)"):
+        return write(
+            figures, settings.out, command=command, title=title, effort=effort, overwrite=settings.overwrite, say=say
+        )
 
 
 def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
@@ -90,5 +100,5 @@ def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
     if settings.humanoid is None:
         return (*chosen(settings.only, settings.of), *more)
     world(settings.comparison_world, num_envs=1, seed=0)  # refuse an unknown one before the others are drawn
-    one = comparison(settings.comparison_world, settings.humanoid)
+    one = comparison(settings.comparison_world, settings.humanoid, settings.runs)
     return (*(chosen(settings.only, settings.of) if settings.only else ()), *more, one)

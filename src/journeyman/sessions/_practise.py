@@ -15,7 +15,7 @@ from journeyman.report import PolicyRow, Reference, Report, policy_row, report_i
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
 from journeyman.sessions._page import facts, film, improve_curves
-from journeyman.sessions._refusals import attempt, can_report, make_world, stopped
+from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import ImproveSettings, ScoreName
 from journeyman.training import (
     Learner,
@@ -57,12 +57,12 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
         context={"verb": "improve", "settings": to_json(settings)},
     )
     plan = plan_of(settings)
-    if settings.seeds == 1:
-        start = ready.starts[0]
-        improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
-    else:
-        sweep(ready.learner, ready.starts, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
-    stopped(read_metrics(settings.out)[-1]["step"], settings.steps, "steps", relative(settings.out))
+    with resumable(settings.out):
+        if settings.seeds == 1:
+            start = ready.starts[0]
+            improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
+        else:
+            sweep(ready.learner, ready.starts, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
     return practice_page(settings, say=say)
 
 

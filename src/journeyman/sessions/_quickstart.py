@@ -31,6 +31,7 @@ from journeyman.report import (
 )
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry
+from journeyman.sessions._refusals import stoppable
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
 
@@ -68,10 +69,14 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
     began = time.perf_counter()
     stage = _Stage(settings, say, quiet)
     data = stage.demonstrate()
-    cloned = stage.clone(data)
-    corrected = stage.correct(cloned.policy, data)
-    improved = stage.improve(cloned.policy)
-    policies = {"clone": cloned, "corrected": corrected, "improved": improved}
+    with stoppable("begin again with: journeyman quickstart --overwrite"):
+        cloned = stage.clone(data)
+        policies = {
+            "clone": cloned,
+            "corrected": stage.correct(cloned.policy, data),
+            "improved": stage.improve(cloned.policy),
+        }
+    improved = policies["improved"]
     found = {name: stage.judge(name, one.policy) for name, one in policies.items()}
     found["expert"] = stage.judge("expert", stage.master)
     errors = compounding(cloned.policy, stage.expert, stage.world, demonstrations=data, episodes=20)
@@ -132,16 +137,14 @@ class _Stage:
     def clone(self, data: Episodes) -> Trained:
         fresh = policy(self.world, jax.random.key(self.settings.seed))
         learner = self.learners()["clone"]
-        found = fit(learner, fresh, data, seed=self.settings.seed, record=self.record("clone"))
-        return _whole(found, "epoch", learner.epochs)
+        return fit(learner, fresh, data, seed=self.settings.seed, record=self.record("clone"))
 
     def correct(self, clone: DensityPolicy, data: Episodes) -> Trained:
         # Few environments, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice.
         small = self.world.remake(seed=self.settings.seed, num_envs=4)
         plan = Plan(steps=self.settings.labels, batch=min(1000, self.settings.labels), seed=self.settings.seed)
         learner = self.learners()["corrected"]
-        found = improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
-        return _whole(found, "step", plan.steps)
+        return improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
 
     def improve(self, clone: DensityPolicy) -> Trained:
         plan = Plan(
@@ -152,8 +155,7 @@ class _Stage:
             evaluation_episodes=20,
             evaluate_every=20,
         )
-        found = improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
-        return _whole(found, "step", plan.steps)
+        return improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
 
     def learners(self) -> dict[str, Learner]:
         """The three recipes of the quickstart."""
@@ -201,13 +203,6 @@ class _Stage:
             citations=citations(*self.learners().values(), self.world),
         )
         return write(page, s.out / "report.html", overwrite=s.overwrite)
-
-
-def _whole(found: Trained, counter: str, total: int) -> Trained:
-    """The result of one act, unless Ctrl-C ended it early: the acts after it would tell of half a policy."""
-    if found.rows[-1][counter] < total:
-        raise KeyboardInterrupt("stopped; begin again with: journeyman quickstart --overwrite")
-    return found
 
 
 def _summary(found: dict[str, Evaluation], settings: QuickstartSettings) -> list[str]:

@@ -1,12 +1,16 @@
 """What can be wrong before anything is made, gathered so that it is told at once."""
 
+import contextlib
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from journeyman.parts import JourneymanError, refuse
+from journeyman.sessions._files import relative
+from journeyman.training import Interrupted
 from journeyman.worlds import AbstractWorld, LinearQuadratic, world
 
 Made = TypeVar("Made")
@@ -89,9 +93,15 @@ def can_report() -> None:
             )
 
 
-def stopped(done: int, total: int, unit: str, folder: Any) -> None:
-    """Raise `KeyboardInterrupt` with a sentence when Ctrl-C ended a loop early; its state is safe by then."""
-    if done < total:
-        raise KeyboardInterrupt(
-            f"stopped after {done:,} of {total:,} {unit}; everything is kept, go on with: journeyman resume {folder}"
-        )
+@contextlib.contextmanager
+def stoppable(advice: str) -> Iterator[None]:
+    """Where Ctrl-C ends a run inside, the sentence also says how to go on."""
+    try:
+        yield
+    except Interrupted as stop:
+        raise KeyboardInterrupt(f"{stop}; {advice}") from stop
+
+
+def resumable(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """The same for a run of the command line."""
+    return stoppable(f"everything is kept, go on with: journeyman resume {relative(folder)}")

@@ -10,8 +10,10 @@ from journeyman.training._learner import regress as regress
 from journeyman.training._loop import EVALUATION_SEED as EVALUATION_SEED
 from journeyman.training._loop import Plan as Plan
 from journeyman.training._metrics import read_metrics as read_metrics
+from journeyman.training._progress import Interrupted as Interrupted
 from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._run import Run as Run
+from journeyman.training._run import begun as begun
 from journeyman.training._run import check_folder as check_folder
 from journeyman.training._run import check_links as check_links
 from journeyman.training._run import read_record as read_record

@@ -63,7 +63,7 @@ def fit(
     nats a step. Checkpoints come every `checkpoint_every` epochs, which must be a multiple of `log_every`.
 
     Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
-    update is not finite (the last finite state is kept, and the first bad leaf named).
+    update is not finite (the last finite state is kept, and the first bad leaf named); `Interrupted` after Ctrl-C.
     """
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
     _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
@@ -99,7 +99,7 @@ def _passes(
             if int(state.epoch) % checkpoint_every == 0:
                 record.save(int(state.epoch), state)
     record.finish(int(state.epoch), state, [state.learner.policy], seed)
-    return Trained(state.learner.policy, rows)
+    return record.whole(Trained(state.learner.policy, rows))
 
 
 def _pass(

@@ -36,7 +36,8 @@ def improve(
     is shorter than the horizon, `staggered` begins some environments anew between the first batches, so that not all
     stand at the same step for ever; what they had gathered of an episode counts in no `return`.
 
-    Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite.
+    Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite;
+    `Interrupted`, with what was learned, after Ctrl-C.
     """
     check(learner, policy, world)
     found = plan.problems(world) + world_problems(policy, world)
@@ -53,7 +54,7 @@ def improve(
     loop = Loop(learner, world, plan, record)
     try:
         state = loop.run(loop.begin([policy], demonstrations))
-        return Trained(state.running.learner.policy, loop.told())
+        return record.whole(Trained(state.running.learner.policy, loop.told()))
     finally:
         record.close()
 

@@ -8,6 +8,18 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended `fit`, `improve` or `sweep` after an iteration; `trained` is what they had come to by then.
+
+    A run folder has it too, as a checkpoint and a policy. As any `KeyboardInterrupt` it also ends the loop over seeds,
+    the figure or the diagnosis that called them: none of these goes on with half a run.
+    """
+
+    def __init__(self, progress: "Progress", trained: Any) -> None:
+        self.done, self.total, self.unit, self.trained = progress.done, progress.total, progress.unit, trained
+        super().__init__(f"stopped after {self.done:,} of {self.total:,} {self.unit}")
+
+
 class Progress:
     """Shows how far a loop has come, how fast, how long it still takes and how good it is.
 

@@ -9,10 +9,11 @@ import jax
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
 from journeyman.training._metrics import Rows
-from journeyman.training._progress import Progress
+from journeyman.training._progress import Interrupted, Progress
 from journeyman.training._run import Run, check_links, read_record
 
 State = TypeVar("State")
+Result = TypeVar("Result")
 
 
 class Recorder:
@@ -45,6 +46,7 @@ class Recorder:
         self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
         self._context, self._links = dict(context or {}), dict(links or {})
         self._run: Run | None = None
+        self._progress: Progress | None = None
         self._first = 0
 
     def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
@@ -105,7 +107,14 @@ class Recorder:
 
     def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
         """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""
-        return Progress(label, total, done, unit=unit, quiet=self._quiet)
+        self._progress = Progress(label, total, done, unit=unit, quiet=self._quiet)
+        return self._progress
+
+    def whole(self, trained: Result) -> Result:
+        """What a verb returns, given back; or raised as `Interrupted` where Ctrl-C ended the run."""
+        if self._progress is not None and self._progress.interrupted:
+            raise Interrupted(self._progress, trained)
+        return trained
 
     def close(self) -> None:
         """Let the folder go."""

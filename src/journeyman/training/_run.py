@@ -202,6 +202,11 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
+def begun(folder: str | Path) -> bool:
+    """Whether there is a run in `folder` that can go on: it has a complete checkpoint."""
+    return (Path(folder) / CONFIG).exists() and Checkpoints(Path(folder) / CHECKPOINTS).latest() is not None
+
+
 def check_links(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
     """Refuse to mix: every fingerprint in `expected` must stand in `found` under the same role."""
     refuse(

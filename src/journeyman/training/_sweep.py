@@ -60,7 +60,7 @@ def sweep(
     loop = Loop(pooled, world, plan, record, members=len(policies))
     try:
         state = loop.run(loop.begin(policies, demonstrations))
-        return Swept(loop.apart(state.running.learner.policy), loop.told())
+        return record.whole(Swept(loop.apart(state.running.learner.policy), loop.told()))
     finally:
         record.close()
 

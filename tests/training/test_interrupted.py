@@ -1,0 +1,106 @@
+"""Ctrl-C ends a run after its iteration, is never swallowed, and loses nothing."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from journeyman.algorithms import bc, reinforce
+from journeyman.collect import Sample, play
+from journeyman.episodes import Episodes
+from journeyman.figures import Effort, _comparison, comparison
+from journeyman.parts import JourneymanError
+from journeyman.policies import DensityPolicy, load, policy
+from journeyman.training import Interrupted, Plan, Recorder, begun, fit, improve, sweep
+from journeyman.worlds import LinearQuadratic
+
+WORLD = LinearQuadratic(horizon=5, num_envs=4)
+PLAN = Plan(steps=200, batch=20)
+
+
+def stopping(at: int, counter: str, folder: Path | None = None, seen: list[int] | None = None) -> Recorder:
+    def listen(row: dict[str, Any]) -> None:
+        if seen is not None:
+            seen.append(row[counter])
+        if row[counter] == at:
+            signal.raise_signal(signal.SIGINT)
+
+    return Recorder(folder, listen=listen)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> DensityPolicy:
+    return policy(WORLD, jax.random.key(0), hidden=(4,))
+
+
+@pytest.fixture(scope="module")
+def shown(fresh: DensityPolicy) -> Episodes:
+    return play(WORLD, Sample(fresh), episodes=4, seed=0)
+
+
+def test_a_fit_is_given_as_far_as_it_came(fresh: DensityPolicy, shown: Episodes, tmp_path: Path) -> None:
+    record = stopping(3, "epoch", tmp_path / "run")
+    with pytest.raises(Interrupted, match=r"^stopped after 3 of 6 epochs$") as stop:
+        fit(bc(epochs=6), fresh, shown, log_every=1, checkpoint_every=2, record=record)
+    found = stop.value.trained
+    assert [row["epoch"] for row in found.rows] == [1, 2, 3]
+    short = fit(bc(epochs=3), fresh, shown, log_every=1, checkpoint_every=1)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *map(arrays, (found.policy, short.policy))))
+    assert jax.tree.all(
+        jax.tree.map(lambda a, b: (a == b).all(), *map(arrays, (load(tmp_path / "run" / "policy"), short.policy)))
+    )
+    assert begun(tmp_path / "run")
+    whole = fit(
+        bc(epochs=6), fresh, shown, log_every=1, checkpoint_every=2, record=Recorder(tmp_path / "run", resume=True)
+    )
+    straight = fit(bc(epochs=6), fresh, shown, log_every=1, checkpoint_every=2)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *map(arrays, (whole.policy, straight.policy))))
+
+
+def arrays(one: DensityPolicy) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(one) if hasattr(leaf, "shape")]
+
+
+def test_practice_and_a_sweep_are_given_as_far_as_they_came(fresh: DensityPolicy) -> None:
+    seen: list[int] = []
+    with pytest.raises(Interrupted) as stop:
+        improve(reinforce(), fresh, WORLD, PLAN, record=stopping(2, "iteration", seen=seen))
+    assert stop.value.trained.rows[-1]["iteration"] == seen[-1] == stop.value.done // 20 < 10
+    with pytest.raises(Interrupted) as stop:
+        sweep(reinforce(), [fresh, fresh], WORLD, PLAN, record=stopping(2, "iteration"))
+    assert len(stop.value.trained.policies) == 2
+
+
+def test_the_loop_over_seeds_ends_too_even_in_the_last_iteration(fresh: DensityPolicy, shown: Episodes) -> None:
+    done = []
+
+    def over_seeds() -> None:
+        for seed in range(3):
+            done.append(seed)
+            fit(bc(epochs=2), fresh, shown, seed=seed, log_every=1, checkpoint_every=1, record=stopping(2, "epoch"))
+
+    with pytest.raises(KeyboardInterrupt):
+        over_seeds()
+    assert done == [0]
+
+
+def test_nothing_is_begun_where_no_checkpoint_is(tmp_path: Path) -> None:
+    assert not begun(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert not begun(tmp_path)
+
+
+def test_a_comparison_is_done_in_parts_and_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn at once, and drawn of runs that another call has made."""
+    monkeypatch.setattr(_comparison, "RECIPES", {"REINFORCE": (reinforce, 1024)})
+    whole = comparison("gymnax:CartPole-v1", 4096).compute(Effort(seeds=2))
+    kept = comparison("gymnax:CartPole-v1", 4096, tmp_path)
+    kept.compute(Effort(seeds=1, seed=1))
+    assert [begun(tmp_path / f"reinforce-{seed}") for seed in (0, 1)] == [False, True]
+    rows = (tmp_path / "reinforce-1" / "metrics.jsonl").read_bytes()
+    assert kept.compute(Effort(seeds=2)).numbers == whole.numbers
+    assert (tmp_path / "reinforce-1" / "metrics.jsonl").read_bytes() == rows
+    with pytest.raises(JourneymanError, match=r"plan.steps = 4096, not 8192"):
+        comparison("gymnax:CartPole-v1", 8192, tmp_path).compute(Effort(seeds=1))
