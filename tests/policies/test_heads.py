@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import log_ndtr
 
 from journeyman.policies import (
     MLP,
@@ -150,7 +151,7 @@ def test_the_gradient_is_the_slope_and_differences_approach_it_as_h_squared(name
 
 @pytest.mark.parametrize(("centre", "half"), [(1.0, 2.0), (300.0, 0.25)])
 @pytest.mark.parametrize("side", [-1.0, 1.0])
-def test_an_action_on_the_bound_of_a_squashed_gaussian_counts_as_just_inside(
+def test_an_action_on_the_bound_of_a_squashed_gaussian_has_the_probability_of_all_that_leads_there(
     centre: float, half: float, side: float
 ) -> None:
     # Around 300 float32 cannot tell the bound from a millionth of a half width inside it; the density still must.
@@ -162,13 +163,48 @@ def test_an_action_on_the_bound_of_a_squashed_gaussian_counts_as_just_inside(
         return jax.value_and_grad(lambda raw: head.log_prob(head.parameters(raw), action))(raw)
 
     value, slope = at(jnp.zeros(1), jnp.full(1, centre + side * half))
-    inside = np.float32(1 - 1e-6)
-    u, std = float(np.arctanh(inside)), float(np.exp(head.parameters(jnp.zeros(1))[1][0]))
-    by_hand = -0.5 * (u / std) ** 2 - np.log(std * np.sqrt(2 * np.pi)) - np.log(half * (1 - float(inside) ** 2))
-    assert float(value) == pytest.approx(by_hand, rel=1e-4)
-    assert float(slope[0]) == pytest.approx(side * u / std**2, rel=1e-4)
+    u, std = float(np.arctanh(np.float32(1 - 1e-6))), float(np.exp(head.parameters(jnp.zeros(1))[1][0]))
+    beyond = log_ndtr(-u / std)
+    assert float(value) == pytest.approx(beyond - np.log(1e-6 * half), rel=1e-4)
+    density = -0.5 * (u / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+    assert float(slope[0]) == pytest.approx(side * np.exp(density - beyond), rel=1e-3)
     # What lies far outside is on the bound too: recordings clip, and then they are compared.
     assert float(at(jnp.zeros(1), jnp.full(1, centre + 3 * side * half))[0]) == float(value)
+
+
+SATURATED = pytest.mark.parametrize(("mean", "std"), [(5.0, 0.6), (7.0, 0.6), (8.0, 0.6), (10.0, 0.6), (0.0, 6.0)])
+
+
+@SATURATED
+@pytest.mark.usefixtures("x64")
+def test_a_squashed_gaussian_has_all_its_mass_however_much_is_at_a_bound(mean: float, std: float) -> None:
+    head, at = SquashedGaussian.make(Box.symmetric(2.0, 1)), (jnp.full(1, mean), jnp.full(1, np.log(std)))
+    density = jax.jit(jax.vmap(lambda action: jnp.exp(head.log_prob(at, action))))
+    edge = float(np.arctanh(1 - 1e-6))
+    nodes, weights = np.polynomial.legendre.leggauss(2001)
+    u = edge * nodes
+    inner = np.asarray(density(jnp.asarray(2 * np.tanh(u))[:, None])) * 2 / np.cosh(u) ** 2
+    ends = np.asarray(density(jnp.asarray([[-2.0], [2.0]]))) * 1e-6 * 2
+    assert (edge * weights @ inner) + ends.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+@SATURATED
+@pytest.mark.usefixtures("x64")
+def test_the_mean_score_of_a_squashed_gaussian_s_own_draws_is_0_at_a_bound_as_well(mean: float, std: float) -> None:
+    """Read as tanh⁻¹(1 − 1e-6), as they were, draws beyond the edge gave −4.6 and +20 at mean 10."""
+    head, count = SquashedGaussian.make(Box.symmetric(2.0, 1)), 100_000
+    half = np.random.default_rng(0).standard_normal((count, 1))
+    noise = jnp.asarray(np.concatenate([half, -half]))
+    at = (jnp.full(1, mean), jnp.full(1, np.log(std)))
+
+    @jax.jit
+    def score(noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+        spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, noise.shape), at)
+        found = jax.vmap(jax.grad(head.log_prob), (None, 0))(at, head.sample(spread, noise))
+        return found[0] * std, found[1]
+
+    for part in map(np.asarray, score(noise)):
+        assert abs(part.mean()) < 5 * part.std() / np.sqrt(2 * count) + 1e-6
 
 
 # -- expectations ---------------------------------------------------------------------------------------

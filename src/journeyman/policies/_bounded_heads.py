@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma, gammaln, log_ndtr
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.parts import JourneymanError
@@ -36,12 +36,19 @@ class Concentration(AbstractStatistics):
 class SquashedGaussian(AbstractHead):
     """a = centre + half width · tanh(u), u ~ N(mean, σ²): all mass inside a bounded box.
 
-    Rule for actions on the bound, where tanh⁻¹ is infinite: an action is read as at most 1 − 1e-6 half widths
-    from the centre, so one that a recording clipped from outside counts as on the bound.
+    Rule for actions on the bound, where tanh⁻¹ is infinite and single precision keeps no digits: beyond 1 − 1e-6 half
+    widths from the centre the density is even, and what lies there has the probability of the u that lead there,
+
+        p(a) = P(|u| ≥ tanh⁻¹(1 − 1e-6), on this side) / (1e-6 half widths)
+
+    so that the mass is 1 and the mean score 0 however much of it is at a bound. An action that a recording clipped
+    from outside counts as on the bound. KL and entropy are those without the rule: where much lies at a bound, KL is
+    too large and the entropy too small.
     The entropy has no closed form: it is that of u plus E[log|da/du|] by Gauss–Hermite quadrature.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
+    approximates: ClassVar[frozenset[str]] = frozenset({"kl", "entropy"})
 
     inner: Gaussian
     box: Scale
@@ -81,8 +88,10 @@ class SquashedGaussian(AbstractHead):
         mean, log_std = parameters
         location, scale = self.box.over(action)
         inside = _inside(action, location, scale)
-        density = dist.Normal(mean, jnp.exp(log_std)).log_prob(jnp.arctanh(inside))
-        return (density - jnp.log(scale) - jnp.log((1 - inside) * (1 + inside))).sum(-1)
+        std = jnp.exp(log_std)
+        density = dist.Normal(mean, std).log_prob(jnp.arctanh(inside)) - jnp.log((1 - inside) * (1 + inside))
+        beyond = log_ndtr((jnp.sign(inside) * mean - jnp.arctanh(1 - _EDGE)) / std) - math.log(_EDGE)
+        return (jnp.where(jnp.abs(inside) < 1 - _EDGE, density, beyond) - jnp.log(scale)).sum(-1)
 
     def noise(self, key: Array, count: int) -> PyTree:
         """That of the Gaussian inside."""
@@ -215,7 +224,7 @@ def _log_beta(a: Array, b: Array) -> Array:
 
 
 def _inside(action: Array, location: Array, scale: Array) -> Array:
-    """Half widths from the centre, at most 1 − 1e-6: both heads' rule for actions on the bound."""
+    """Half widths from the centre, at most 1 − 1e-6, from where on both heads count an action as on the bound."""
     # In half widths, not in action units: far from zero float32 cannot tell 1 − 1e-6 half widths from the bound.
     return jnp.clip((action - location) / scale, -1 + _EDGE, 1 - _EDGE)
 
