@@ -14,6 +14,7 @@ import pytest
 from jaxtyping import Array, PyTree
 
 from journeyman.geometry import Euclidean, Fisher, fisher_vector_product
+from journeyman.geometry._metric import _thinned
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import (
@@ -177,6 +178,28 @@ def test_padding_never_bends_the_metric() -> None:
         jax.tree.leaves(clean), jax.tree.leaves(fisher_vector_product(policy, dirty)(trained)), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("horizon", "streams", "steps"), [(5, 1024, 6), (5, 1024, 24), (5, 2048, 6), (1, 4096, 3)])
+def test_the_part_of_a_large_batch_that_the_solver_sees_has_all_step_numbers(
+    horizon: int, streams: int, steps: int
+) -> None:
+    """Streams of episodes of one length with a reset after each: every k-th sample would be the same few numbers."""
+    elapsed = np.broadcast_to(np.arange(steps) % (horizon + 1), (streams, steps)).reshape(-1)
+    valid = jnp.asarray(elapsed < horizon, jnp.float32)
+    shown = jnp.asarray(elapsed[:, None], jnp.float32)
+    samples = Samples(shown, shown, valid, valid, jnp.ones(()), valid)
+    some = _thinned(samples, 4096)
+    assert 3000 < len(some.valid) <= 4096
+    shares = [
+        np.bincount(elapsed, np.asarray(valid), horizon)[:horizon] / len(elapsed),
+        np.bincount(np.asarray(some.observation)[:, 0].astype(int), np.asarray(some.valid), horizon)[:horizon]
+        / len(some.valid),
+    ]
+    np.testing.assert_allclose(*shares, atol=0.05)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), some, _thinned(samples, 4096))), "the same each time"
+    assert _thinned(samples, len(elapsed)) is samples
+    assert _thinned(samples, None) is samples
 
 
 def test_numbers_that_make_no_sense() -> None:

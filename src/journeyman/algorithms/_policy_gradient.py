@@ -90,7 +90,7 @@ def trpo(
 
     Deviations from sb3-contrib's TRPO: 1. The first length divides by dᵀFd without damping, so the search begins at the
     edge of the ball and not inside it. 2. KL(old ‖ new), not KL(new ‖ old). 3. Conjugate gradients start at 0, not at
-    noise. 4. F is seen on at most 4096 evenly spaced samples of a batch. 5. The baseline's target and input are
+    noise. 4. F is seen on at most 4096 samples of a batch. 5. The baseline's target and input are
     standardised, so its learning rate is 3e-4 and not 1e-3, and its Adam begins anew with each batch.
     """
     return Learner(

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
@@ -29,10 +30,10 @@ class AbstractMetric(AbstractGeometry):
 
     `method` "conjugate gradients" makes `iterations` steps from zero and never builds F; "explicit" builds it and
     solves by Cholesky, for policies of up to a few thousand parameters. Of a batch with more than `subset` samples the
-    solver sees an evenly spaced part of about that many (Schulman et al. 2015, appendix C, take a tenth; `None` takes
-    all). The curvature dᵀFd, without the damping, is always that of all samples, so that a step's length in nats does
-    not suffer. Where the solution is not finite or dᵀFd or gᵀd is not positive, the damping grows tenfold, up to five
-    times (from 0 to 1e-3 at first); what is not better then is for the step to refuse.
+    solver sees one of every few, drawn once, about that many (Schulman et al. 2015, appendix C, take a tenth; `None`
+    takes all). The curvature dᵀFd, without the damping, is always that of all samples, so that a step's length in nats
+    does not suffer. Where the solution is not finite or dᵀFd or gᵀd is not positive, the damping grows tenfold, up to
+    five times (from 0 to 1e-3 at first); what is not better then is for the step to refuse.
 
     Logged: `curvature` dᵀFd; `cg_residual` ‖(F + λ)d − g‖ / ‖g‖ of the system that was solved; `damping` λ, as it was
     in the end.
@@ -178,10 +179,18 @@ def _share(samples: Samples) -> Array:
 
 
 def _thinned(samples: Samples, subset: int | None) -> Samples:
-    """Every k-th sample, k such that about `subset` are left."""
+    """One of every k samples, k such that about `subset` are left; which one is drawn once, the same in every call.
+
+    Samples lie stream after stream. Every k-th of them would be the same step numbers of all episodes, or only the
+    resets between them, wherever k and an episode's length have a factor in common.
+    """
     count = samples.valid.shape[0]
     every = 1 if subset is None else -(-count // subset)
-    return samples if every == 1 else samples.take(jnp.arange(0, count, every))
+    if every == 1:
+        return samples
+    first = np.arange(0, count, every)
+    offset = np.random.default_rng(0).integers(np.minimum(every, count - first))
+    return samples.take(jnp.asarray(first + offset))
 
 
 def _check(metric: Any) -> None:
