@@ -1,6 +1,7 @@
 """Means as baselines: of the other episodes of the batch, and of each step number; tables worked by hand."""
 
 import dataclasses
+import itertools
 
 import equinox as eqx
 import jax
@@ -12,7 +13,15 @@ from journeyman.episodes import Episodes, concatenate
 from journeyman.parts import JourneymanError
 from journeyman.policies import Encoder
 from journeyman.training._learner import regress
-from journeyman.weights import Advantage, LeaveOneOutBaseline, Return, TimeVaryingBaseline, Unscaled
+from journeyman.weights import (
+    AbstractBaseline,
+    Advantage,
+    LeaveOneOutBaseline,
+    NoBaseline,
+    Return,
+    TimeVaryingBaseline,
+    Unscaled,
+)
 from journeyman.worlds import Box
 from tests.weights.test_advantages import TABLE, random_streams
 
@@ -92,23 +101,76 @@ def test_time_varying_by_hand() -> None:
     baseline = TimeVaryingBaseline(4)
     target = np.asarray(TO_GO, np.float32)
     state = fitted(baseline, baseline.init(ENCODER, jax.random.key(0)), TABLE, target)
-    # Steps 3, 4 and 5 share the last number: (1.75 + 1.5 + 1)/3.
-    np.testing.assert_allclose(state, [18.96875 / 6, 17.9375 / 4, 9.875 / 3, 4.25 / 3], rtol=1e-6)
+    # Steps 4 and 5 share the number beyond the four: (1.5 + 1)/2.
+    np.testing.assert_allclose(state, [18.96875 / 6, 17.9375 / 4, 9.875 / 3, 1.75, 1.25], rtol=1e-6)
     value = np.asarray(baseline.value(jnp.asarray(state), TABLE, jnp.zeros(TABLE.valid.shape)))
-    np.testing.assert_allclose(value[2], state[[0, 1, 2, 3, 3, 3, 3]])
+    np.testing.assert_allclose(value[2], state[[0, 1, 2, 3, 4, 4, 4]])
     np.testing.assert_allclose(value[3], state[[0, 1, 0, 1, 0, 1, 2]])
     # A batch of first steps alone says nothing about later ones.
     short = TABLE.take([3]).cut(0, 1)
     np.testing.assert_allclose(fitted(baseline, jnp.asarray(state), short, target[3:, :1]), [1, *state[1:]])
 
 
-def test_nothing_is_expected_beyond_a_time_limit_that_nobody_passed() -> None:
+@pytest.mark.parametrize("horizon", [3, 4, 1000])
+def test_nothing_is_expected_beyond_a_time_limit_that_nobody_passed(horizon: int) -> None:
+    """The limit itself is a horizon, and a number that stood for the step after it would feed on itself."""
     limited = dataclasses.replace(TABLE.take([1]).cut(0, 3), truncated=np.asarray([[False, False, True]]))
-    weight = Advantage(0.5, 1.0, TimeVaryingBaseline(), Unscaled())
+    weight = Advantage(0.5, 1.0, TimeVaryingBaseline(horizon), Unscaled())
     state = weight.init(ENCODER, jax.random.key(0))
     for _ in range(3):
         state = weight.fit(state, limited, weight(state, limited).target, jax.random.key(0), regress)
     np.testing.assert_allclose(state[:4], [3, 4, 4, 0])
+
+
+def stream(leaving: tuple[bool, ...], slots: int) -> Episodes | None:
+    """One environment of the geometric chain in a batch of `slots`: a stay earns 1, after leaving comes a reset."""
+    columns = {
+        "valid": np.zeros(slots, bool),
+        "terminated": np.zeros(slots, bool),
+        "elapsed": np.zeros(slots, np.int32),
+    }
+    done, at = list(leaving), 0
+    for slot in range(slots):
+        if slot and columns["terminated"][slot - 1]:
+            at = 0
+            continue
+        if not done:
+            return None
+        columns["valid"][slot], columns["elapsed"][slot], at = True, at, at + 1
+        columns["terminated"][slot] = done.pop(0)
+    stayed = (columns["valid"] & ~columns["terminated"]).astype(np.float32)
+    found = Episodes(
+        observation=np.zeros((1, slots + 1, 1), np.float32),
+        action=stayed[None, :, None],
+        target=stayed[None, :, None],
+        reward=stayed[None],
+        log_prob=np.zeros((1, slots), np.float32),
+        truncated=np.zeros((1, slots), bool),
+        source=np.zeros((1, slots), np.int8),
+        **{name: column[None] for name, column in columns.items()},
+    )
+    return None if done else found
+
+
+def expected_gradient(baseline: AbstractBaseline, slots: int) -> float:
+    """∂J/∂logit at probability ½ as such a batch estimates it, exactly: over all that can happen in one."""
+    runs = [run for n in range(1, slots + 1) for run in itertools.product((False, True), repeat=n)]
+    found = [(0.5 ** len(run), one) for run in runs if (one := stream(run, slots)) is not None]
+    chances = np.asarray([chance for chance, _ in found])
+    assert chances.sum() == pytest.approx(1)
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(one for _, one in found))
+    weight = Advantage(1.0, 1.0, baseline, Unscaled())
+    weights = np.asarray(jax.jit(jax.vmap(lambda one: weight((), one).weight))(batch), float)
+    scores = np.where(batch.valid, np.where(batch.terminated, -0.5, 0.5), 0.0)
+    return float(chances @ (scores * weights).sum((1, 2)))
+
+
+@pytest.mark.parametrize(("by_step", "slots", "shift"), [(True, 4, 0.11), (False, 4, 0.17), (True, 8, 0.042)])
+def test_leaving_one_out_of_a_single_stream_is_biased_by_what_the_page_says(
+    by_step: bool, slots: int, shift: float
+) -> None:
+    plain = expected_gradient(NoBaseline(), slots)
+    assert expected_gradient(LeaveOneOutBaseline(by_step), slots) / plain - 1 == pytest.approx(shift, abs=0.005)
 
 
 def test_at_least_one_number_is_kept() -> None:

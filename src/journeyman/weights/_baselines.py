@@ -23,9 +23,9 @@ class AbstractBaseline(AbstractPart):
     """b at every observation, compared with returns. `init → state`, `value(state, …)`, `fit(state, …) → state`.
 
     `unbiased_on_its_batch` says whether b may be subtracted from the very batch it was fitted to without moving the
-    expectation of the gradient, and `because` says why, in one sentence. `improve` fits after the policy's step, so the
-    b that it subtracts comes from earlier batches and moves nothing either way. `learns` is false where there
-    is nothing to fit.
+    expectation of the gradient, for whole episodes in streams of their own, and `because` says why, in one sentence.
+    `improve` fits after the policy's step, so the b that it subtracts comes from earlier batches and moves nothing
+    either way. `learns` is false where there is nothing to fit.
     """
 
     unbiased_on_its_batch: ClassVar[bool] = False
@@ -81,6 +81,8 @@ class ConstantBaseline(AbstractBaseline):
     """b = the mean return over the steps of the batch before this one (Williams 1992, section 6).
 
     It is one number for all states, so it also stands for what follows a cut: with γ = 1 and a time limit it cancels.
+    Where γ = 1 and nothing ever terminates there is no such mean: b grows by a mean return a batch, which cancels as
+    well but for rounding; use `LeaveOneOutBaseline` there, or a `timed:` world, whose limit is an end.
     """
 
     because: ClassVar[str] = "The mean contains each step's own return: of N one-step episodes a share 1/N is lost."
@@ -106,9 +108,9 @@ class TimeVaryingBaseline(AbstractBaseline):
     """b_t = the mean return at step number t of the episodes of the batch before this one.
 
     Optimal among functions of time alone up to the covariance with the squared score (Greensmith, Bartlett and Baxter
-    2004). `horizon` numbers are kept; later steps share the last of them. A step number nobody has reached yet has
-    b = 0, so under a fixed time limit T nothing is expected beyond it; one that the last batch did not reach keeps its
-    number. `LeaveOneOutBaseline` is the same inside one batch.
+    2004). `horizon` numbers are kept, and one more that all later steps share. A step number nobody has reached yet has
+    b = 0, so under a fixed time limit of `horizon` or less nothing is expected beyond it; one that the last batch did
+    not reach keeps its number. `LeaveOneOutBaseline` is the same inside one batch.
     """
 
     because: ClassVar[str] = "The mean at a step number contains the step's own return."
@@ -127,18 +129,18 @@ class TimeVaryingBaseline(AbstractBaseline):
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """Zeros."""
-        return jnp.zeros(self.horizon)
+        return jnp.zeros(self.horizon + 1)
 
     def value(self, state: PyTree, episodes: Episodes, returns: Array) -> Array:
         """The number of each observation's time."""
-        return state[jnp.clip(observation_times(episodes), 0, self.horizon - 1)]
+        return state[jnp.clip(observation_times(episodes), 0, self.horizon)]
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
         """The means, where there is anything to take the mean of."""
         valid = jnp.asarray(episodes.valid, target.dtype).reshape(-1)
-        time = jnp.clip(jnp.asarray(episodes.elapsed), 0, self.horizon - 1).reshape(-1)
-        count = jax.ops.segment_sum(valid, time, self.horizon)
-        total = jax.ops.segment_sum(jnp.where(valid > 0, target.reshape(-1), 0.0), time, self.horizon)
+        time = jnp.clip(jnp.asarray(episodes.elapsed), 0, self.horizon).reshape(-1)
+        count = jax.ops.segment_sum(valid, time, self.horizon + 1)
+        total = jax.ops.segment_sum(jnp.where(valid > 0, target.reshape(-1), 0.0), time, self.horizon + 1)
         return jnp.where(count > 0, total / jnp.maximum(count, 1), state)
 
 
@@ -151,10 +153,14 @@ class LeaveOneOutBaseline(AbstractBaseline):
     episode, one number for all its steps. Nothing is fitted, and no batch goes by before the first step. What was
     recorded is compared with what was recorded, so nothing is added beyond a cut. Where there is no other episode,
     as in a batch of one, b = 0.
+
+    Episodes that follow one another in a stream share the steps of a batch: the longer this one, the less is left of
+    the next, which is no longer independent of it. With a single environment the expected gradient of the geometric
+    chain moves by 11 % (whole returns: 17 %) where a batch holds 4 steps and by 4.2 % (5.3 %) where it holds 8.
     """
 
     unbiased_on_its_batch: ClassVar[bool] = True
-    because: ClassVar[str] = "The other episodes are independent of this one."
+    because: ClassVar[str] = "The other episodes are independent of this one, if each has a stream of its own."
     learns: ClassVar[bool] = False
     citation: ClassVar[str] = """@inproceedings{kool2019buy,
   title={Buy 4 {REINFORCE} samples, get a baseline for free!},
