@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journeyman.corrections import hold_out, repeated, thin
-from journeyman.episodes import Episodes, concatenate
+from journeyman.corrections import demonstrated, hold_out, noisy, repeated, thin
+from journeyman.episodes import POLICY, SYNTHETIC, Episodes, concatenate
 from journeyman.parts import JourneymanError
 
 # Step t of episode i shows the observation (i, t), so that every step can be told from every other.
@@ -50,6 +50,34 @@ def test_the_seed_decides() -> None:
     assert len({tuple(owners(hold_out(data, 0.3, seed)[1])) for seed in range(5)}) > 1
     assert owners(thin(data, episodes=4, seed=1)) == owners(thin(data, episodes=4, seed=1))
     assert len({tuple(owners(thin(data, episodes=4, seed=seed))) for seed in range(5)}) > 1
+
+
+def beside(data: Episodes) -> Episodes:
+    """The demonstrations, a noisy copy of every step and an episode that a policy played."""
+    played = dataclasses.replace(demos([3]), observation=demos([3]).observation + 100)
+    return concatenate([noisy(data), dataclasses.replace(played, source=np.full((1, 3), POLICY, np.int8))])
+
+
+def test_labels_and_what_a_policy_played_are_no_demonstrations() -> None:
+    mixed = beside(demos([2, 3, 4]))
+    assert demonstrated(mixed).tolist() == [True] * 3 + [False] * 10
+    alone = dataclasses.replace(demos([2, 3]), source=np.full((2, 3), POLICY, np.int8))
+    assert demonstrated(alone).tolist() == [True, True], "where nobody else acted, these are the demonstrations"
+    assert demonstrated(noisy(alone)).tolist() == [True, True] + [False] * 5
+
+
+def test_nothing_made_from_a_held_out_episode_is_trained_on() -> None:
+    data = demos([2, 3, 4, 5])
+    training, held = hold_out(beside(data), 0.5, seed=1)
+    plain, out = hold_out(data, 0.5, seed=1)
+    assert owners(held) == owners(out), "the same demonstrations, whatever stands beside them"
+    made = [part for part in training.unpack() if (part.source == SYNTHETIC).all()]
+    assert len(made) == plain.num_steps
+    ends = {tuple(row) for part in plain.unpack() for row in np.asarray(part.observation).tolist()}
+    assert {tuple(np.asarray(part.observation)[-1].tolist()) for part in made} <= ends
+    assert any((part.source == POLICY).all() for part in training.unpack()), "what a policy played is trained on"
+    with pytest.raises(JourneymanError, match="the data has 1 episode, and both"):
+        hold_out(noisy(demos([5])))
 
 
 def test_thinned_episodes_are_not_torn_apart_by_the_split() -> None:

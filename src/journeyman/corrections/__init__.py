@@ -2,7 +2,9 @@
 
 from journeyman.corrections._corrective import Corrected as Corrected
 from journeyman.corrections._corrective import corrective_labels as corrective_labels
+from journeyman.corrections._curation import demonstrated as demonstrated
 from journeyman.corrections._curation import hold_out as hold_out
+from journeyman.corrections._curation import lacks_steps as lacks_steps
 from journeyman.corrections._curation import repeated as repeated
 from journeyman.corrections._curation import thin as thin
 from journeyman.corrections._dynamics import AbstractDynamics as AbstractDynamics

@@ -6,34 +6,82 @@ from typing import Any
 import jax
 import numpy as np
 
-from journeyman.episodes import Episodes, concatenate
+from journeyman.episodes import POLICY, SYNTHETIC, Episodes, concatenate
 from journeyman.parts import JourneymanError, refuse
 
 
+def demonstrated(episodes: Episodes) -> np.ndarray:
+    """Which episodes are demonstrations `(episodes,)`, in the order of `unpack`: those that a demonstrator acted in.
+
+    What is left out are steps that somebody made up (SYNTHETIC: corrective labels, noisy copies) and, beside
+    demonstrations, what a policy played while its learner was asked about it. Where no demonstrator acted at all, what
+    policies played are the demonstrations.
+    """
+    return _demonstrated(list(episodes.unpack()))
+
+
+def _demonstrated(pieces: list[Episodes]) -> np.ndarray:
+    sources = [np.asarray(piece.source)[piece.valid] for piece in pieces]
+    played = np.asarray([not (source == SYNTHETIC).any() for source in sources], bool)
+    shown = played & [not (source == POLICY).any() for source in sources]
+    return shown if shown.any() else played
+
+
+def lacks_steps(episode: Episodes) -> bool:
+    """Whether steps of an episode (a stream without batch axis) are missing at its beginning or on the way."""
+    return bool(episode.elapsed[0] != 0 or not np.asarray(episode.valid).all())
+
+
 def hold_out(episodes: Episodes, fraction: float = 0.1, seed: int = 0) -> tuple[Episodes, Episodes]:
-    """Split into training and held-out data: `round(fraction · n)` of the n episodes, at least one on each side.
+    """Split into training and held-out data: `round(fraction · n)` of the n demonstrations, at least one on each side.
 
     Whole episodes go to one side. Neighbouring frames are nearly equal, so a split by frame would test on what
     was trained on. The order of episodes is kept on both sides; the same `seed` gives the same split. Both sides
     have one row an episode, unfinished episodes included.
 
-    Raises `JourneymanError` for a fraction outside (0, 1) and for fewer than two episodes.
+    What is no demonstration (see `demonstrated`) is never held out: what is told of held-out data is told of
+    demonstrations. A made-up step that leads to a state of a held-out episode, as its corrective labels do, is on
+    neither side: it would show the learner what it is to be tested on.
+
+    Raises `JourneymanError` for a fraction outside (0, 1) and for fewer than two demonstrations.
     """
     found = list(episodes.unpack())
+    shown = _demonstrated(found)
+    total = int(shown.sum())
     problems = []
     if not 0 < fraction < 1:
         problems.append(f"The held-out fraction is {fraction}; choose one between 0 and 1, such as 0.1.")
-    if len(found) < 2:
+    if total < 2:
         problems.append(
-            f"There is nothing to hold out: the data has {len(found)} episode{'' if len(found) == 1 else 's'}, and both"
+            f"There is nothing to hold out: the data has {total} episode{'' if total == 1 else 's'}, and both"
             " sides of the split need one; record more, or train without a held-out part."
         )
     refuse(problems)
-    count = min(max(round(fraction * len(found)), 1), len(found) - 1)
+    count = min(max(round(fraction * total), 1), total - 1)
     held = np.zeros(len(found), bool)
-    held[np.random.default_rng(seed).permutation(len(found))[:count]] = True
-    training = [episode for episode, out in zip(found, held, strict=True) if not out]
-    return concatenate(training), concatenate([episode for episode, out in zip(found, held, strict=True) if out])
+    held[np.flatnonzero(shown)[np.random.default_rng(seed).permutation(total)[:count]]] = True
+    apart = [episode for episode, out in zip(found, held, strict=True) if out]
+    told = _states(apart)
+    training = [
+        episode
+        for episode, out in zip(found, held, strict=True)
+        if not out and not (_is_made_up(episode) and _states([episode], last=True) & told)
+    ]
+    return concatenate(training), concatenate(apart)
+
+
+def _is_made_up(piece: Episodes) -> bool:
+    return bool((np.asarray(piece.source)[piece.valid] == SYNTHETIC).all())
+
+
+def _states(pieces: list[Episodes], last: bool = False) -> set[bytes]:
+    """The observations of these episodes, or the last ones alone, as what can be looked up."""
+    found: set[bytes] = set()
+    for piece in pieces:
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(piece.observation)]
+        steps = range(len(piece.valid) if last else 0, len(piece.valid) + 1)
+        found |= {b"".join(leaf[step].tobytes() for leaf in leaves) for step in steps}
+    return found
 
 
 def thin(

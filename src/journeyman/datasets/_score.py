@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from journeyman.corrections import lacks_steps
 from journeyman.datasets._angles import wrapping_columns
 from journeyman.datasets._read import Dataset
 from journeyman.episodes import Episodes
@@ -43,23 +44,26 @@ def demonstration_score(data: Dataset | Episodes, world: AbstractWorld | None = 
     Where nothing can be known there is no error: `sentence` says why.
     """
     returns, best = (data.returns, data.best) if isinstance(data, Dataset) else _recorded(data)
+    pieces = list((data.episodes if isinstance(data, Dataset) else data).unpack())
     if returns is not None and best is not None:
+        lacking = sum(map(lacks_steps, pieces))
+        if lacking:
+            return _unknown(f"{lacking} of {len(pieces)} episodes lack steps, and with them rewards")
         return _say(returns, best, "recorded", 0)
     if world is None:
         return _unknown("no rewards are recorded and there is no world to replay the actions in")
-    episodes = list((data.episodes if isinstance(data, Dataset) else data).unpack())
-    actions = data.actions if isinstance(data, Dataset) else [episode.action for episode in episodes]
-    if any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
+    actions = data.actions if isinstance(data, Dataset) else [episode.action for episode in pieces]
+    if any(map(lacks_steps, pieces)):
         return _unknown("no rewards are recorded and some episodes lack steps, so they cannot be replayed")
-    if not isinstance(episodes[0].observation, np.ndarray):
+    if not isinstance(pieces[0].observation, np.ndarray):
         return _unknown(
             "no rewards are recorded and the observation is a dictionary, which shows no state to start from"
         )
     try:
-        played = [replay(world, e.observation[0], a) for e, a in zip(episodes, actions, strict=True)]
+        played = [replay(world, e.observation[0], a) for e, a in zip(pieces, actions, strict=True)]
     except JourneymanError as error:
         return _unknown(f"no rewards are recorded and the replay was refused: {error}")
-    departed = _departures(episodes, [play.observation for play in played])
+    departed = _departures(pieces, [play.observation for play in played])
     if departed > len(played) / 2:
         return _unknown(
             f"no rewards are recorded and {departed} of {len(played)} replays do not follow the recording, so the first"

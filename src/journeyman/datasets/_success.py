@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from journeyman.corrections import lacks_steps
 from journeyman.datasets._read import Dataset
 from journeyman.datasets._world_checks import judged
 from journeyman.episodes import Episodes
@@ -20,7 +21,7 @@ def demonstration_success(data: Dataset | Episodes, world: AbstractWorld) -> np.
     actions = data.actions if isinstance(data, Dataset) else [episode.action for episode in episodes]
     if isinstance(world, AbstractPureWorld) or "settable state" not in world.provides():
         return None
-    if len(actions) != len(episodes) or any(episode.elapsed[0] != 0 or not episode.valid.all() for episode in episodes):
+    if len(actions) != len(episodes) or any(map(lacks_steps, episodes)):
         return None
     found = []
     for episode, done in zip(episodes, actions, strict=True):

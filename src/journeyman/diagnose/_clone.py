@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from journeyman.corrections import lacks_steps
 from journeyman.diagnose._causes import COMPARED, REASONS, Cause, compared, not_growing, of_modes, unknown
 from journeyman.diagnose._clone_wording import clone_finding, clone_table
 from journeyman.diagnose._compounding import Compounding, compounding, played
@@ -224,8 +225,10 @@ def _excess(
 
 
 def _returns(demonstrations: Episodes) -> np.ndarray | None:
-    """Of each episode, as recorded; `None` where no reward is known."""
-    return Played.of(demonstrations).returns if np.any(np.asarray(demonstrations.reward)) else None
+    """Of each episode, as recorded; `None` where no reward is known, or not all of them."""
+    if not np.any(np.asarray(demonstrations.reward)) or any(map(lacks_steps, demonstrations.unpack())):
+        return None
+    return Played.of(demonstrations).returns
 
 
 def _checked(count: int, folds: int, seeds: int, given: dict[str, Any]) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from journeyman.corrections import hold_out
-from journeyman.datasets import Dataset, demonstration_score, demonstration_success, locate, read, wrapping_columns
+from journeyman.datasets import (
+    Dataset,
+    demonstration_score,
+    demonstration_success,
+    demonstrations,
+    locate,
+    read,
+    wrapping_columns,
+)
 from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
@@ -112,12 +120,15 @@ def clone_page(
     found = load_policy(settings.out)
     command = f"journeyman report {relative(settings.out)}"
     evaluation = evaluate(found, made, episodes=settings.episodes)
-    shown = demonstration_score(data, made)
+    demonstrated, others = demonstrations(data)
+    shown = demonstration_score(demonstrated, made)
     own = demonstration_row(shown, settings.score, command)
-    row = policy_row("clone", evaluation, score=settings.score, data=_learnt_from(data, settings), command=command)
+    learnt = _learnt_from(demonstrated, settings)
+    row = policy_row("clone", evaluation, score=settings.score, data=learnt, command=command)
     errors = compounding(found, None, made, demonstrations=held_out, episodes=min(20, settings.episodes))
-    modes = mode_averaging(found, data.episodes, success=demonstration_success(data, made))
-    say(shown.sentence)
+    modes = mode_averaging(found, demonstrated.episodes, success=demonstration_success(demonstrated, made))
+    for sentence in filter(None, (others, shown.sentence)):
+        say(sentence)
     say(f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).")
     if rows and "held_out_nll" in rows[-1]:
         say(f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step.")

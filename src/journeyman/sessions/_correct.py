@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from journeyman.algorithms import bc, fit_dynamics
 from journeyman.corrections import AbstractDynamics, Corrected, corrective_labels, noisy
-from journeyman.datasets import Dataset, demonstration_score, locate, read
+from journeyman.datasets import Dataset, demonstration_score, demonstrations, locate, read
 from journeyman.datasets import write as write_data
 from journeyman.diagnose import Evaluation, evaluate
 from journeyman.episodes import Episodes
@@ -177,7 +177,8 @@ def _page(
     command = f"journeyman correct --data {relative(settings.data)} --out {relative(settings.out)}"
     rows: list[PolicyRow] = []
     if ready.world is not None:
-        own = demonstration_row(demonstration_score(ready.data, ready.world), settings.score, command)
+        shown, _ = demonstrations(ready.data)
+        own = demonstration_row(demonstration_score(shown, ready.world), settings.score, command)
         rows += [] if own is None else [own]
     rows += [
         policy_row(_title(name), one, score=settings.score, data=told[name], command=command)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from journeyman.datasets import demonstration_score, demonstration_success, read
+from journeyman.datasets import demonstration_score, demonstration_success, demonstrations, read
 from journeyman.diagnose import CloneDiagnosis
 from journeyman.diagnose import clone as diagnose
 from journeyman.experts import PolicyExpert
@@ -61,7 +61,7 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
     assert fitted is not None  # else something was found
     assert policy is not None
     world = world_of(fitted)
-    data = read(fitted.data, world=world)
+    data, _ = demonstrations(read(fitted.data, world=world))
     if asked is not None:
         refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
     expert = None if settings.expert is None else shipped_expert(world) if asked is None else PolicyExpert(asked)
