@@ -1,5 +1,7 @@
 """Fitted dynamics: what they learn, what they know of their own errors, and the recipe that makes labels with them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +72,16 @@ def test_every_accepted_label_lands_within_its_bound(data: Episodes, model: Lear
         report = corrective_labels(data, model, region=TrustRegion(0.6), truth=TRUE, **options).report
         assert report.count > 20
         assert report.violations == 0
+
+
+def test_what_it_missed_is_told_in_the_deviations_of_the_data_that_labels_are_made_from(
+    data: Episodes, model: LearnedDynamics
+) -> None:
+    """A model of broad data errs by as much, in the state's units, where labels are made from narrow data."""
+    narrow = dataclasses.replace(data, observation=data.observation / 10)
+    report = corrective_labels(narrow, model, region=HandSetRadius(1e9)).report
+    assert report.error.min() >= 9.9 * model.miss
+    assert corrective_labels(data, model, region=HandSetRadius(1e9)).report.error.min() >= 0.999 * model.miss
 
 
 def test_the_doubt_grows_with_the_error_and_the_steepness(data: Episodes) -> None:
@@ -158,6 +170,10 @@ def test_the_recipe_gives_data_to_clone(data: Episodes) -> None:
 def test_what_is_refused(data: Episodes) -> None:
     with pytest.raises(JourneymanError, match="There are 4 valid steps, and 4 members need 8 at least"):
         fit_dynamics(thin(data, episodes=2, steps_per_episode=2))
+    with pytest.raises(JourneymanError, match="between 0 and 1, not at 2"):
+        fit_dynamics(data, quantile=2)
+    with pytest.raises(JourneymanError, match="at least one transition, not 0"):
+        fit_dynamics(data, batch_size=0)
     with pytest.raises(JourneymanError, match="An ensemble has two or more members, not 1"):
         fit_dynamics(data, members=1)
     pictures = Episodes.episode({"a": np.zeros((9, 2)), "b": np.zeros((9, 2))}, np.zeros((8, 1)))

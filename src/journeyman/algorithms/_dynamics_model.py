@@ -38,12 +38,14 @@ class LearnedDynamics(AbstractPureDynamics):
     """s′ = s + f(s, a), f the mean over networks that have each seen another part of the data.
 
     `members` is one network whose arrays lead with the ensemble. Every demonstrated step was left out by exactly one of
-    them: `held_out` `(state,)` is the root mean square of what that one got wrong, in the state's units, and `miss` the
-    `quantile` of its length in deviations of the data. `explained` `(state,)` is the share of the residual's variance
-    that is predicted on steps left out: 1 is all, 0 or less is no better than the mean.
+    them: `missed` `(steps, state)` is what that one got wrong, in the state's units, `held_out` `(state,)` its root
+    mean square, and `miss` the `quantile` of its length in deviations `(state,)` of the data. `explained` `(state,)` is
+    the share of the residual's variance that is predicted on steps left out: 1 is all, 0 or less is no better than the
+    mean.
 
-    What it may get wrong at a label (`doubt`): near the demonstrated step the largest of `miss`, of what it gets wrong
-    at that very step and of how far the members disagree at the label; and away from it 2 L for each deviation, with L
+    What it may get wrong at a label (`doubt`): near the demonstrated step the largest of that quantile, of what it gets
+    wrong at that very step and of how far the members disagree at the label, all in deviations of the data that labels
+    are made from, which need not be what it was fitted to; and away from it 2 L for each deviation, with L
     the largest spectral norm of ∂f/∂s, and of ∂f/∂a, over the members and over three points from the demonstrated step
     to the label, in deviations of the data: both the truth and the model may change by L.
     """
@@ -56,10 +58,23 @@ class LearnedDynamics(AbstractPureDynamics):
     members: DensityPolicy
     state_size: int = eqx.field(static=True)
     action_size: int = eqx.field(static=True)
-    miss: np.ndarray
+    missed: np.ndarray
+    deviations: np.ndarray
     quantile: float = eqx.field(static=True)
-    held_out: np.ndarray
     explained: np.ndarray
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """See the class."""
+        return np.sqrt(np.square(self.missed).mean(0))
+
+    @property
+    def miss(self) -> float:
+        """See the class."""
+        return self._missed_in(self.deviations)
+
+    def _missed_in(self, deviations: np.ndarray) -> float:
+        return float(np.quantile(np.linalg.norm(self.missed / deviations, axis=1), self.quantile))
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -88,7 +103,8 @@ class LearnedDynamics(AbstractPureDynamics):
             for share in _POINTS
         ]
         steepest = np.max(np.asarray(slopes), axis=0)
-        return Doubt(np.maximum(np.maximum(own, spread), self.miss), 2 * steepest[0], 2 * steepest[1])
+        error = np.maximum(np.maximum(own, spread), self._missed_in(scales.state))
+        return Doubt(error, 2 * steepest[0], 2 * steepest[1])
 
 
 @eqx.filter_jit
@@ -146,6 +162,11 @@ def fit_dynamics(
     tanh networks in place of one of 512 × 512 ReLU. 3. No batch is dropped, so data smaller than a batch is learned
     from. 4. Where members see different numbers of steps, some repeat a few: one program serves all.
     """
+    refuse(
+        [f"The quantile of what is missed lies between 0 and 1, not at {quantile}; 0.9 is usual."]
+        * (not 0 < quantile < 1)
+        + [f"A batch holds at least one transition, not {batch_size}; 256 is usual."] * (batch_size < 1)
+    )
     inputs, residual, owner = _regression(episodes, members)
     size, width = residual.shape[1], inputs.shape[1]
     steps = math.ceil(len(inputs) * (members - 1) / members / batch_size)
@@ -173,15 +194,15 @@ def _ensemble(
     """The members as one, with what each got wrong where it was left out."""
     size = residual.shape[1]
     scale = Transitions(inputs[:, :size], inputs[:, size:], inputs[:, :size], np.zeros(len(inputs))).scales.state
-    squares, variance = np.square(missed).mean(0), np.maximum(residual.var(0), np.finfo(np.float32).tiny)
+    variance = np.maximum(residual.var(0), np.finfo(np.float32).tiny)
     return LearnedDynamics(
         members=jax.tree.map(lambda *leaves: jnp.stack(leaves), *fitted),
         state_size=size,
         action_size=inputs.shape[1] - size,
-        miss=np.asarray(np.quantile(np.linalg.norm(missed / scale, axis=1), quantile)),
+        missed=missed,
+        deviations=np.asarray(scale),
         quantile=quantile,
-        held_out=np.sqrt(squares),
-        explained=1 - squares / variance,
+        explained=1 - np.square(missed).mean(0) / variance,
     )
 
 
