@@ -365,8 +365,6 @@ def made_by_minari(minari, kind: str, *, pictures: bool = False) -> str:
 @pytest.mark.parametrize(("kind", "pictures"), [("hdf5", False), ("hdf5", True), ("arrow", False)])
 @pytest.mark.filterwarnings("ignore::UserWarning:minari", "ignore::DeprecationWarning")
 def test_what_minari_wrote_is_read(tmp_path: Path, minari, kind: str, pictures: bool) -> None:
-    if kind == "arrow":
-        pytest.importorskip("pyarrow", reason="needs pyarrow for Minari's arrow format")
     name = made_by_minari(minari, kind, pictures=pictures)
     data = datasets.read(name)  # by id, from its folder; no network is asked
     parts = list(data.episodes.unpack())
