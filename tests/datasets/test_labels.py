@@ -12,7 +12,7 @@ import pytest
 from journeyman import cli
 from journeyman.collect import Mean, play
 from journeyman.datasets import labelled, read, write
-from journeyman.episodes import HUMAN, Episodes
+from journeyman.episodes import HUMAN, POLICY, Episodes, concatenate
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy, save
 from journeyman.worlds import LinearQuadratic
@@ -115,6 +115,34 @@ def test_labels_of_another_shape(visited: Episodes, tmp_path: Path) -> None:
     seen, label = rows(visited)
     said = refused(visited, tmp_path, seen, np.tile(label, (1, 2)))
     assert "observations [(1,)] and labels (2,), where what was visited has [(1,)] and (1,)" in said
+
+
+def choices(*, steps: int = 6) -> Episodes:
+    """A visited episode whose actions are choices, 0 throughout."""
+    seen = np.arange(steps + 1, dtype=np.float32)[:, None]
+    return concatenate([Episodes.episode(seen, np.zeros(steps, np.int32), source=POLICY)])
+
+
+@pytest.mark.parametrize("value", [0.7, -1.0, 2.0**40])
+def test_a_label_that_is_no_choice_is_refused_with_its_value(tmp_path: Path, value: float) -> None:
+    seen, label = np.arange(6, dtype=np.float32)[:, None], np.ones(6)
+    label[4] = value
+    said = refused(choices(), tmp_path, seen, label)
+    assert f"1 labels are no choice (the first: {value} in row 4)" in said
+    assert "no label" in said
+
+
+def test_a_label_that_is_not_finite_is_none_among_choices_either(tmp_path: Path) -> None:
+    seen, label = np.arange(6, dtype=np.float32)[:, None], np.ones(6)
+    label[[1, 3]] = np.nan, np.inf
+    assert "2 labels are not finite (the first: rows 1, 3)" in refused(choices(), tmp_path, seen, label)
+
+
+def test_choices_written_as_reals_come_back_as_choices(tmp_path: Path) -> None:
+    np.savez(tmp_path / "labels.npz", observation=np.arange(6.0)[:, None], action=np.ones(6))
+    target = labelled(choices(), tmp_path / "labels.npz").episodes.target
+    assert target.dtype == np.int32
+    assert (target == 1).all()
 
 
 def test_a_round_of_dagger_whose_expert_is_a_file(

@@ -40,14 +40,16 @@ def labelled(
     they are refused.
 
     Raises `JourneymanError`, all at once, for observations that were never visited, two labels for one observation that
-    differ, visited states without a label, labels that are not finite, and shapes that are not those of `visited`.
+    differ, visited states without a label, labels that are not finite, labels that are no choice where `visited` holds
+    choices (fractions and negative numbers; how many choices there are the file does not say), and shapes that are not
+    those of `visited`.
     """
     path = Path(path)
     seen, action, notes = _rows(path, visited)
     axes = visited.valid.ndim
     wanted = _keys(visited.now, axes)
     valid = np.asarray(visited.valid).reshape(-1)
-    labels, problems = _table(seen, action, set(wanted[valid].tolist()))
+    labels, problems = _table(seen, action, set(wanted[valid].tolist()), np.asarray(visited.action).dtype)
     found = np.asarray([key in labels for key in wanted.tolist()])
     missing = int((valid & ~found).sum())
     if missing and not partial:
@@ -86,7 +88,7 @@ def _rows(path: Path, visited: Episodes) -> tuple[np.ndarray, np.ndarray, list[s
     _require_like(path, observation, action, visited)
     like = jax.tree.leaves(visited.now)
     typed = [np.asarray(a).astype(b.dtype) for a, b in zip(jax.tree.leaves(observation), like, strict=True)]
-    return _keys(typed, 1), np.asarray(action).astype(np.asarray(visited.action).dtype), notes
+    return _keys(typed, 1), np.asarray(action), notes
 
 
 def _require_like(path: Path, observation: Any, action: Any, visited: Episodes) -> None:
@@ -113,19 +115,21 @@ def _keys(observation: Any, axes: int) -> np.ndarray:
     return np.asarray([row.tobytes() for row in joined], dtype=object)
 
 
-def _table(seen: np.ndarray, action: np.ndarray, visited: set[bytes]) -> tuple[dict[bytes, np.ndarray], list[str]]:
-    """The label of each observation, and what is wrong with the rows."""
-    labels: dict[bytes, tuple[int, np.ndarray]] = {}
-    foreign, double, unfinished = [], [], []
+def _table(
+    seen: np.ndarray, action: np.ndarray, visited: set[bytes], dtype: np.dtype
+) -> tuple[dict[bytes, Any], list[str]]:
+    """The label of each observation as `dtype`, and what is wrong with the rows."""
+    labels: dict[bytes, tuple[int, Any]] = {}
+    foreign, double, unfinished, no_choice = [], [], [], []
     for row, (key, label) in enumerate(zip(seen.tolist(), action, strict=True)):
         if key not in visited:
             foreign.append(row)
-        elif not np.isfinite(label).all():
+        elif not _finite(label):
             unfinished.append(row)
-        elif key in labels and not np.array_equal(labels[key][1], label):
+        elif dtype.kind in "iu" and not _choice(label, dtype):
+            no_choice.append(row)
+        elif not np.array_equal(labels.setdefault(key, (row, label.astype(dtype)))[1], label.astype(dtype)):
             double.append((labels[key][0], row))
-        else:
-            labels.setdefault(key, (row, label))
     problems = []
     if foreign:
         problems.append(
@@ -141,7 +145,20 @@ def _table(seen: np.ndarray, action: np.ndarray, visited: set[bytes]) -> tuple[d
         problems.append(
             f"{len(unfinished)} labels are not finite (the first: rows {_listed(unfinished)}); fill them in."
         )
+    if no_choice:
+        problems.append(
+            f"{len(no_choice)} labels are no choice (the first: {action[no_choice[0]]} in row {no_choice[0]}); the"
+            " learner's actions are choices, so label with whole numbers from 0 on."
+        )
     return {key: label for key, (_, label) in labels.items()}, problems
+
+
+def _finite(label: Any) -> bool:
+    return bool((np.abs(label) <= np.finfo(np.float32).max).all())  # what float32 cannot hold would become inf
+
+
+def _choice(label: Any, dtype: np.dtype) -> bool:
+    return bool(((label >= 0) & (label <= np.iinfo(dtype).max) & (label == np.round(label))).all())
 
 
 def _listed(rows: list[int]) -> str:
@@ -149,7 +166,7 @@ def _listed(rows: list[int]) -> str:
 
 
 def _relabelled(
-    visited: Episodes, wanted: np.ndarray, labels: dict[bytes, np.ndarray], found: np.ndarray, source: int
+    visited: Episodes, wanted: np.ndarray, labels: dict[bytes, Any], found: np.ndarray, source: int
 ) -> Episodes:
     target = np.array(visited.target)
     flat = target.reshape(len(wanted), *target.shape[visited.valid.ndim :])
