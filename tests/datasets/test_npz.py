@@ -164,6 +164,15 @@ def test_a_single_key_is_the_whole_observation_where_the_world_has_one(tmp_path:
     said(data, "'observation.state' alone is the whole observation")
 
 
+def test_a_single_key_is_unwrapped_in_the_successors_too(tmp_path: Path) -> None:
+    content = arrays()
+    content["next_observation"] = content["observation"] + np.array([1, -1], np.float32)
+    plain = datasets.read(save(tmp_path, content), world=box_world())
+    content["observation.state"] = content.pop("observation")
+    content["next_observation.state"] = content.pop("next_observation")
+    assert datasets.read(save(tmp_path, content), world=box_world()).fingerprint == plain.fingerprint
+
+
 def test_conversions_are_noted(tmp_path: Path) -> None:
     content = arrays()
     content["observation"] = content["observation"].astype(np.float64)

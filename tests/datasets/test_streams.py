@@ -12,7 +12,7 @@ import pytest
 from journeyman import datasets
 from journeyman.episodes import SYNTHETIC, Episodes, concatenate
 from journeyman.parts import JourneymanError
-from journeyman.worlds import Box
+from journeyman.worlds import AbstractSpace, Box, Discrete
 
 
 def batch(*, nested: bool = False, discrete: bool = False) -> Episodes:
@@ -114,3 +114,43 @@ def test_the_world_is_held_against_it_too(tmp_path: Path) -> None:
     world = SimpleNamespace(name="W-v0", observation_space=Box.unbounded(3), action_space=Box.unbounded(6))
     with pytest.raises(JourneymanError, match=r"'action' has shape \(2,\) a step and the world 'W-v0' takes \(6,\)"):
         datasets.read(path, world=world)
+
+
+ONE, CHOICE = Box.unbounded(1), Discrete(n=2)
+
+
+@pytest.mark.parametrize("key", ["observation", "observation.state"])
+@pytest.mark.parametrize(
+    ("action", "space"),
+    [
+        (np.arange(6.0) % 2, CHOICE),
+        (np.arange(6) % 2 == 1, CHOICE),
+        ((np.arange(6) % 2)[:, None], CHOICE),
+        (np.arange(6) % 2, CHOICE),
+        (np.linspace(0, 1, 6), ONE),
+        (np.arange(6), ONE),
+        (np.eye(6, 3), Box.unbounded(3)),
+    ],
+)
+def test_what_was_converted_without_its_world_is_read_as_the_original_is(
+    tmp_path: Path, key: str, action: np.ndarray, space: AbstractSpace
+) -> None:
+    """The first reading does not know the world, and cannot tell a choice from a real number."""
+    content = {key: np.eye(6, 2), "action": action, "target_action": action[::-1], "episode_end": [3, 6]}
+    np.savez(tmp_path / "original.npz", **content)
+    world = SimpleNamespace(name="W-v0", observation_space=Box.unbounded(2), action_space=space)
+    original = datasets.read(tmp_path / "original.npz", world=world)
+    for name in ("own.npz", "own.csv"):
+        datasets.write(datasets.read(tmp_path / "original.npz").episodes, tmp_path / name, lossy=True)
+        own = datasets.read(tmp_path / name, world=world)
+        for one, other in zip(own.episodes.unpack(), original.episodes.unpack(), strict=True):
+            assert one.fingerprint() == other.fingerprint()
+            assert one.action.shape[1:] == one.target.shape[1:] == space.shape
+
+
+def test_a_target_that_the_world_does_not_take_is_refused(tmp_path: Path) -> None:
+    one = Episodes.episode(np.eye(6, 2, dtype=np.float32), np.zeros(5, np.int32), target=np.full(5, 2, np.int32))
+    datasets.write(one, tmp_path / "mine.npz")
+    world = SimpleNamespace(name="W-v0", observation_space=Box.unbounded(2), action_space=CHOICE)
+    with pytest.raises(JourneymanError, match=r"'target' is 2 at row 0 and the world 'W-v0' takes the whole numbers"):
+        datasets.read(tmp_path / "mine.npz", world=world)

@@ -206,6 +206,14 @@ def _from_index(index: np.ndarray, steps: int, count: int, findings: Findings) -
     return stop - np.arange(1, len(stop) + 1) if len(index) == count == steps + len(stop) else stop
 
 
+def check_lengths(ends: Ends, complete: bool, findings: Findings) -> None:
+    """Something must remain where each episode's last step is left out, because its successor is not in the file."""
+    if not complete and (ends.stop - ends.start == 1).all():
+        findings.problems.append(
+            f"All {len(ends.stop)} episodes are one step long and no successor is recorded; add 'next_observation'."
+        )
+
+
 def check_flags(ends: Ends, flag: dict[str, np.ndarray], findings: Findings) -> dict[str, np.ndarray]:
     """`terminated` and `truncated` of each episode's last step, `(episodes,)`; a flag elsewhere is a problem."""
     steps, last = int(ends.stop[-1]), ends.stop - 1

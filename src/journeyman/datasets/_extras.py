@@ -6,7 +6,7 @@ import numpy as np
 
 from journeyman.datasets._ends import Ends
 from journeyman.datasets._open import Findings
-from journeyman.datasets._values import fit_action
+from journeyman.datasets._values import fit_target
 from journeyman.episodes import SYNTHETIC
 
 
@@ -24,9 +24,7 @@ def find_extras(columns: dict[str, Any], ends: Ends | None, world: Any, findings
             " same form, or leave it out."
         )
     elif target is not None:
-        fitted = Findings()  # its notes would repeat those on 'action'
-        found["target_action"] = fit_action(target, world, fitted)
-        findings.problems += [problem.replace("'action'", "'target_action'") for problem in fitted.problems]
+        found["target_action"] = fit_target(target, world, "target_action", findings)
         findings.notes.append("'target_action' is what is made likelier in place of 'action'.")
     for name in ("log_prob", "elapsed", "source"):
         column = columns.get(name)

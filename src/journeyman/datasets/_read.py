@@ -10,7 +10,7 @@ import numpy as np
 
 from journeyman.datasets._angles import wrapping_columns
 from journeyman.datasets._column import AbstractColumn
-from journeyman.datasets._ends import Ends, check_flags, find_ends, flags
+from journeyman.datasets._ends import Ends, check_flags, check_lengths, find_ends, flags
 from journeyman.datasets._extras import find_extras
 from journeyman.datasets._open import Findings, find_columns
 from journeyman.datasets._streams import read_streams
@@ -22,6 +22,7 @@ from journeyman.datasets._values import (
     check_successor,
     fit_action,
     fit_observation,
+    fit_target,
     label,
 )
 from journeyman.episodes import EXPERT, Episodes
@@ -68,8 +69,8 @@ def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPER
     With one observation more than actions in each episode, or with `next_observation`, every step is kept.
     Otherwise the successor of an episode's last observation was never recorded; as `Episodes` promises true
     successors, that last step is left out and noted (its reward still counts in `returns`). `world`, where given,
-    is what shapes, dtypes and bounds are held against. `source` marks who acted (`EXPERT`, `HUMAN`, ...) where the
-    file does not.
+    is what shapes, dtypes and bounds are held against, and in whose shapes and dtypes the arrays come, those of a file
+    that `write` made too. `source` marks who acted (`EXPERT`, `HUMAN`, ...) where the file does not.
 
     Raises `JourneymanError` with every problem of the file at once: arrays of Python objects (never unpickled),
     missing columns, counts that do not fit, nan and inf, dtypes, ends that do not increase, rows out of order, and
@@ -103,6 +104,8 @@ def _flat(
     extras = find_extras(columns, ends, world, findings)
     columns["action"] = fit_action(columns["action"], world, findings)
     columns["observation"] = fit_observation(columns["observation"], world, findings)
+    if "next_observation" in columns:  # notes and problems would repeat those on 'observation', which is built alike
+        columns["next_observation"] = fit_observation(columns["next_observation"], world, Findings())
     _refuse(path, findings)
     assert ends is not None  # a missing span is always a problem
     extras.setdefault("source", np.full(len(columns["action"]), source, np.int8))
@@ -118,21 +121,32 @@ def _refuse(path: Path, findings: Findings) -> None:
 
 
 def _own(path: Path, table: Table, world: Any) -> Dataset:
-    findings = Findings()
+    findings = Findings(list(table.notes))
     episodes = read_streams(path, table.header or "", table.whole())
-    axes = len(episodes.batch_shape) + 1
-    flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:])  # noqa: E731
-    fit_action(flat(episodes.action), world, findings)
-    fit_observation(jax.tree.map(flat, episodes.observation), world, findings)
-    _refuse(path, findings)
+    if world is not None:
+        episodes = _fitted(path, episodes, world, findings)
     known = bool((np.asarray(episodes.reward)[np.asarray(episodes.valid)] != 0).any())
     pieces = list(episodes.unpack())
     returns = np.asarray([piece.reward[piece.valid].sum(dtype=np.float64) for piece in pieces]) if known else None
     best = np.asarray([piece.reward[piece.valid].max() for piece in pieces], np.float64) if known else None
     names = {name: name for name in Episodes.__dataclass_fields__}
-    notes = table.notes + [note for note in findings.notes if "outside the world's bounds" in note]
     actions = tuple(piece.action for piece in pieces)
-    return Dataset(episodes, notes, episodes.fingerprint(), path, names, returns, best, actions)
+    return Dataset(episodes, findings.notes, episodes.fingerprint(), path, names, returns, best, actions)
+
+
+def _fitted(path: Path, episodes: Episodes, world: Any, findings: Findings) -> Episodes:
+    """The library's own streams in the shapes and dtypes of the world's, by the rules for any other file's columns."""
+    lead = episodes.valid.shape
+    flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[len(lead) :])  # noqa: E731
+    action = fit_action(flat(episodes.action), world, findings)
+    target = fit_target(flat(episodes.target), world, "target", findings)
+    observation = fit_observation(jax.tree.map(flat, episodes.observation), world, findings)
+    _refuse(path, findings)
+    step = lambda leaf: leaf.reshape(*lead, *leaf.shape[1:])  # noqa: E731
+    seen = lambda leaf: leaf.reshape(*lead[:-1], lead[-1] + 1, *leaf.shape[1:])  # noqa: E731
+    return dataclasses.replace(
+        episodes, action=step(action), target=step(target), observation=jax.tree.map(seen, observation)
+    )
 
 
 def _rows(
@@ -150,11 +164,8 @@ def _rows(
     kept = steps > 0
     if not complete:
         _note_dropped(columns, ends, last, findings)
-    if not kept.any():
-        findings.problems.append(
-            f"All {len(kept)} episodes are one step long and no successor is recorded; add 'next_observation'."
-        )
-        _refuse(path, findings)
+    check_lengths(ends, complete, findings)
+    _refuse(path, findings)
     start, stop, first, steps = (x[kept, None] for x in (ends.start, ends.stop, ends.first, steps))
     time = np.arange(int(steps.max()))
     valid, at_end = time < steps, time == steps - 1

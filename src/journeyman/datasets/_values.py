@@ -129,6 +129,14 @@ def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray
     return as_float(action, "action", findings)
 
 
+def fit_target(target: np.ndarray, world: Any, name: str, findings: Findings) -> np.ndarray:
+    """What should have been done, as `fit_action`, with its problems told under `name`."""
+    fitted = Findings()  # its notes would repeat those on 'action'
+    found = fit_action(target, world, fitted)
+    findings.problems += [problem.replace("'action'", f"'{name}'") for problem in fitted.problems]
+    return found
+
+
 def _fit_finite(action: np.ndarray, space: AbstractFinite, name: str, findings: Findings) -> np.ndarray:
     if action.ndim == 2 and action.shape[1] == 1 and space.shape == ():
         findings.notes.append("'action' had shape (steps, 1) and was flattened to one choice a step.")
@@ -152,7 +160,7 @@ def _fit_finite(action: np.ndarray, space: AbstractFinite, name: str, findings: 
         return action
     if action.dtype.kind == "f":
         findings.notes.append("'action' held whole numbers as floats and was converted to int32.")
-    return action.astype(np.int32)
+    return action.astype(np.int32, copy=False)
 
 
 def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
@@ -179,13 +187,14 @@ def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
             )
         elif isinstance(space, Box):
             _outside(leaf, space, label("observation", path), "kept as they are; check world and units", findings)
-    return _as_leaves(observation, findings, {path for path, space in spaces if isinstance(space, AbstractFinite)})
+    whole = {path for path, space in spaces if np.dtype(space.dtype).kind == "i"}
+    return _as_leaves(observation, findings, whole)
 
 
-def _as_leaves(observation: Any, findings: Findings, choices: Any = ()) -> Any:
+def _as_leaves(observation: Any, findings: Findings, whole: Any = ()) -> Any:
     def convert(path: Any, leaf: np.ndarray) -> np.ndarray:
-        if path in choices and (leaf == np.round(leaf)).all():
-            return leaf.astype(np.int32)
+        if path in whole and (leaf == np.round(leaf)).all():
+            return leaf.astype(np.int32, copy=False)
         # Pictures stay bytes; every other number is a real.
         picture = leaf.dtype == np.uint8 and leaf.ndim > 2
         return leaf if picture else as_float(leaf, label("observation", path), findings)
