@@ -332,6 +332,25 @@ def test_a_world_s_own_horizon() -> None:
     assert remarks(50, truncated=True) == [], "it says both: the task ended, at the limit"
 
 
+def test_a_limit_of_the_recorder_s_own_below_that_of_the_world() -> None:
+    from journeyman.datasets._checks import time_limits
+    from journeyman.datasets._ends import Ends
+    from journeyman.datasets._recording import Recording
+
+    def remarks(*lengths: int) -> list[datasets.Remark]:
+        stop = np.cumsum(lengths)
+        real = np.ones(len(stop), bool)
+        spans = Ends(stop - np.asarray(lengths), stop, stop - np.asarray(lengths), False)
+        return time_limits(Recording({}, {}, spans, real, ~real, True), horizon=200)
+
+    (one,) = remarks(40, 40, 40, 40, 40)
+    assert "5 of 5 terminated episodes end at the same greatest length, 40 steps (the world's own limit is 200)" in (
+        one.sentence
+    )
+    assert remarks(40, 38, 37, 39, 35) == []
+    assert "2 of 5 terminated episodes end at the time limit of the world" in remarks(40, 40, 40, 200, 200)[0].sentence
+
+
 def test_copied_successors() -> None:
     content = clean()
     last = np.cumsum(np.asarray(LENGTHS) + 1) - 1
@@ -364,6 +383,20 @@ def test_single_steps_missing_rewards_and_missing_successors_are_told() -> None:
     at = np.arange(158) + np.repeat(np.arange(4), LENGTHS)
     content["observation"] = content["observation"][at]
     assert "`read` leaves out 4 of 158 steps" in only(linted(content), "reading", problem=False)
+
+
+def test_episodes_of_one_step_each_without_successors_are_refused_as_by_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"observation": np.eye(3, 2), "action": np.zeros((3, 1)), "episode_end": np.arange(1, 4)}
+    assert linted(content).problems == [
+        "All 3 episodes are one step long and no successor is recorded; add 'next_observation'."
+    ]
+    content["next_observation"] = np.ones((3, 2))
+    assert linted(content).problems == []
+    monkeypatch.setattr(_column, "PIECE", 16 * 4)  # the last of nine rows is a piece of its own
+    content = {"observation": np.eye(9)[:, :2], "action": np.zeros((9, 1)), "episode_end": np.asarray([4, 9])}
+    assert linted(content).problems == []
+    content["next_observation"] = np.roll(content["observation"], -1, axis=0)
+    assert linted(content).problems == []
 
 
 # -- telling ----------------------------------------------------------------------------------------------

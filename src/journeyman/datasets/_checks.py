@@ -161,20 +161,23 @@ FEW = 3
 
 
 def time_limits(recording: Recording, horizon: int | None = None) -> list[Remark]:
-    """Terminations that are time limits: many at the greatest length there is, or at the world's horizon.
+    """Terminations that are time limits: at the world's horizon, or many at the greatest length there is.
 
-    Without a horizon, at least `FEW` terminated episodes have the greatest length L, and more than there are episodes
-    within the tenth of L (at least three steps) before it. Lengths that are spread smoothly do not pile up so.
+    Many: at least `FEW` terminated episodes have the greatest length L, and more than there are episodes within the
+    tenth of L (at least three steps) before it. Lengths that are spread smoothly do not pile up so. A recorder may have
+    had a limit of its own, so this is asked below the world's horizon too.
     """
     lengths, ended = recording.lengths, recording.terminated & ~_recorded_cut(recording)
     longest = int(lengths.max())
-    if horizon is not None:
+    if horizon is not None and longest >= horizon:
         count = int((ended & (lengths >= horizon)).sum())
         wrong, why = count > 0, f"the time limit of the world, {horizon} steps"
     else:
         near = (lengths < longest) & (lengths >= longest - max(3, -(-longest // 10)))
         count = int((ended & (lengths == longest)).sum())
         wrong, why = count >= FEW and count > int(near.sum()), f"the same greatest length, {longest} steps"
+        if horizon is not None:
+            why += f" (the world's own limit is {horizon})"
     if not wrong:
         return []
     sentence = (

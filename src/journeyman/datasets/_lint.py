@@ -11,7 +11,7 @@ import numpy as np
 from journeyman.datasets import _checks as checks
 from journeyman.datasets._checks import Remark
 from journeyman.datasets._column import AbstractColumn, Read, pieces
-from journeyman.datasets._ends import check_flags, find_ends, flags
+from journeyman.datasets._ends import check_flags, check_lengths, find_ends, flags
 from journeyman.datasets._lint_page import page
 from journeyman.datasets._open import Findings, find_columns
 from journeyman.datasets._recording import Recording, own_columns
@@ -165,6 +165,7 @@ def _recorded(columns: dict[str, Any], names: dict[str, str], findings: Findings
     last = check_flags(ends, flag, findings)
     check_successor(columns, ends, findings)
     recording = Recording(columns, names, ends, last["terminated"], last["truncated"], "terminated" in flag)
+    check_lengths(ends, recording.complete, findings)
     if not recording.complete:
         findings.notes.append(
             f"What followed each episode's last step is not recorded, so `read` leaves out {len(ends.stop):,} of"

@@ -67,12 +67,14 @@ class Recording:
         for start, before in pieces(self.now(leaf)):
             rows = np.arange(start, start + len(before))
             last = self.ends.last(rows)
-            at = self.ends.observation_row(rows) + 1
-            seen = fetch(leaf, int(at[0]), min(int(at[-1]) + 1, len(leaf)))
-            after = seen[np.minimum(at - at[0], len(seen) - 1)]
+            known = ~last | self.complete
+            if not known.any():
+                continue
+            # without `whole`, the row after the last one is not there; `following` stands in for it below
+            at = np.minimum(self.ends.observation_row(rows) + 1, len(leaf) - 1)
+            after = fetch(leaf, int(at[0]), int(at[-1]) + 1)[at - at[0]]
             if following is not None and last.any():
                 after[last] = fetch(following, start, start + len(before))[last]
-            known = ~last | self.complete
             yield rows[known], before[known], after[known], last[known]
 
     def episode(self, index: int) -> dict[str, Any]:
