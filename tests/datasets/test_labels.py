@@ -11,7 +11,7 @@ import pytest
 
 from journeyman import cli
 from journeyman.collect import Mean, play
-from journeyman.datasets import labelled, read, write
+from journeyman.datasets import ask_for_labels, labelled, read, write
 from journeyman.episodes import HUMAN, POLICY, Episodes, concatenate
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy, save
@@ -145,6 +145,130 @@ def test_choices_written_as_reals_come_back_as_choices(tmp_path: Path) -> None:
     assert (target == 1).all()
 
 
+# -- in which column a label stands -----------------------------------------------------------------------------------
+
+
+def save_csv(path: Path, lines: list[dict]) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(lines[0]))
+        table.writeheader()
+        table.writerows(lines)
+
+
+def exported(visited: Episodes, folder: Path) -> list[dict]:
+    """The rows of the CSV file that asks for labels."""
+    request = ask_for_labels(visited, folder / "visited.csv")
+    assert "Put into the blank 'target_action' of each row" in request.how
+    back = read(request.path)
+    assert "Not read: 'target_action', which is blank in every line." in back.notes
+    for one, other in zip(back.episodes.unpack(), visited.unpack(), strict=True):
+        assert one.fingerprint() == other.fingerprint()
+    with request.path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_whose_label_is_blank_has_none(visited: Episodes, tmp_path: Path) -> None:
+    visited = concatenate(list(visited.unpack()))
+    lines, (_, label) = exported(visited, tmp_path), rows(visited)
+    labels = tmp_path / "labels.csv"
+    for row in range(0, len(lines), 2):
+        lines[row]["target_action_0"] = repr(float(label[row, 0]))
+    save_csv(labels, lines)
+    with pytest.raises(JourneymanError, match="12 of 24 visited steps have no label"):
+        labelled(visited, labels)
+    found = labelled(visited, labels, partial=True)
+    kept = np.asarray(found.episodes.valid)
+    assert found.labels == 12
+    np.testing.assert_array_equal(found.episodes.target[kept], label[::2])
+    with pytest.raises(JourneymanError, match="'target_action_0' is empty at line 3 \\(12 such cells in all\\)"):
+        read(labels)
+    for one in lines:  # as it was exported before 'target_action' stood there
+        one["action_0"] = one.pop("target_action_0")
+    save_csv(labels, lines)
+    np.testing.assert_array_equal(labelled(visited, labels, partial=True).episodes.target[kept], label[::2])
+
+
+def test_a_label_that_is_blank_in_part_is_not_finite(tmp_path: Path) -> None:
+    seen = np.arange(3, dtype=np.float32)[:, None]
+    visited = concatenate([Episodes.episode(seen, np.zeros((2, 2), np.float32), source=POLICY)])
+    lines = exported(visited, tmp_path)
+    lines[0]["target_action_1"] = "1"
+    save_csv(tmp_path / "labels.csv", lines)
+    with pytest.raises(JourneymanError, match="1 labels are not finite"):
+        labelled(visited, tmp_path / "labels.csv", partial=True)
+
+
+def test_a_label_beside_its_column_is_seen(visited: Episodes, tmp_path: Path) -> None:
+    lines = exported(visited, tmp_path)
+    lines[0]["target_action_0"], lines[3]["action_0"] = "9", "8"
+    save_csv(tmp_path / "labels.csv", lines)
+    with pytest.raises(JourneymanError) as told:
+        labelled(visited, tmp_path / "labels.csv", partial=True)
+    assert "'action' is not what the learner did in 1 rows (rows 3) where 'target_action' holds no label" in str(
+        told.value
+    )
+
+
+@pytest.mark.parametrize("name", ["labels.npz", "labels.csv"])
+def test_what_was_exported_and_not_touched_is_no_label(visited: Episodes, tmp_path: Path, name: str) -> None:
+    write(visited, tmp_path / name, lossy=True)
+    with pytest.raises(JourneymanError, match="Not one of 24 labels is something else than what the learner did"):
+        labelled(visited, tmp_path / name)
+
+
+def test_an_expert_may_agree_throughout_where_it_says_so(visited: Episodes, tmp_path: Path) -> None:
+    seen, _ = rows(visited)
+    did = np.asarray(visited.action)[np.asarray(visited.valid)]
+    assert "nobody seems to have labelled" in refused(visited, tmp_path, seen, did)
+    np.savez(tmp_path / "labels.npz", observation=seen, target_action=did)
+    assert labelled(visited, tmp_path / "labels.npz").labels == len(seen)
+
+
+def test_target_action_comes_before_action(visited: Episodes, tmp_path: Path) -> None:
+    seen, label = rows(visited)
+    np.savez(tmp_path / "labels.npz", observation=seen, target_action=label, action=label + 1)
+    target = labelled(visited, tmp_path / "labels.npz").episodes.target
+    np.testing.assert_array_equal(target[np.asarray(visited.valid)], label)
+
+
+def test_labels_in_the_action_of_the_library_s_own_file(visited: Episodes, tmp_path: Path) -> None:
+    seen = np.asarray(visited.now)
+    answer = (-0.6 * seen).astype(np.float32)
+    write(eqx.tree_at(lambda e: e.action, visited, answer), tmp_path / "labels.npz")
+    valid = np.asarray(visited.valid)
+    np.testing.assert_array_equal(labelled(visited, tmp_path / "labels.npz").episodes.target[valid], answer[valid])
+    target, action = np.array(visited.target), np.array(visited.action)
+    target[0, 0], action[0, 1] = 1.0, 2.0
+    both = eqx.tree_at(lambda e: (e.target, e.action), visited, (target, action))
+    write(both, tmp_path / "labels.npz", overwrite=True)
+    with pytest.raises(JourneymanError, match=r"in 1 rows \(rows 1\) where 'target' holds no label"):
+        labelled(visited, tmp_path / "labels.npz")
+
+
+@pytest.mark.parametrize(("observations", "actions"), [(5, 3), (25, 24)])
+def test_rows_that_are_not_one_a_label(visited: Episodes, tmp_path: Path, observations: int, actions: int) -> None:
+    said = refused(visited, tmp_path, np.zeros((observations, 1)), np.zeros((actions, 1)))
+    assert f"'observation' has {observations} rows and 'action' {actions}" in said
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_file_without_a_row_has_no_label(visited: Episodes, tmp_path: Path, partial: bool) -> None:
+    (tmp_path / "labels.csv").write_text("observation_0,action_0\n")
+    with pytest.raises(JourneymanError, match="There is no row, so no label"):
+        labelled(visited, tmp_path / "labels.csv", partial=partial)
+
+
+def test_how_to_label_is_said_for_the_format(visited: Episodes, tmp_path: Path) -> None:
+    how = ask_for_labels(visited, tmp_path / "visited.npz").how
+    assert "numpy.savez" in how
+    assert "'target_action'" in how
+    np.savez(tmp_path / "labels.npz", observation=rows(visited)[0], target_action=rows(visited)[1])  # as it says
+    assert labelled(read(tmp_path / "visited.npz").episodes, tmp_path / "labels.npz").labels == visited.num_steps
+
+
+# -- rounds -----------------------------------------------------------------------------------------------------------
+
+
 def test_a_round_of_dagger_whose_expert_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,11 +281,9 @@ def test_a_round_of_dagger_whose_expert_is_a_file(
     with open("visited.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     for line in lines:  # somebody sits down and labels
-        line["action_0"] = repr(-0.6 * float(line["observation_0"]))
-    with open("labels.csv", "w", newline="") as file:
-        table = csv.DictWriter(file, list(lines[0]))
-        table.writeheader()
-        table.writerows(lines)
+        assert line["target_action_0"] == "", "what nobody labelled cannot be taken for a label"
+        line["target_action_0"] = repr(-0.6 * float(line["observation_0"]))
+    save_csv(Path("labels.csv"), lines)
     words = ["dagger", "import", "visited.csv", "labels.csv", "--data", "demos.npz", "--out", "aggregated.npz"]
     assert cli.main(words) == 0
     told = capsys.readouterr().out

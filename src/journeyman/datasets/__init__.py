@@ -3,6 +3,8 @@
 from journeyman.datasets._angles import wrapping_columns as wrapping_columns
 from journeyman.datasets._checks import Remark as Remark
 from journeyman.datasets._demonstrations import demonstrations as demonstrations
+from journeyman.datasets._label_files import Request as Request
+from journeyman.datasets._label_files import ask_for_labels as ask_for_labels
 from journeyman.datasets._labels import Labelled as Labelled
 from journeyman.datasets._labels import labelled as labelled
 from journeyman.datasets._lint import Lint as Lint

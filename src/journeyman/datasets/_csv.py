@@ -5,7 +5,7 @@ import csv
 import itertools
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError, refuse
 
 _NUMBERED = re.compile(r"(?P<name>.+?)(?:_(?P<plain>\d+)|\[(?P<bracket>\d+)\])")
-_WORDS = {"true": 1.0, "false": 0.0}
+_WORDS = {"true": 1.0, "false": 0.0, "": np.nan}
 LINES = 4096
 """How many lines are held at a time."""
 
 
-def open_csv(path: Path, stack: contextlib.ExitStack) -> Table:
+def open_csv(path: Path, stack: contextlib.ExitStack, blank: Collection[str] = ()) -> Table:
     """The table of the CSV file at `path`: `observation_0`, `observation_1`, … become one array, and so on.
 
     The first line names the columns; they are separated by commas, semicolons or tabs. What no name says is ours is
-    not read. Raises `JourneymanError` for lines that do not fit and cells that are no numbers, with line and column.
+    not read, nor what is blank in every line. Raises `JourneymanError` for lines that do not fit and cells that are no
+    numbers, with line and column; cells may be blank in the columns `blank` only (see `Table.blank`).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -36,19 +37,71 @@ def open_csv(path: Path, stack: contextlib.ExitStack) -> Table:
             _check_header(path, header)
             ours = [i for i, name in enumerate(header) if proper_name(re.split(r"[./]", _split(name)[0])[0])]
             spool: Any = stack.enter_context(tempfile.TemporaryFile(prefix="journeyman-"))  # noqa: SIM115
-            whole = np.ones(len(ours), bool)
-            for block in _blocks(path, csv.reader(file, delimiter=mark), header, ours):
+            whole, empty = np.ones(len(ours), bool), _Empty([header[i] for i in ours])
+            for block in _blocks(path, csv.reader(file, delimiter=mark), header, ours, empty):
                 whole &= (np.isfinite(block) & (block == np.round(block)) & (np.abs(block) < 2**53)).all(axis=0)
                 spool.write(block.tobytes())
     except (UnicodeDecodeError, csv.Error) as error:
         why = error.reason if isinstance(error, UnicodeDecodeError) else error
         raise JourneymanError(f"'{path}' is no text in UTF-8 with cells ({why}); save it as CSV again.") from error
     rows = spool.tell() // (8 * max(len(ours), 1))
-    arrays = _columns(path, spool, rows, [header[i] for i in ours], whole)
+    places = _places(path, [header[i] for i in ours])
+    notes = _judge_empty(path, places, empty, rows, blank)
+    arrays = {base: _column(spool, rows, len(ours), base, place, whole) for base, place in places.items()}
     for i, name in enumerate(header):
         if i not in ours:
             arrays[name] = Read((rows,), object, _never)
-    return Table("CSV", arrays)
+    return Table("CSV", arrays, notes=notes, blank={base: empty.mask(place, rows) for base, place in places.items()})
+
+
+class _Empty:
+    """The cells with nothing in them: of each column in which there are any, the rows and the first line."""
+
+    def __init__(self, names: list[str]):
+        self.names = names
+        self.rows: dict[int, list[np.ndarray]] = {}
+        self.first: dict[int, int] = {}
+
+    def add(self, column: int, rows: np.ndarray, line: int) -> None:
+        """`rows` of `column`, the first of them in `line`, are empty."""
+        self.rows.setdefault(column, []).append(rows)
+        self.first.setdefault(column, line)
+
+    def count(self, place: Any) -> int:
+        """How many cells of these columns are empty."""
+        return sum(len(rows) for column in np.atleast_1d(place).tolist() for rows in self.rows.get(column, ()))
+
+    def mask(self, place: Any, rows: int) -> np.ndarray | None:
+        """Where they are, `(rows,)` or `(rows, columns)`; `None` where every cell is full."""
+        if not self.count(place):
+            return None
+        found = np.zeros((rows, np.size(place)), bool)
+        for at, column in enumerate(np.atleast_1d(place).tolist()):
+            for part in self.rows.get(column, ()):
+                found[part, at] = True
+        return found[:, 0] if np.ndim(place) == 0 else found
+
+
+def _judge_empty(path: Path, places: dict[str, Any], empty: _Empty, rows: int, blank: Collection[str]) -> list[str]:
+    """Refuse empty cells where none may be; what is blank throughout is taken out of `places`, and noted."""
+    problems, notes = [], []
+    for base, place in list(places.items()):
+        count = empty.count(place)
+        if not count or proper_name(base) in blank:
+            continue
+        if count == rows * np.size(place):
+            del places[base]
+            notes.append(f"Not read: '{base}', which is blank in every line.")
+            continue
+        columns = np.atleast_1d(place).tolist()
+        problems += [
+            f"{path.name}: '{empty.names[column]}' is empty at line {empty.first[column]}"
+            f" ({empty.count(column)} such cells in all); repair that cell or leave that episode out."
+            for column in columns
+            if column in empty.first
+        ]
+    refuse(problems)
+    return notes
 
 
 def _never(start: int, stop: int) -> np.ndarray:
@@ -69,8 +122,10 @@ def _split(name: str) -> tuple[str, int | None]:
     return (name, None) if found is None else (found["name"], int(found["plain"] or found["bracket"]))
 
 
-def _blocks(path: Path, lines: Iterator[list[str]], header: list[str], ours: list[int]) -> Iterator[np.ndarray]:
-    at = 2
+def _blocks(
+    path: Path, lines: Iterator[list[str]], header: list[str], ours: list[int], empty: _Empty
+) -> Iterator[np.ndarray]:
+    at, row = 2, 0
     while block := list(itertools.islice(lines, LINES)):
         odd = next((i for i, cells in enumerate(block) if len(cells) != len(header) and cells), None)
         if odd is not None:
@@ -78,64 +133,73 @@ def _blocks(path: Path, lines: Iterator[list[str]], header: list[str], ours: lis
                 f"{path.name}: line {at + odd} has {len(block[odd])} cells and the first line names {len(header)}; if"
                 " it is the last, the file was cut short: copy it again, or remove that line."
             )
+        places = [at + i for i, cells in enumerate(block) if cells]
         full = [cells for cells in block if cells]
         numbers = np.empty((len(full), len(ours)))
         for column, i in enumerate(ours):
-            numbers[:, column] = _numbers(path, [cells[i] for cells in full], header[i], at)
+            numbers[:, column], blank = _numbers(path, [cells[i] for cells in full], header[i], places)
+            if blank:
+                empty.add(column, row + np.asarray(blank), places[blank[0]])
         yield numbers
-        at += len(block)
+        at, row = at + len(block), row + len(full)
 
 
-def _numbers(path: Path, cells: list[str], name: str, line: int) -> list[float]:
+def _numbers(path: Path, cells: list[str], name: str, lines: list[int]) -> tuple[list[float], list[int]]:
+    """What the cells say, nan for an empty one, and which ones are empty."""
     try:
-        return list(map(float, cells))
+        return list(map(float, cells)), []
     except ValueError:
-        found = []
-        for i, cell in enumerate(cells):
-            try:
-                found.append(_WORDS.get(cell.strip().lower()) if cell.strip().lower() in _WORDS else float(cell))
-            except ValueError as error:
-                what = f"'{cell}', which is not a number" if cell.strip() else "empty"
-                raise JourneymanError(
-                    f"{path.name}: '{name}' is {what} at line {line + i}; repair that cell or leave that episode out."
-                ) from error
-        return found
+        found, blank = [], []
+    for i, cell in enumerate(cells):
+        word = cell.strip().lower()
+        try:
+            found.append(_WORDS[word] if word in _WORDS else float(word))
+        except ValueError as error:
+            raise JourneymanError(
+                f"{path.name}: '{name}' is '{cell}', which is not a number at line {lines[i]}; repair that cell or"
+                " leave that episode out."
+            ) from error
+        if not word:
+            blank.append(i)
+    return found, blank
 
 
-def _columns(path: Path, spool: Any, rows: int, names: list[str], whole: np.ndarray) -> dict[str, AbstractColumn]:
-    width, found, groups = len(names), {}, {}
+def _places(path: Path, names: list[str]) -> dict[str, Any]:
+    """In which columns each array stands: one, or a list of them in the order of their numbers."""
+    groups: dict[str, dict[int | None, int]] = {}
     for place, name in enumerate(names):
         base, number = _split(name)
         groups.setdefault(base if number is not None else name, {})[number] = place
+    found: dict[str, Any] = {}
     problems = []
-
-    def read(places: Any, dtype: Any) -> Any:
-        def rows_of(start: int, stop: int) -> np.ndarray:
-            spool.seek(8 * width * start)
-            block = np.frombuffer(spool.read(8 * width * max(stop - start, 0)), np.float64).reshape(-1, width)
-            return block[:, places].astype(dtype)
-
-        return rows_of
-
     for base, places in groups.items():
+        numbers = sorted(number for number in places if number is not None)
         if None in places:
-            place = places.pop(None)
-            dtype = _dtype(base, bool(whole[place]))
-            found[base] = Read((rows,), dtype, read(place, dtype))
-            if places:
+            found[base] = places[None]
+            if numbers:
                 problems.append(f"{path.name}: '{base}' and numbered columns of that name; keep one of the two.")
             continue
-        first = min(places)
-        missing = [number for number in range(first, first + len(places)) if number not in places]
-        if missing or first > 1:
+        missing = [number for number in range(numbers[0], numbers[0] + len(numbers)) if number not in places]
+        if missing or numbers[0] > 1:
             problems.append(
                 f"{path.name}: '{base}_{(missing or [0])[0]}' is missing among its numbered columns; add it."
             )
             continue
-        order = [places[number] for number in sorted(places)]
-        found[base] = Read((rows, len(order)), np.float64, read(order, np.float64))
+        found[base] = [places[number] for number in numbers]
     refuse(problems)
     return found
+
+
+def _column(spool: Any, rows: int, width: int, base: str, place: Any, whole: np.ndarray) -> AbstractColumn:
+    """The array that stands in the columns `place` of the spool, which is `width` numbers wide."""
+    dtype = _dtype(base, bool(whole[place])) if np.ndim(place) == 0 else np.float64
+
+    def read(start: int, stop: int) -> np.ndarray:
+        spool.seek(8 * width * start)
+        block = np.frombuffer(spool.read(8 * width * max(stop - start, 0)), np.float64).reshape(-1, width)
+        return block[:, place].astype(dtype)
+
+    return Read((rows, *np.shape(place)), dtype, read)
 
 
 def _dtype(name: str, whole: bool) -> Any:

@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from journeyman.datasets._column import AbstractColumn
-from journeyman.datasets._open import Findings, find_columns
-from journeyman.datasets._read import read
-from journeyman.datasets._table import open_table
-from journeyman.datasets._values import check_kinds
+from journeyman.datasets._label_files import Answers, read_answers
 from journeyman.episodes import HUMAN, Episodes
 from journeyman.parts import JourneymanError, refuse
 
@@ -34,7 +30,9 @@ def labelled(
     """Read labels for `visited` from the file at `path`, and make them the targets.
 
     The file has one row a label, in any order and any format that `read` knows: `observation` as it was exported, and
-    `action`, what should have been done there (in a file that `write` made, its `target`). A row belongs to every
+    beside it what should have been done there. That is `target_action`; in a file without one it is `action`; in a file
+    that `write` made it is `target`, or `action` where every `target` is what the learner did. Rows of a CSV file
+    whose label is blank have none, and neither have steps of `write`'s file that are not valid. A row belongs to every
     visited step that shows exactly that observation (in single precision, as it was written). `action` stays what the
     learner did, `source` says who labelled. With `partial` steps without a label are left out (invalid); without it
     they are refused.
@@ -42,15 +40,35 @@ def labelled(
     Raises `JourneymanError`, all at once, for observations that were never visited, two labels for one observation that
     differ, visited states without a label, labels that are not finite, labels that are no choice where `visited` holds
     choices (fractions and negative numbers; how many choices there are the file does not say), and shapes that are not
-    those of `visited`.
+    those of `visited`. Also where not one label is something else than what the learner did, unless it stands in
+    `target_action`: a file that was exported and not touched says that too. And where `action` was changed in rows
+    without a label in its own column.
     """
     path = Path(path)
-    seen, action, notes = _rows(path, visited)
     axes = visited.valid.ndim
     wanted = _keys(visited.now, axes)
     valid = np.asarray(visited.valid).reshape(-1)
-    labels, problems = _table(seen, action, set(wanted[valid].tolist()), np.asarray(visited.action).dtype)
+    action = np.asarray(visited.action)
+    did = action.reshape(-1, *action.shape[axes:])
+    answers = read_answers(path)
+    seen = _seen(path, answers, visited)
+    place = {wanted[at]: at for at in np.flatnonzero(valid).tolist()}
+    at = np.asarray([place.get(key, -1) for key in seen.tolist()])
+    label, problems = _chosen(answers, did[at], at >= 0)
+    labels, more = _table(seen, label, answers.given, set(place), did.dtype)
     found = np.asarray([key in labels for key in wanted.tolist()])
+    problems += more + _missing(valid, found, partial)
+    refuse([f"{path.name}: {problem}" for problem in problems])
+    return Labelled(
+        _relabelled(visited, wanted, labels, found, source),
+        int((valid & found).sum()),
+        int(valid.sum()),
+        answers.notes,
+    )
+
+
+def _missing(valid: np.ndarray, found: np.ndarray, partial: bool) -> list[str]:
+    problems = []
     missing = int((valid & ~found).sum())
     if missing and not partial:
         first = np.flatnonzero(valid & ~found)[:_SHOWN].tolist()
@@ -60,35 +78,44 @@ def labelled(
         )
     if valid.any() and not (valid & found).any():
         problems.append("No label belongs to any visited step, so there is nothing to learn from it.")
-    refuse([f"{path.name}: {problem}" for problem in problems])
-    return Labelled(
-        _relabelled(visited, wanted, labels, found, source), int((valid & found).sum()), int(valid.sum()), notes
-    )
+    return problems
 
 
-def _rows(path: Path, visited: Episodes) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The key of each row's observation, its label, and what was assumed."""
-    with open_table(path) as table:
-        if table.header is not None:
-            own = read(path).episodes
-            valid = np.asarray(own.valid)
-            chosen = lambda leaf: np.asarray(leaf)[valid]  # noqa: E731
-            observation, action, notes = jax.tree.map(chosen, own.now), chosen(own.target), []
-        else:
-            findings = Findings(list(table.notes))
-            columns, _ = find_columns(table.arrays, findings, ends=False)
-            check_kinds(columns, findings)
-            refuse([f"{path.name}: {problem}" for problem in findings.problems])
-            whole = lambda item: item.whole() if isinstance(item, AbstractColumn) else item  # noqa: E731
-            observation, action = (
-                jax.tree.map(whole, columns[name], is_leaf=lambda item: isinstance(item, AbstractColumn))
-                for name in ("observation", "action")
-            )
-            notes = findings.notes
-    _require_like(path, observation, action, visited)
+def _seen(path: Path, answers: Answers, visited: Episodes) -> np.ndarray:
+    """The key of each row's observation, typed as that of `visited`."""
+    _require_like(path, answers.observation, answers.label, visited)
     like = jax.tree.leaves(visited.now)
-    typed = [np.asarray(a).astype(b.dtype) for a, b in zip(jax.tree.leaves(observation), like, strict=True)]
-    return _keys(typed, 1), np.asarray(action), notes
+    typed = [np.asarray(a).astype(b.dtype) for a, b in zip(jax.tree.leaves(answers.observation), like, strict=True)]
+    return _keys(typed, 1)
+
+
+def _chosen(answers: Answers, did: np.ndarray, visited: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Each row's label by the rule of `labelled`, and what speaks against it; `did` is what the learner did there."""
+    label, column, nowhere = answers.label, answers.column, np.zeros(len(did), bool)
+    moved = visited & answers.given & _differs(label, did)
+    other = nowhere if answers.action is None else visited & _differs(answers.action, did)
+    if column == "target" and answers.action is not None and not moved.any():
+        label, moved, other = answers.action, other, nowhere
+    beside = np.flatnonzero(other & ~(moved if column == "target" else answers.given)).tolist()
+    problems = []
+    if beside:
+        problems.append(
+            f"'action' is not what the learner did in {len(beside)} rows (rows {_listed(beside)}) where '{column}'"
+            f" holds no label; put every label into '{column}', and leave 'action' as it was exported."
+        )
+    elif column != "target_action" and (visited & answers.given).any() and not moved.any():
+        problems.append(
+            f"Not one of {int((visited & answers.given).sum())} labels is something else than what the learner did, so"
+            " nobody seems to have labelled; where the expert agrees throughout, say so in a column 'target_action'."
+        )
+    return label, problems
+
+
+def _differs(one: np.ndarray, did: np.ndarray) -> np.ndarray:
+    """In which rows `one` is another action, in the precision of the learner's; what is nan or blank is none."""
+    with np.errstate(over="ignore"):
+        one = np.asarray(one, did.dtype if did.dtype.kind == "f" else float)
+    return ((one != did) & ~np.isnan(one)).reshape(len(did), -1).any(axis=1)
 
 
 def _require_like(path: Path, observation: Any, action: Any, visited: Episodes) -> None:
@@ -116,14 +143,16 @@ def _keys(observation: Any, axes: int) -> np.ndarray:
 
 
 def _table(
-    seen: np.ndarray, action: np.ndarray, visited: set[bytes], dtype: np.dtype
+    seen: np.ndarray, action: np.ndarray, given: np.ndarray, visited: set[bytes], dtype: np.dtype
 ) -> tuple[dict[bytes, Any], list[str]]:
-    """The label of each observation as `dtype`, and what is wrong with the rows."""
+    """The label of each observation as `dtype`, and what is wrong with the rows; those without one are passed over."""
     labels: dict[bytes, tuple[int, Any]] = {}
     foreign, double, unfinished, no_choice = [], [], [], []
     for row, (key, label) in enumerate(zip(seen.tolist(), action, strict=True)):
         if key not in visited:
             foreign.append(row)
+        elif not given[row]:
+            continue
         elif not _finite(label):
             unfinished.append(row)
         elif dtype.kind in "iu" and not _choice(label, dtype):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -34,13 +34,17 @@ class Findings:
 
 
 def find_columns(
-    arrays: Mapping[str, Any], findings: Findings, *, ends: bool = True
+    arrays: Mapping[str, Any],
+    findings: Findings,
+    *,
+    needed: Sequence[str] = ("observation", "action"),
+    ends: bool = True,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns under their proper names, and under which name each stood in the file.
 
     A name that is not the proper one is noted; two candidates for one column are a problem; what is not read is
-    noted. `observation` and `next_observation` may be nested dictionaries. With `ends` something has to say where
-    episodes end.
+    noted. `observation` and `next_observation` may be nested dictionaries. The columns that are `needed` have to be
+    there, and with `ends` something has to say where episodes end.
     """
     candidates: dict[str, dict[str, Any]] = {}
     unread = []
@@ -64,9 +68,9 @@ def find_columns(
         if name != proper and proper != "done":
             findings.notes.append(f"'{name}' is taken for '{proper}'.")
         columns[proper], names[proper] = found[name], name
-    if unread and "action" in columns:
+    if unread and all(name in columns for name in needed):
         findings.notes.append(f"Not read: {', '.join(repr(key) for key in unread)}.")
-    _missing(arrays, columns, findings, ends)
+    _missing(arrays, columns, findings, needed, ends)
     return columns, names
 
 
@@ -86,10 +90,12 @@ def _insert(tree: dict[str, Any], keys: list[str], array: Any, findings: Finding
     tree[keys[-1]] = array
 
 
-def _missing(arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings, ends: bool) -> None:
+def _missing(
+    arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings, needed: Sequence[str], ends: bool
+) -> None:
     kinds = ("episode_end", "episode_index", "terminated", "truncated", "done")
     there = ", ".join(f"'{key}'" for key in arrays) or "nothing"
-    for name in ("observation", "action"):
+    for name in needed:
         if name not in columns:
             near = difflib.get_close_matches(name, list(arrays), n=1, cutoff=0.75)
             hint = f" Did you mean '{near[0]}'?" if near else ""

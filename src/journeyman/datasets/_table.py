@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class Table:
     """What a file offers: flat arrays of all steps under the file's own names, not read yet.
 
     `format` is "npz", "HDF5", "CSV", "Minari" or "LASA"; `header` is that of the library's own file, `None` in any
-    other; `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id.
+    other; `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id;
+    `blank` says of each array of a CSV file where its cells are blank (nan in the array), `None` where nowhere.
     """
 
     format: str
@@ -33,6 +35,7 @@ class Table:
     header: str | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     where: Path | None = None
+    blank: Mapping[str, np.ndarray | None] = dataclasses.field(default_factory=dict)
 
     def whole(self) -> dict[str, np.ndarray]:
         """Every array, read or mapped."""
@@ -52,15 +55,16 @@ def locate(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path, *, blank: Collection[str] = ()) -> Iterator[Table]:
     """The table of the file (or Minari folder, or Minari id) at `path`; its columns can be read inside the block.
 
     The content decides before the name does: an HDF5 file that is called `demos.npz` is read as what it is, and
-    noted. Raises `JourneymanError` for a path that cannot be read and a file that is of no known kind or cut short.
+    noted. In CSV the cells of the columns `blank` may be blank. Raises `JourneymanError` for a path that cannot be read
+    and a file that is of no known kind or cut short.
     """
     with contextlib.ExitStack() as stack:
         try:
-            yield _open(path, stack)
+            yield _open(path, stack, blank)
         except MemoryError as error:
             raise JourneymanError(
                 f"'{path}' needs more memory than there is ({error}); keep fewer episodes of it, or `lint` it, which"
@@ -72,7 +76,7 @@ def open_table(path: Path) -> Iterator[Table]:
             ) from error
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> Table:
+def _open(path: Path, stack: contextlib.ExitStack, blank: Collection[str]) -> Table:
     from journeyman.datasets import _csv, _hdf5, _lasa, _minari, _npz
 
     if not path.exists():
@@ -87,7 +91,8 @@ def _open(path: Path, stack: contextlib.ExitStack) -> Table:
     with path.open("rb") as file:
         start = file.read(8)
     kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None) or named or "npz"
-    opened: Any = {"npz": _npz.open_npz, "HDF5": _hdf5.open_hdf5, "CSV": _csv.open_csv}[kind]
+    open_csv = partial(_csv.open_csv, blank=blank)
+    opened: Any = {"npz": _npz.open_npz, "HDF5": _hdf5.open_hdf5, "CSV": open_csv}[kind]
     table = opened(path, stack)
     if named not in (None, kind):
         table.notes.append(f"'{path.name}' is {kind} by its content and was read as that; rename it to say so.")

@@ -41,17 +41,29 @@ def write(
     folder does not exist, when an observation is built from anything but arrays, dictionaries and tuples, and when the
     format cannot hold something, each such thing named; with `lossy` it is written without it.
     """
-    path = Path(path)
+    return store(episodes, Path(path), flat, overwrite=overwrite, compress=compress, lossy=lossy)
+
+
+def store(
+    episodes: Episodes,
+    path: Path,
+    columns: Callable[[Episodes], list[dict[str, Any]]],
+    *,
+    overwrite: bool,
+    compress: bool = True,
+    lossy: bool = False,
+) -> Path:
+    """`write`, where `columns` says what the columns of each episode are in the formats that keep rows."""
     kind = format_of(path)
     _may_write(path, overwrite, folder=kind == "Minari")
     if kind in ("npz", "HDF5"):
         header, arrays = streams(episodes)
-        store = _npz if kind == "npz" else _hdf5
-        _publish(path, overwrite, lambda temporary: store(temporary, header, arrays, compress))
+        keep = _npz if kind == "npz" else _hdf5
+        _publish(path, overwrite, lambda temporary: keep(temporary, header, arrays, compress))
         return path
     hard, soft = losses(episodes, kind)
     refuse(hard + ([] if lossy else [f"{one} Or pass lossy=True to write without that." for one in soft]))
-    table = flat(episodes)
+    table = columns(episodes)
     if kind == "CSV":
         _publish(path, overwrite, lambda temporary: write_csv(temporary, table))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from journeyman.collect import Mean, play
-from journeyman.datasets import labelled, read, write
+from journeyman.datasets import ask_for_labels, labelled, read, write
 from journeyman.episodes import concatenate
 from journeyman.parts import refuse
 from journeyman.sessions._files import load_policy, relative
@@ -42,7 +42,7 @@ class ImportSettings:
     visited: Path
     """What was exported."""
     labels: Path
-    """The labels: one row each, `observation` as exported and `action` as it should have been."""
+    """The labels: one row each, `observation` as exported and `target_action` as it should have been."""
     out: Path
     """The file to make; `journeyman fit --data` reads it."""
     data: Path | None = None
@@ -67,11 +67,11 @@ def export_states(settings: ExportSettings) -> list[str]:
     finally:
         if isinstance(made, AbstractHostWorld):
             made.close()
-    path = write(visited, settings.out, overwrite=settings.overwrite)
+    asked = ask_for_labels(visited, settings.out, overwrite=settings.overwrite)
     return [
-        f"{visited.num_steps:,} states of {settings.episodes} episodes: {path}",
-        "Put into 'action' of each row what should have been done there, save it under another name, and:",
-        f"journeyman dagger import {relative(path)} LABELS --out aggregated.npz",
+        f"{visited.num_steps:,} states of {settings.episodes} episodes: {asked.path}",
+        asked.how,
+        f"Then: journeyman dagger import {relative(asked.path)} LABELS --out aggregated.npz",
     ]
 
 
