@@ -314,6 +314,27 @@ def test_episodes_that_are_not_built_alike(tmp_path: Path) -> None:
     assert "'demo_10/actions' has shape (11, 5) and 'demo_1/actions' (4, 1)" in str(error.value)
 
 
+def test_an_array_for_an_episode_and_an_episode_without_steps(tmp_path: Path) -> None:
+    path = robomimic(tmp_path / "empty.hdf5")
+    with h5py.File(path, "a") as file:
+        for name in ("actions", "rewards"):
+            width = file[f"data/demo_2/{name}"].shape[1:]
+            del file[f"data/demo_2/{name}"]
+            file[f"data/demo_2/{name}"] = np.zeros((0, *width))
+    path_of_array = tmp_path / "array.hdf5"
+    with h5py.File(path_of_array, "w") as file:
+        file["data/demo_0"] = np.zeros((4, 1))
+    for work in (datasets.read, datasets.lint):
+        with pytest.raises(
+            JourneymanError, match=r"'demo_2' has no steps \('actions' has shape \(0, 1\)\); leave it out"
+        ):
+            work(path)
+        with pytest.raises(
+            JourneymanError, match=r"'demo_0' is an array of shape \(4, 1\), where an episode is a group"
+        ):
+            work(path_of_array)
+
+
 # -- Minari -----------------------------------------------------------------------------------------------
 
 
@@ -420,6 +441,21 @@ def test_the_content_decides_before_the_name_does(tmp_path: Path) -> None:
     assert any("'a.npz' is HDF5 by its content and was read as that" in note for note in notes)
 
 
+@pytest.mark.parametrize("suffix", [".tsv", ".TXT"])
+def test_a_table_by_another_name_is_read(tmp_path: Path, suffix: str) -> None:
+    path = datasets.write(episode("vector", False, 0, 4), tmp_path / "a.csv")
+    other = tmp_path / f"a{suffix}"
+    other.write_text(path.read_text().replace(",", "\t"))
+    assert same(datasets.read(other).episodes, datasets.read(path).episodes)
+
+
+@pytest.mark.parametrize("name", ["out.hdf", "out.tsv", "out.mat", "out.npz.gz", "out.v2", "out.pkl"])
+def test_a_suffix_that_is_not_known_is_not_written_under(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JourneymanError, match=r"not written here; end the name in \.npz, \.h5, \.hdf5, \.csv, in -v0"):
+        datasets.write(episode("vector", False, 0, 4), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_cut_short(tmp_path: Path) -> None:
     path = datasets.write(concatenate([episode("vector", False, 0, 400)]), tmp_path / "a.h5")
     content = path.read_bytes()
@@ -500,6 +536,8 @@ def test_extra_columns_that_cannot_be_meant(tmp_path: Path) -> None:
 
     assert "'target_action' has shape (17, 2) and 'action' (17, 1)" in said(given(target_action=np.zeros((17, 2))))
     assert "'elapsed' is 9 at episode 0, step 1 (row 1) where 10 should follow" in said(given(elapsed=np.full(17, 9)))
+    late = said(given(elapsed=np.concatenate([np.arange(length) - 1 for length in LENGTHS])))
+    assert "'elapsed' is -1 at episode 0, step 0 (row 0); it counts the steps of each episode from 0 on" in late
     assert "'log_prob' has dtype float64 and shape (3,)" in said(given(log_prob=np.zeros(3)))
     data = datasets.read(given(source=np.full(17, 7)))
     assert any("Not read: 'source', whose values are not 0 to 3" in note for note in data.notes)

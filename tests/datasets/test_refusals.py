@@ -99,6 +99,7 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
         ([4, 4, 9], "goes from 4 to 4 at episode 1; it must increase"),
         ([4, 3, 2], "These look like lengths: use numpy.cumsum"),
         ([0, 4, 6], "These look like the starts of the episodes"),
+        ([0, 4, 9], "The first episode has no steps: leave it out."),
         ([4, 6, 8], "ends at 8 and there are 9 actions; its last entry must be that number. It looks like the index"),
         ([4, 6, 90], "ends at 90 and there are 9 actions"),
         ([4.0, 6.0, 9.0], "'episode_end' has dtype float64"),
@@ -107,6 +108,12 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
 )
 def test_episode_ends(tmp_path: Path, ends: list, words: str) -> None:
     assert words in refused(tmp_path, episode_end=np.array(ends))
+
+
+@pytest.mark.parametrize("name", ["episode_end", "terminated", "reward", "elapsed"])
+def test_a_single_value_where_there_is_one_a_step(tmp_path: Path, name: str) -> None:
+    assert f"'{name}' is a single " in refused(tmp_path, **{name: np.array(1)})
+    assert any(f"'{name}' is a single " in one for one in datasets.lint(tmp_path / "demos.npz").problems)
 
 
 def test_an_index_that_comes_back(tmp_path: Path) -> None:

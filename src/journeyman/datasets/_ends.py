@@ -166,6 +166,8 @@ def _from_ends(ends: np.ndarray, steps: int, count: int, findings: Findings) -> 
         guess = ""
         if int(ends.sum()) == steps and (ends > 0).all():
             guess = " These look like lengths: use numpy.cumsum of them."
+        elif ends[0] == 0 and last == steps:
+            guess = " The first episode has no steps: leave it out."
         elif ends[0] == 0:
             guess = " These look like the starts of the episodes: leave the 0 out and add the number of steps."
         findings.problems.append(

@@ -47,14 +47,21 @@ def _elapsed(column: np.ndarray, ends: Ends | None, found: dict[str, np.ndarray]
         return
     steps = np.arange(len(column)) - np.repeat(ends.start, ends.stop - ends.start)
     wanted = np.repeat(column[ends.start], ends.stop - ends.start) + steps
-    wrong = np.flatnonzero((column != wanted) | (column < 0))
-    if len(wrong):
+    wrong, negative = np.flatnonzero(column != wanted), np.flatnonzero(column < 0)
+    if len(negative):
+        row = int(negative[0])
+        findings.problems.append(
+            f"'elapsed' is {column[row]} at {ends.place(row)}; it counts the steps of each episode from 0 on, so repair"
+            " it or leave it out."
+        )
+    elif len(wrong):
         row = int(wrong[0])
         findings.problems.append(
             f"'elapsed' is {column[row]} at {ends.place(row)} where {wanted[row]} should follow; count the steps of"
             " each episode by one, or leave it out."
         )
-    found["elapsed"] = column.astype(np.int32)
+    else:
+        found["elapsed"] = column.astype(np.int32)
 
 
 def _source(column: np.ndarray, ends: Ends | None, found: dict[str, np.ndarray], findings: Findings) -> None:

@@ -91,6 +91,14 @@ def _column(path: Path, dataset: Any, stop: int | None = None) -> AbstractColumn
 
 def _join(path: Path, episodes: dict[str, Any], *, last_rows: bool) -> dict[str, AbstractColumn]:
     """The columns of all episodes, and where each ends. `last_rows`: what belongs to steps has one row too many."""
+    refuse(
+        [
+            f"{path.name}: '{name}' is an array of shape {group.shape}, where an episode is a group of arrays"
+            " ('actions', …); put it into a group of that name, or rename it."
+            for name, group in episodes.items()
+            if not hasattr(group, "items")
+        ]
+    )
     inside = {name: dict(_datasets(group)) for name, group in episodes.items()}
     _alike(path, inside)
     counts = [len(datasets["actions"]) for datasets in inside.values()]
@@ -117,6 +125,10 @@ def _alike(path: Path, inside: dict[str, dict[str, Any]]) -> None:
             f"{path.name}: '{first}' has no 'actions'; it holds {there}. Write one array 'actions' an episode."
         )
     for name, datasets in inside.items():
+        if "actions" in datasets and not sum(datasets["actions"].shape[:1]):
+            found.append(
+                f"{path.name}: '{name}' has no steps ('actions' has shape {datasets['actions'].shape}); leave it out."
+            )
         odd = sorted(set(datasets) ^ set(wanted))
         if odd:
             found.append(

@@ -17,6 +17,8 @@ MARKER = "journeyman_episodes"
 """The name of the header in a file that `write` made."""
 
 SUFFIXES = {".npz": "npz", ".h5": "HDF5", ".hdf5": "HDF5", ".csv": "CSV"}
+READ = {**SUFFIXES, ".tsv": "CSV", ".txt": "CSV"}
+"""What a name says of the content; those of `SUFFIXES` are written too."""
 DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 """How Minari names a data set: `namespace/name-v0`."""
 
@@ -87,7 +89,7 @@ def _open(path: Path, stack: contextlib.ExitStack, blank: Collection[str]) -> Ta
         raise _no_file(path)
     if path.is_dir():
         return _minari.open_folder(path, stack)
-    named = SUFFIXES.get(path.suffix.lower())
+    named = READ.get(path.suffix.lower())
     with path.open("rb") as file:
         start = file.read(8)
     kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None) or named or "npz"
@@ -104,5 +106,5 @@ _MAGIC = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x93NUMPY": "npz", b"\x8
 
 def _no_file(path: Path) -> JourneymanError:
     there = path.parent.iterdir() if path.parent.is_dir() else ()
-    near = [other.name for other in there if other.suffix.lower() in SUFFIXES]
+    near = [other.name for other in there if other.suffix.lower() in READ]
     return JourneymanError(f"There is no file '{path}'.{did_you_mean(path.name, near)} Check the path.")

@@ -11,6 +11,8 @@ from journeyman.datasets._ends import Ends
 from journeyman.datasets._open import Findings
 from journeyman.worlds import AbstractFinite, AbstractSpace, Box
 
+_NUMBERS = ("observation", "action", "reward", "next_observation", "target_action")
+
 
 def label(name: str, path: Any) -> str:
     """`observation.agent_pos` for a leaf of the observation, `action` for a plain array."""
@@ -19,7 +21,13 @@ def label(name: str, path: Any) -> str:
 
 def check_kinds(columns: dict[str, Any], findings: Findings) -> None:
     """Refuse arrays that are no real numbers or have no rows."""
-    for name in ("observation", "action", "reward", "next_observation", "target_action"):
+    ends = "as the count of steps after each episode, such as [161, 279]"
+    findings.problems += [
+        f"'{name}' is a single value; give it {ends if name == 'episode_end' else 'once a step'}, or rename it."
+        for name, column in columns.items()
+        if name not in _NUMBERS and column.ndim == 0
+    ]
+    for name in _NUMBERS:
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             if leaf.dtype.kind not in "fiub":
                 findings.problems.append(
@@ -32,7 +40,7 @@ def check_kinds(columns: dict[str, Any], findings: Findings) -> None:
 
 def check_finite(columns: dict[str, Any], ends: Ends | None, findings: Findings) -> None:
     """Refuse nan and inf, with episode, step, column and count."""
-    for name in ("observation", "action", "reward", "next_observation", "target_action"):
+    for name in _NUMBERS:
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             if leaf.dtype.kind != "f":
                 continue

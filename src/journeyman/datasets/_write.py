@@ -16,8 +16,6 @@ from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, refuse, require
 from journeyman.policies._files import publish_folder, sync_folder, temporary_sibling
 
-_NOT_WRITTEN = (".parquet", ".arrow", ".pkl", ".pickle", ".json", ".npy")
-
 
 def write(
     episodes: Episodes,
@@ -38,8 +36,9 @@ def write(
     pictures too) and one whole number a step for choices; how episodes were packed into streams is not kept.
 
     The file appears whole or not at all. Raises `JourneymanError` when it exists and `overwrite` is false, when its
-    folder does not exist, when an observation is built from anything but arrays, dictionaries and tuples, and when the
-    format cannot hold something, each such thing named; with `lossy` it is written without it.
+    folder does not exist, when the name has any other suffix, when an observation is built from anything but arrays,
+    dictionaries and tuples, and when the format cannot hold something, each such thing named; with `lossy` it is
+    written without it.
     """
     return store(episodes, Path(path), flat, overwrite=overwrite, compress=compress, lossy=lossy)
 
@@ -74,13 +73,12 @@ def store(
 def format_of(path: Path) -> str:
     """`npz`, `HDF5`, `CSV` or `Minari`: what `write` makes of a path of this name."""
     minari = not path.suffix and DATASET_ID.fullmatch(path.name) is not None
-    known = SUFFIXES.get(path.suffix.lower())
-    if path.suffix.lower() in _NOT_WRITTEN:
+    if path.suffix and path.suffix.lower() not in SUFFIXES:
         raise JourneymanError(
-            f"'{path.name}' asks for a format that is not written here; end the name in {', '.join(SUFFIXES)}, or in"
-            " -v0 for a Minari folder."
+            f"'{path.name}' asks for a format that is not written here; end the name in {', '.join(SUFFIXES)}, in -v0"
+            " for a Minari folder, or in nothing for npz."
         )
-    return "Minari" if minari else known or "npz"
+    return "Minari" if minari else SUFFIXES.get(path.suffix.lower(), "npz")
 
 
 def _npz(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool) -> None:
