@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from journeyman.episodes import POLICY, SYNTHETIC, Episodes, concatenate
+from journeyman.corrections._packing import packed
+from journeyman.episodes import POLICY, SYNTHETIC, Episodes
 from journeyman.parts import JourneymanError, refuse
 
 
@@ -37,7 +38,7 @@ def hold_out(episodes: Episodes, fraction: float = 0.1, seed: int = 0) -> tuple[
 
     Whole episodes go to one side. Neighbouring frames are nearly equal, so a split by frame would test on what
     was trained on. The order of episodes is kept on both sides; the same `seed` gives the same split. Both sides
-    have one row an episode, unfinished episodes included.
+    have one row an episode, unfinished episodes included, or several where that would be mostly padding.
 
     What is no demonstration (see `demonstrated`) is never held out: what is told of held-out data is told of
     demonstrations. A made-up step that leads to a state of a held-out episode, as its corrective labels do, is on
@@ -67,7 +68,7 @@ def hold_out(episodes: Episodes, fraction: float = 0.1, seed: int = 0) -> tuple[
         for episode, out in zip(found, held, strict=True)
         if not out and not (_is_made_up(episode) and _states([episode], last=True) & told)
     ]
-    return concatenate(training), concatenate(apart)
+    return packed(training), packed(apart)
 
 
 def _is_made_up(piece: Episodes) -> bool:
@@ -125,7 +126,7 @@ def thin(
             _window(episode, steps_per_episode, random) if window else _spread(episode, steps_per_episode)
             for episode in found
         ]
-    return concatenate(found)
+    return packed(found)
 
 
 def repeated(data: Episodes, steps: int, seed: int = 0) -> Episodes:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from journeyman.corrections import demonstrated
+from journeyman.corrections._packing import packed
 from journeyman.datasets._read import Dataset
-from journeyman.episodes import concatenate
 
 
 def demonstrations(data: Dataset) -> tuple[Dataset, str]:
@@ -30,7 +30,7 @@ def demonstrations(data: Dataset) -> tuple[Dataset, str]:
     kept = those(data.episodes.unpack())
     shown = dataclasses.replace(
         data,
-        episodes=concatenate(kept),
+        episodes=packed(kept),
         actions=tuple(those(data.actions) if whole else [piece.action for piece in kept]),
         returns=np.asarray(those(data.returns)) if whole and data.returns is not None else None,
         best=np.asarray(those(data.best)) if whole and data.best is not None else None,

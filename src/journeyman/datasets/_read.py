@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from journeyman.corrections._packing import placed
 from journeyman.datasets._angles import wrapping_columns
 from journeyman.datasets._column import AbstractColumn
 from journeyman.datasets._ends import Ends, check_flags, check_lengths, find_ends, flags
@@ -33,7 +34,8 @@ from journeyman.parts import refuse
 class Dataset:
     """What a file held.
 
-    `episodes`     one row an episode, padded to the longest
+    `episodes`     one row an episode, padded to the longest; where more than three quarters of the rows would be
+                   padding, episodes follow one another in their order, in rows as long as the longest
     `notes`        what was assumed or changed on the way, one sentence each, for the user to read
     `fingerprint`  names the data; checkpoints and reports carry it
     `path`         where it was read; the folder of a data set that was given by its id
@@ -153,32 +155,47 @@ def _rows(
     path: Path,
     columns: dict[str, Any],
     ends: Ends,
-    last: dict[str, np.ndarray],
+    flags_of_last: dict[str, np.ndarray],
     extras: dict[str, np.ndarray],
     findings: Findings,
 ) -> tuple[Episodes, np.ndarray]:
-    """One row an episode, gathered at once, and which episodes were kept."""
+    """The steps in their rows, gathered at once, and which episodes were kept."""
     recorded = ends.stop - ends.start
     complete = ends.whole or "next_observation" in columns
     steps = recorded if complete else recorded - 1
     kept = steps > 0
     if not complete:
-        _note_dropped(columns, ends, last, findings)
+        _note_dropped(columns, ends, flags_of_last, findings)
     check_lengths(ends, complete, findings)
     _refuse(path, findings)
-    start, stop, first, steps = (x[kept, None] for x in (ends.start, ends.stop, ends.first, steps))
-    time = np.arange(int(steps.max()))
-    valid, at_end = time < steps, time == steps - 1
-    row = start + np.minimum(time, steps - 1)
-    newest = steps if ends.whole else recorded[kept, None] - 1  # the last observation of each in its own array
-    before = first + np.minimum(np.arange(len(time) + 1), newest)
+    start, last, first, steps = (x[kept] for x in (ends.start, ends.stop - 1, ends.first, steps))
+    newest = steps if ends.whole else recorded[kept] - 1  # the last observation of each in its own array
+    seen, since = _cells(steps)
+    own, step = seen[:, :-1], since[:, :-1]
+    valid, at_end = step < steps[own], step == steps[own] - 1
+    row = start[own] + np.minimum(step, steps[own] - 1)
+    before = first[seen] + np.minimum(since, newest[seen])
     observation = jax.tree.map(lambda leaf: leaf[before], columns["observation"])
     if complete and not ends.whole:
-        observation = _with_successors(observation, columns["next_observation"], stop - 1, steps)
-    ended = {name: at_end & flag[kept, None] for name, flag in last.items()}
+        past = since >= steps[seen]
+        observation = _with_successors(observation, columns["next_observation"], past, last[seen[past]])
+    ended = {name: at_end & flag[kept][own] for name, flag in flags_of_last.items()}
     fields = {**_steps(columns, extras, row, valid), **ended, "observation": observation, "valid": valid}
-    elapsed = extras.get("elapsed", np.zeros(len(columns["action"]), np.int32))[start] + time.astype(np.int32)
+    elapsed = extras.get("elapsed", np.zeros(len(columns["action"]), np.int32))[start][own] + step.astype(np.int32)
     return Episodes(elapsed=elapsed, **fields), kept
+
+
+def _cells(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every observation of every row (see `placed`), whose episode it shows and how many steps after its start.
+
+    Padding, and the reset step between two episodes, belong to the one before.
+    """
+    row, begin = placed(steps, np.ones(len(steps), bool))
+    time = int(steps.max()) + 1
+    cell = np.arange((int(row[-1]) + 1) * time)
+    episode = np.searchsorted(row * time + begin, cell, side="right") - 1
+    since = cell % time - begin[episode]
+    return episode.reshape(-1, time), since.reshape(-1, time)
 
 
 def _steps(
@@ -221,13 +238,12 @@ def _note_dropped(columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarra
     last["truncated"] = np.ones(episodes, bool)
 
 
-def _with_successors(observation: Any, following: Any, last: np.ndarray, steps: np.ndarray) -> Any:
-    """Each episode's rows from `steps` on replaced by the recorded successor of its last step."""
+def _with_successors(observation: Any, following: Any, past: np.ndarray, last: np.ndarray) -> Any:
+    """The observations `past` the end of their episode replaced by the recorded successor of its last step."""
 
     def replace(leaf: np.ndarray, after: np.ndarray) -> np.ndarray:
-        past = np.arange(leaf.shape[1]) >= steps
-        past = past.reshape(*past.shape, *(1,) * (leaf.ndim - 2))
-        return np.where(past, after[last].astype(leaf.dtype), leaf)
+        leaf[past] = after[last].astype(leaf.dtype)
+        return leaf
 
     return jax.tree.map(replace, observation, following)
 
