@@ -110,6 +110,17 @@ def test_actions_in_their_rows_and_one_off(tmp_path: Path, name: str, request: p
         assert found.measured["off by one"]["shift"] == by
 
 
+def test_one_number_a_step_is_an_action_of_a_box_of_one(
+    tmp_path: Path, pendulum: tuple[AbstractWorld, Content]
+) -> None:
+    world, content = pendulum
+    assert content["action"].shape[1:] == (1,)
+    bare = {**content, "action": content["action"][:, 0]}
+    wide, narrow = (linted(tmp_path, one, world).measured["off by one"] for one in (content, bare))
+    assert wide == narrow
+    assert wide["verdict"] == "aligned"
+
+
 def test_a_linear_world_with_noise_is_judged_by_its_mean(tmp_path: Path) -> None:
     made = LinearQuadratic(horizon=40, noise=0.05)
     content = played(made, lambda seen, random: -0.5 * seen[:1] + random.normal(0, 0.5, 1), 6, 40)

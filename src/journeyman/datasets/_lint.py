@@ -180,9 +180,13 @@ _TELLING = ("episode_end", "episode_index", "terminated", "truncated", "done")
 
 
 def _fit(columns: dict[str, Any], world: AbstractWorld | None, findings: Findings) -> None:
-    """Shapes and kinds against the world's, by the rules of `read`, which need no numbers."""
+    """Shapes and kinds against the world's, by the rules of `read`, which need no numbers; actions get its shape."""
     empty = jax.tree.map(lambda leaf: leaf.rows(0, 0), {name: columns[name] for name in ("action", "observation")})
-    fit_action(empty["action"], world, findings)
+    action, shape = columns["action"], fit_action(empty["action"], world, findings).shape[1:]
+    if shape != action.shape[1:]:
+        columns["action"] = Read(
+            (len(action), *shape), action.dtype, lambda start, stop: action.rows(start, stop).reshape(-1, *shape)
+        )
     fit_observation(empty["observation"], world, findings)
 
 
