@@ -9,7 +9,7 @@
     truncated    (*batch, time) bool     cut by a time limit: the value of what follows is V(observation[t+1])
     valid        (*batch, time) bool     false on padding and on the reset step that follows an end
     elapsed      (*batch, time) int      step number inside its episode
-    source       (*batch, time) int8     POLICY, EXPERT, HUMAN or SYNTHETIC
+    source       (*batch, time) int8     who acted: POLICY, EXPERT, HUMAN, or nobody (SYNTHETIC)
 
 A row of the batch is a stream; a padded episode, ragged demonstrations and an autoresetting batch are all of this type.
 """

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from journeyman.datasets._label_files import Answers, read_answers
-from journeyman.episodes import HUMAN, Episodes
+from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, refuse
 
 _SHOWN = 3
@@ -24,9 +24,7 @@ class Labelled(NamedTuple):
     notes: list[str]
 
 
-def labelled(
-    visited: Episodes, path: str | os.PathLike[str], *, partial: bool = False, source: int = HUMAN
-) -> Labelled:
+def labelled(visited: Episodes, path: str | os.PathLike[str], *, partial: bool = False) -> Labelled:
     """Read labels for `visited` from the file at `path`, and make them the targets.
 
     The file has one row a label, in any order and any format that `read` knows: `observation` as it was exported, and
@@ -34,7 +32,7 @@ def labelled(
     that `write` made it is `target`, or `action` where every `target` is what the learner did. Rows of a CSV file
     whose label is blank have none, and neither have steps of `write`'s file that are not valid. A row belongs to every
     visited step that shows exactly that observation (in single precision, as it was written). `action` stays what the
-    learner did, `source` says who labelled. With `partial` steps without a label are left out (invalid); without it
+    learner did, and `source` says that it did. With `partial` steps without a label are left out (invalid); without it
     they are refused.
 
     Raises `JourneymanError`, all at once, for observations that were never visited, two labels for one observation that
@@ -60,7 +58,7 @@ def labelled(
     problems += more + _missing(valid, found, partial)
     refuse([f"{path.name}: {problem}" for problem in problems])
     return Labelled(
-        _relabelled(visited, wanted, labels, found, source),
+        _relabelled(visited, wanted, labels, found),
         int((valid & found).sum()),
         int(valid.sum()),
         answers.notes,
@@ -194,9 +192,7 @@ def _listed(rows: list[int]) -> str:
     return ", ".join(map(str, rows[:_SHOWN])) + (" …" if len(rows) > _SHOWN else "")
 
 
-def _relabelled(
-    visited: Episodes, wanted: np.ndarray, labels: dict[bytes, Any], found: np.ndarray, source: int
-) -> Episodes:
+def _relabelled(visited: Episodes, wanted: np.ndarray, labels: dict[bytes, Any], found: np.ndarray) -> Episodes:
     target = np.array(visited.target)
     flat = target.reshape(len(wanted), *target.shape[visited.valid.ndim :])
     for place in np.flatnonzero(found):
@@ -209,5 +205,4 @@ def _relabelled(
         terminated=np.asarray(visited.terminated) & keep,
         truncated=np.asarray(visited.truncated) & keep,
         valid=keep,
-        source=np.where(keep, source, visited.source).astype(np.int8),
     )
