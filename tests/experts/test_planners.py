@@ -113,6 +113,37 @@ def test_plans_stay_in_the_box_and_never_get_worse():
     assert plan.returns.shape == (5,)
 
 
+SAMPLERS = {"CEM": functools.partial(CEM, samples=64, elites=16), "MPPI": functools.partial(MPPI, samples=64)}
+
+
+def planned(name, edge, beyond):
+    """A plan of five steps where actions larger than `edge` have the reward `beyond`."""
+
+    class Cliff(LinearQuadratic):
+        def step(self, state, action, key):
+            state, outcome = super().step(state, action, key)
+            return state, outcome._replace(reward=jnp.where((jnp.abs(action) > edge).any(), beyond, outcome.reward))
+
+    world = Cliff(0.9, 1.0, start=1.0, horizon=40)
+    return SAMPLERS[name](world, horizon=5).plan(world.state_of(jnp.asarray([1.0])), jax.random.key(0))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("beyond", [jnp.nan, jnp.inf])
+def test_a_plan_whose_return_is_not_finite_does_not_count(name, beyond):
+    # A normal number is beyond 1.5 with probability .13: half of the plans of five steps have no return.
+    found = planned(name, 1.5, beyond)
+    best = -0.5375  # five steps of Riccati: k = 0.9 p/(1 + p), p ← 1 + 0.81 p/(1 + p) from p = 0
+    assert np.isfinite(np.asarray(found.returns)).all()
+    assert float(found.returns[-1]) > float(found.returns[0])
+    assert abs(float(found.actions[0, 0]) - best) < 0.1
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_where_no_return_is_finite_the_plan_stays(name):
+    np.testing.assert_array_equal(np.asarray(planned(name, -1.0, jnp.nan).actions), 0.0)
+
+
 # -- teaching --------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,8 @@ class CEM(AbstractPlanner):
     action's units. One plan costs `samples` · `horizon` model steps an iteration. The label is the first action of μ.
 
     Deviations: 1. μ itself is among the plans, so a good one is never lost. 2. Plans are clipped to the action box
-    before they are played and before the fit.
+    before they are played and before the fit. 3. A plan whose return is not finite is never an elite; σ stays where
+    fewer than two returns are finite, and μ where none is.
     """
 
     citation: ClassVar[str] = """@article{deboer2005tutorial,
@@ -51,8 +52,11 @@ class CEM(AbstractPlanner):
         def improve(carry: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], Array]:
             mean, deviation = carry
             plans, returns = _tried(self, state, mean, deviation, key)
-            best = plans[jax.lax.top_k(returns, self.elites)[1]]
-            return (best.mean(0), best.std(0)), returns[0]
+            ranked, places = jax.lax.top_k(_ranked(returns), self.elites)
+            best, counts = plans[places], jnp.isfinite(ranked).reshape(-1, *[1] * mean.ndim)
+            fitted = best.mean(0, where=counts), best.std(0, where=counts)
+            found = counts.sum()
+            return (jnp.where(found > 0, fitted[0], mean), jnp.where(found > 1, fitted[1], deviation)), returns[0]
 
         return _refined(self, state, key, improve)
 
@@ -98,8 +102,10 @@ class MPPI(AbstractPlanner):
         def improve(carry: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], Array]:
             mean, deviation = carry
             plans, returns = _tried(self, state, mean, deviation, key)
-            weight = jax.nn.softmax(returns / jnp.float32(self.temperature))
+            ranked = _ranked(returns)
+            weight = jax.nn.softmax(ranked / jnp.float32(self.temperature))
             better = jnp.tensordot(weight, plans, 1, precision=jax.lax.Precision.HIGHEST)
+            better = jnp.where(jnp.isfinite(ranked).any(), better, mean)
             return (better, deviation * jnp.float32(self.decay)), returns[0]
 
         return _refined(self, state, key, improve)
@@ -112,6 +118,11 @@ def _tried(planner: "CEM | MPPI", state: PyTree, mean: Array, deviation: Array, 
     noise = jax.random.normal(draw, (planner.samples, *mean.shape), jnp.float32).at[0].set(0.0)
     plans = jnp.clip(mean[None] + noise * deviation[None], low, high)
     return plans, scores(planner.world, planner.discount, state, plans, play)
+
+
+def _ranked(returns: Array) -> Array:
+    """What plans are chosen by: −∞ for a return that is not finite, which sorting would put first."""
+    return jnp.where(jnp.isfinite(returns), returns, -jnp.inf)
 
 
 def _refined(planner: "CEM | MPPI", state: PyTree, key: Array, improve: Callable) -> Planned:
