@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +15,7 @@ import pytest
 from jaxtyping import Array, PyTree
 
 from journeyman.diagnose import GradientQuality, Interval, gradient, standard_estimators
+from journeyman.diagnose._gradient_wording import bias_note
 from journeyman.diagnose._resampled import Moments
 from journeyman.diagnose._trajectories import gradients, trajectories, trajectory_gradients, without_horizon
 from journeyman.episodes import Episodes
@@ -25,8 +27,10 @@ from journeyman.weights import (
     AbstractWeight,
     Advantage,
     ConstantBaseline,
+    LeaveOneOutBaseline,
     Return,
     RewardToGo,
+    Standardized,
     Uniform,
     Unscaled,
     Weighed,
@@ -208,6 +212,69 @@ def test_the_variances_of_the_scalar_linear_quadratic_world() -> None:
         assert one.biased in (False, None)
     assert found.roles["centred"] == "of state and time", "of two centred ones, the one with the least variance"
     assert found.steps == HORIZON
+
+
+# -- who stands for what --------------------------------------------------------------------------------
+
+PLAIN: dict[str, AbstractWeight] = {"whole": Return(), "to go": RewardToGo(), "centred": minus(ConstantBaseline())}
+
+
+def roles(estimators: dict[str, AbstractWeight]) -> tuple[dict[str, str], GradientQuality]:
+    found = gradient(chain_policy(STAY), CHAIN, estimators, episodes=16, rounds=1)
+    return found.roles, found
+
+
+def test_the_variance_is_split_among_estimators_of_one_gradient_in_one_unit() -> None:
+    """A scaled estimator's variance is in another unit, and would be "the scale of returns" for being divided."""
+    others = {
+        "scaled return": Return(scaling=Standardized()),
+        "centred return": Return(baseline=LeaveOneOutBaseline()),
+        "scaled": Advantage(1.0, 1.0, ConstantBaseline()),
+        "other discount": RewardToGo(0.9),
+        "other states": Advantage(0.9, 1.0, ConstantBaseline(), Unscaled(), discounted_states=True),
+    }
+    found, whole = roles(others | PLAIN)
+    assert found == {"full": "whole", "to go": "to go", "centred": "centred"}
+    assert not any("not split" in note for note in whole.notes)
+    assert whole.estimators["scaled"].variance.mean < whole.estimators["centred"].variance.mean, "it would have won"
+
+
+def test_where_no_estimator_fits_the_variance_is_not_split_and_it_says_why() -> None:
+    found, whole = roles({"whole": Return(0.9), "to go": RewardToGo(0.9)})  # one of them discounts the states
+    assert found == {"full": "whole"}
+    assert whole.coupling is whole.scale is whole.remaining is None
+    assert "Of the variance" not in whole.finding
+    assert whole.notes[-1] == (
+        "The variance is not split into all of its causes: of one discount and one `discounted_states` there is no"
+        " RewardToGo and no unscaled Advantage with λ = 1 and a baseline."
+    )
+    found, whole = roles({"whole": Return(0.9), "to go": RewardToGo(0.9, discounted_states=True)})
+    assert found == {"full": "whole", "to go": "to go"}
+    assert whole.coupling is not None
+
+
+@pytest.mark.parametrize(
+    ("size", "along", "said"),
+    [
+        ((0.5, 0.1, 0.7), (-0.5, -0.7, -0.3), "'a' is biased against 'b': its mean is off by 50 %"),
+        ((0.5, 0.0, 0.7), (-0.5, -0.7, -0.3), "'a' is biased along the gradient of 'b': −50 % along it"),
+        ((0.5, 0.0, 0.7), (-0.5, -0.7, 0.3), "'a' has no detectable bias against 'b': 50 %"),
+    ],
+)
+def test_the_words_on_a_bias_agree_with_both_of_its_intervals(size: Any, along: Any, said: str) -> None:
+    """It said "no detectable bias … −54 % along it (95 % interval −68 % to −29 %)"."""
+    one = SimpleNamespace(bias=Interval(*size, 9), along=Interval(*along, 9), biased=size[1] > 0)
+    assert bias_note("a", one, "b").startswith(said)
+
+
+def test_an_estimator_is_biased_where_the_interval_that_is_shown_lies_above_0() -> None:
+    """On these 40 trajectories that of |bias|² reaches below 0, that of |bias|/|g| does not."""
+    rows: dict[str, AbstractWeight] = {"to go": RewardToGo(), "scaled": Advantage(1.0, 1.0, ConstantBaseline())}
+    states = {"scaled": jnp.asarray(1.0)}
+    found = gradient(chain_policy(STAY), CHAIN, rows, episodes=40, states=states, seed=11).estimators["scaled"]
+    assert found.bias is not None
+    assert found.bias.low > 0.05
+    assert found.biased
 
 
 # -- the mechanism --------------------------------------------------------------------------------------

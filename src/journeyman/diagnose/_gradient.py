@@ -11,7 +11,14 @@ from jaxtyping import PyTree
 
 from journeyman.collect import Sample, play
 from journeyman.diagnose._evaluate import require_fit
-from journeyman.diagnose._gradient_wording import bias_note, cause_finding, need_finding, table, unpaid_finding
+from journeyman.diagnose._gradient_wording import (
+    bias_note,
+    cause_finding,
+    need_finding,
+    table,
+    unpaid_finding,
+    unsplit_notes,
+)
 from journeyman.diagnose._interval import Interval
 from journeyman.diagnose._numbers import plain
 from journeyman.diagnose._resampled import Moments, known, luck
@@ -48,8 +55,8 @@ class EstimatorQuality:
     - `lucky`: the share of Σ|gᵢ − ḡ|² that the 5 % of trajectories with the largest terms carry (at least .05; one
       normal parameter has .28). `effective`: (Σaᵢ)²/(N Σaᵢ²) with aᵢ = |gᵢ − ḡ|², the effective share of the sample.
     - `bias`: |E g − E g(reference)| / |E g(reference)|; `along`: the same along the reference's gradient, with its
-      sign (−1: nothing of it is left). `biased`: the interval of the unbiased estimate of |bias|² lies above 0. `None`
-      for the reference itself, and where the reference's own gradient cannot be told from 0.
+      sign (−1: nothing of it is left). `biased`: the interval of `bias`, from an unbiased estimate of its square, lies
+      above 0. `None` for the reference itself, and where the reference's own gradient cannot be told from 0.
     """
 
     gradient: PyTree
@@ -75,6 +82,9 @@ class GradientQuality:
       they cannot have caused.
     - `scale` of returns = tr Σ(reward-to-go) − tr Σ(centred): returns that are large whatever the action.
     - `remaining` = tr Σ(centred): the world's and the policy's own chance; `lucky` samples say how few carry it.
+
+    The full return is a `Return` without baseline or scaling, the centred one an unscaled `Advantage` with λ = 1 and a
+    baseline, and all three have one discount and one `discounted_states`.
 
     They are resampled together, so the intervals are those of paired differences; `None` where an estimator for a role
     is missing. `finding` and `notes` say it in words, `table` in rows.
@@ -188,8 +198,8 @@ def _judged(
     comparable = known(truth, n).low > 0
     found = {}
     for i, name in enumerate(names):
-        square = known(bias[i], n)
         compared = comparable and i != reference
+        square = known(bias[i] / truth, n) if compared else None
         found[name] = EstimatorQuality(
             gradient=unflattened(policy, moments.mean[i]),
             variances=unflattened(policy, (moments.by_parameter[i] - n * moments.mean[i] ** 2) / (n - 1)),
@@ -199,9 +209,9 @@ def _judged(
             batch=_batch(known(quality[i], n), wanted),
             lucky=spread.share[i],
             effective=spread.effective[i],
-            bias=_mapped(known(bias[i] / truth, n), lambda b: math.sqrt(max(b, 0.0))) if compared else None,
+            bias=None if square is None else _mapped(square, lambda b: math.sqrt(max(b, 0.0))),
             along=known(along[i] / truth, n) if compared else None,
-            biased=square.low > 0 if compared else None,
+            biased=None if square is None else square.low > 0,
         )
     return found
 
@@ -228,7 +238,7 @@ def _concluded(
     if paid and coupling is not None and scale is not None and remaining is not None:
         whole, centred = judged[roles["full"]].variance, judged[roles["centred"]]
         found.append(cause_finding(whole, coupling, scale, centred, roles))
-    notes = tuple(bias_note(name, one, reference) for name, one in judged.items() if one.biased is not None)
+    notes = [bias_note(name, one, reference) for name, one in judged.items() if one.biased is not None]
     return GradientQuality(
         world=world.name,
         episodes=n,
@@ -242,7 +252,7 @@ def _concluded(
         scale=scale,
         remaining=remaining,
         finding=" ".join(found),
-        notes=notes,
+        notes=(*notes, *unsplit_notes(roles)),
     )
 
 
@@ -253,21 +263,38 @@ def _played(policy: DensityPolicy, world: AbstractWorld, episodes: int, seed: in
 
 def _roles(estimators: Mapping[str, AbstractWeight], judged: Mapping[str, EstimatorQuality]) -> dict[str, str]:
     """Who stands for the full return, the reward-to-go, and the centred one: the Monte Carlo advantage with the least
-    variance."""
-    centred = [name for name, one in estimators.items() if _is_centred(one)]
-    return {
-        role: names[0]
-        for role, names in (
-            ("full", [name for name, one in estimators.items() if isinstance(one, Return)]),
-            ("to go", [name for name, one in estimators.items() if isinstance(one, RewardToGo)]),
-            ("centred", sorted(centred, key=lambda name: judged[name].variance.mean)),
-        )
-        if names
-    }
+    variance.
+
+    A difference of variances means something between estimators of one gradient only, so all are of one discount that
+    weighs the states alike: of the kinds that there are, the first with the most roles.
+    """
+    kinds: dict[tuple[float, bool], dict[str, list[str]]] = {}
+    for name, one in estimators.items():
+        found = _role(one)
+        if found is not None:
+            role, discounted_states = found
+            discount = float(one.discount)  # type: ignore[attr-defined]
+            kind = (discount, discounted_states or discount == 1)
+            kinds.setdefault(kind, {}).setdefault(role, []).append(name)
+    chosen = max(kinds.values(), key=len, default={})
+    least = lambda names: min(names, key=lambda name: judged[name].variance.mean)  # noqa: E731
+    return {role: least(names) if role == "centred" else names[0] for role, names in chosen.items()}
 
 
-def _is_centred(weight: AbstractWeight) -> bool:
-    return isinstance(weight, Advantage) and bool(weight.lambda_ == 1) and not isinstance(weight.baseline, NoBaseline)
+def _role(weight: AbstractWeight) -> tuple[str, bool] | None:
+    """What a weight can stand for, and whether γᵗ weighs its states. What is scaled has a variance in another unit."""
+    if isinstance(weight, Return) and isinstance(weight.baseline, NoBaseline) and isinstance(weight.scaling, Unscaled):
+        return "full", True
+    if isinstance(weight, RewardToGo):
+        return "to go", weight.discounted_states
+    if (
+        isinstance(weight, Advantage)
+        and bool(weight.lambda_ == 1)
+        and not isinstance(weight.baseline, NoBaseline)
+        and isinstance(weight.scaling, Unscaled)
+    ):
+        return "centred", weight.discounted_states
+    return None
 
 
 def _reference(estimators: Mapping[str, AbstractWeight], named: str | None) -> str:

@@ -49,15 +49,46 @@ def cause_finding(whole: Interval, coupling: Interval, scale: Interval, centred:
     return f"Of the variance {whole.mean:.4g} of '{roles['full']}', {parts}; {lucky}."
 
 
+def unsplit_notes(roles: dict[str, str]) -> list[str]:
+    """Which roles nobody has, so that the variance cannot be split."""
+    missing = [text for role, text in _ROLES.items() if role not in roles]
+    if not missing:
+        return []
+    return [
+        "The variance is not split into all of its causes: of one discount and one `discounted_states` there is no"
+        f" {' and no '.join(missing)}."
+    ]
+
+
+_ROLES = {
+    "full": "Return without baseline and scaling",
+    "to go": "RewardToGo",
+    "centred": "unscaled Advantage with λ = 1 and a baseline",
+}
+
+
 def bias_note(name: str, one: Any, reference: str) -> str:
-    """Whether an estimator's mean differs from the reference's."""
+    """Whether an estimator's mean differs from the reference's: in any direction, or along its gradient alone.
+
+    Along one direction there is less noise than in all of them, so a bias may show there only.
+    """
     assert one.bias is not None
     assert one.along is not None
     size = f"{100 * one.bias.mean:.0f} % of the gradient ({_percent(one.bias)})"
     along = f"{_signed(one.along.mean)} % along it ({_percent(one.along)})"
     if one.biased:
         return f"'{name}' is biased against '{reference}': its mean is off by {size}, {along}."
+    if _leans(one):
+        return (
+            f"'{name}' is biased along the gradient of '{reference}': {along}; in all directions together the bias,"
+            f" {size}, is not told from 0."
+        )
     return f"'{name}' has no detectable bias against '{reference}': {size}, {along}."
+
+
+def _leans(one: Any) -> bool:
+    """Whether the bias along the reference's gradient is told from 0."""
+    return one.along.low > 0 or one.along.high < 0
 
 
 def table(found: Any) -> str:
@@ -72,7 +103,7 @@ def table(found: Any) -> str:
 
 
 def _row(name: str, one: Any) -> tuple[str, ...]:
-    bias = "" if one.along is None else f"{_signed(one.along.mean)} %{' *' if one.biased else ''}"
+    bias = "" if one.along is None else f"{_signed(one.along.mean)} %{' *' if one.biased or _leans(one) else ''}"
     return (
         name,
         f"{one.signal.mean:.4g}",
