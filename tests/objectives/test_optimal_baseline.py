@@ -13,11 +13,11 @@ from jax.flatten_util import ravel_pytree
 
 from journeyman.collect import Sample, rollout, start
 from journeyman.episodes import Episodes, concatenate
-from journeyman.geometry import Euclidean
-from journeyman.objectives import Samples, VarianceOptimal, WeightedLogLikelihood
+from journeyman.geometry import Euclidean, Fisher
+from journeyman.objectives import JacobianPenalty, Samples, VarianceOptimal, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
-from journeyman.training import Adam, Learner, Plan, improve
+from journeyman.training import Adam, KLRadius, Learner, Plan, improve
 from journeyman.weights import Return, RewardToGo
 from journeyman.worlds import LinearQuadratic
 from tests.objectives.test_baseline_bias import EPISODES, SIGMAS, chain, gaussian
@@ -176,6 +176,45 @@ def test_it_varies_less() -> None:
     assert abs(each * best.var() / 10.48 - 1) < spread
     assert abs(each * best.var() / 21.75 - 1) > spread
     assert abs(best.mean() + 2) < SIGMAS * best.std() / math.sqrt(len(plain))
+
+
+# -- loss and gradient --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [VarianceOptimal(times=20), VarianceOptimal(per_parameter=False)])
+def test_what_a_small_step_promises_is_what_it_gains(objective: VarianceOptimal) -> None:
+    """The gradient had a baseline and the loss had none, so the gain was that of another function."""
+    world = LinearQuadratic(0.9, horizon=20, start_std=0.5, num_envs=32)
+    learner = Learner(RewardToGo(), objective, Fisher(), KLRadius(1e-6))
+    row = improve(learner, policy(world, jax.random.key(0), hidden=()), world, Plan(steps=2 * 672, batch=672)).rows[-1]
+    # 1e-6 nats move by √2e-6 deviations: what is left out is a thousandth.
+    assert row["gain"] == pytest.approx(row["predicted_gain"], rel=0.01)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_single_baseline_is_in_the_loss_as_it_is_whatever_divides(times: int) -> None:
+    one, episodes = streams()
+    other = jax.tree.map(lambda x: 1.1 * x if eqx.is_inexact_array(x) else x, one)
+    samples = samples_of(episodes)
+    for likelihood in (EPISODES, WeightedLogLikelihood("weights")):
+        objective = VarianceOptimal(likelihood, per_parameter=False, times=times, groups=12)
+        b = objective.baseline(one, samples)[..., 0]
+        fold, time = samples.episode % 12 % 2, jnp.minimum(samples.elapsed, times - 1)  # type: ignore[operator]
+        less = (samples.weight - b[fold, time]) * samples.valid
+        by_hand = -(less * other.log_prob(samples.observation, samples.target)).sum()
+        held = objective.fixed_at(one, samples)
+        assert float(held(other, samples)) == pytest.approx(float(by_hand / likelihood.divisor(samples)), rel=1e-4)
+
+
+def test_it_keeps_its_baseline_inside_another_objective() -> None:
+    one, episodes = streams()
+    bare, samples = VarianceOptimal(EPISODES, groups=12), samples_of(episodes)
+    priced = JacobianPenalty(weight=0.0, objective=bare)
+    np.testing.assert_allclose(gradient(priced, one, samples), gradient(bare, one, samples), rtol=1e-4, atol=1e-5)  # type: ignore[arg-type]
+    other = jax.tree.map(lambda x: 1.1 * x if eqx.is_inexact_array(x) else x, one)
+    losses = [float(each.fixed_at(one, samples)(other, samples)) for each in (priced, bare)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] != pytest.approx(float(bare(other, samples)), rel=1e-3), "the control: b of the other policy"
 
 
 # -- refusals and use -----------------------------------------------------------------------------------

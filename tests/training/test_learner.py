@@ -17,7 +17,7 @@ from journeyman.geometry import Direction, Euclidean, Fisher
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
-from journeyman.training import AbstractStep, Adam, KLRadius, Learner
+from journeyman.training import AbstractStep, Adam, KLRadius, Learner, LineSearch
 from journeyman.training._learner import descend
 from journeyman.weights import (
     Advantage,
@@ -192,3 +192,25 @@ def test_passes_and_batches_are_positive(changes: dict[str, int]) -> None:
 
 def test_a_fisher_radius_is_fine() -> None:
     assert Learner(Uniform(), WeightedLogLikelihood(), Fisher(), KLRadius()).epochs == 1
+
+
+@pytest.mark.parametrize("step", [KLRadius(), LineSearch()])
+def test_a_length_in_nats_is_not_for_minibatches(step: AbstractStep) -> None:
+    """Their reports (`kl`, `predicted_kl`, `refused`, …) were dropped without a word."""
+    message = build(geometry=Fisher(), step=step, batch_size=32)
+    name = type(step).__name__
+    assert message.startswith(
+        f"{name} sets in nats how far one step takes the policy, and minibatches of 32 would each"
+    )
+    assert f"use batch_size=None with {name}" in message
+
+
+def test_what_several_passes_report_is_all_of_the_last() -> None:
+    """The KL and the gain were those of all passes together, beside what was predicted for the last: 25 times less."""
+    normal = jax.random.normal(jax.random.key(1), (64, 2))
+    samples = Samples(normal[:, :1], normal[:, 1:], *jnp.ones((2, 64)), jnp.ones(()), jnp.zeros(64))
+    one = policy(LinearQuadratic(), jax.random.key(0), hidden=())
+    natural = Learner(Uniform(), WeightedLogLikelihood(), Fisher(), KLRadius(1e-5), epochs=5)
+    found = eqx.filter_jit(descend)(natural, one, (), samples, jax.random.key(0)).metrics
+    assert float(found["kl"]) == pytest.approx(float(found["predicted_kl"]), rel=0.05)
+    assert float(found["gain"]) == pytest.approx(float(found["predicted_gain"]), rel=0.05)

@@ -19,7 +19,8 @@ from journeyman.objectives import ClippedSurrogate, Samples, Surrogate, Weighted
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition, policy
 from journeyman.training import Adam, Learner, LineSearch, fit
-from journeyman.training._learner import Descended, _shuffled, descend
+from journeyman.training._learner import Descended, descend
+from journeyman.training._shuffle import shuffled
 from journeyman.weights import Uniform
 from journeyman.worlds import LinearQuadratic
 
@@ -67,7 +68,7 @@ def by_hand(limit: float = np.inf) -> tuple[DensityPolicy, int, list[dict[str, f
 
     rows: list[dict[str, float]] = []
     for epoch in range(EPOCHS):
-        order = np.asarray(_shuffled(some.valid, jax.random.fold_in(KEY, epoch)))
+        order = np.asarray(shuffled(some.valid, jax.random.fold_in(KEY, epoch)))
         order, rows = order[np.asarray(some.valid)[order] > 0], []
         for chosen in np.split(order, range(SIZE, len(order), SIZE)):
             (loss, metrics), slope = gradient(eqx.combine(trained, fixed), some.take(jnp.asarray(chosen)))
@@ -162,7 +163,7 @@ def test_two_seeds_at_once_are_the_two_alone(kind: str) -> None:
 
 def test_every_order_is_as_likely_as_every_other() -> None:
     draws = 4800
-    orders = jax.vmap(lambda key: _shuffled(jnp.ones(4), key))(jax.random.split(KEY, draws))
+    orders = jax.vmap(lambda key: shuffled(jnp.ones(4), key))(jax.random.split(KEY, draws))
     _, counts = np.unique(np.asarray(orders), axis=0, return_counts=True)
     assert len(counts) == 24
     expected = draws / 24
@@ -172,7 +173,7 @@ def test_every_order_is_as_likely_as_every_other() -> None:
 @pytest.mark.parametrize("count", [100, 30_000, 70_000])  # one round, one, and two
 def test_an_order_has_every_place_once_the_valid_first_and_forgets_where_they_were(count: int) -> None:
     valid = jnp.asarray(np.random.default_rng(0).random(count) < 0.9, jnp.float32)
-    order = np.asarray(_shuffled(valid, KEY))
+    order = np.asarray(shuffled(valid, KEY))
     assert (np.sort(order) == np.arange(count)).all()
     inside = int(valid.sum())
     assert (np.asarray(valid)[order[:inside]] == 1).all()

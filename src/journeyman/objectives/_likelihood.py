@@ -107,6 +107,12 @@ class AbstractObjective(AbstractPart):
         """The loss."""
         return self.measure(policy, samples)[0]
 
+    def fixed_at(self, policy: AbstractDensityPolicy, samples: Samples) -> "AbstractObjective":
+        """Itself, with what it estimates from these samples at `policy` (a baseline) held, so that the values of other
+        policies on the same samples can be compared."""
+        del policy, samples
+        return self
+
     def gradient(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], PyTree]:
         """The loss and ∂loss/∂(trained leaves)."""
         (loss, _), gradient = self.measured_gradient(policy, samples)

@@ -1,5 +1,6 @@
 """A likelihood that prefers functions which do not change fast."""
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -48,6 +49,10 @@ class JacobianPenalty(AbstractObjective):
                 f" slack ({self.slack}) and looks at one or more samples (not {self.samples}); 1, 0.1, infinity and 16"
                 " are usual."
             )
+
+    def fixed_at(self, policy: AbstractDensityPolicy, samples: Samples) -> "JacobianPenalty":
+        """With `objective` as it is held at `policy`."""
+        return dataclasses.replace(self, objective=self.objective.fixed_at(policy, samples))
 
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The loss with its price; samples with `valid` 0 have no part in either."""

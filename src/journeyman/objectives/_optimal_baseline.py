@@ -1,5 +1,6 @@
 """The variance-optimal baseline: it needs each episode's score, so it lives where the policy is known."""
 
+import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -27,6 +28,10 @@ class VarianceOptimal(AbstractObjective):
         b_t = E[s_t · G] / E[s_t · s_t]
 
     which is the optimum of all of them together, because scores of different times are uncorrelated.
+
+    The loss is that of w − b with b held (not differentiated), so that what a step promises and what it gains are of
+    one function. Of the b_i it has the best single b, and to first order of the step what they have beside it: no loss
+    has a gradient with a number of its own for each parameter.
 
     With `folds` ≥ 2 the b of each part of the episodes is estimated on the others: unbiased. With `folds` = 1
     it is estimated on the batch that it is subtracted from, which moves the expectation by O(1/N). Where there is
@@ -86,37 +91,38 @@ class VarianceOptimal(AbstractObjective):
         return "Each episode has a part in the baseline that is subtracted from it: the expectation moves by O(1/N)."
 
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The likelihood's, without the baseline, which has no part in its expectation's gradient."""
-        return self.likelihood.measure(policy, samples)
+        """The likelihood of w − b, with the b that belongs to `policy` and is not differentiated."""
+        return self.fixed_at(policy, samples).measure(policy, samples)
 
-    def measured_gradient(
-        self, policy: AbstractDensityPolicy, samples: Samples
-    ) -> tuple[tuple[Float[Array, ""], dict[str, Array]], PyTree]:
-        """The measure without the baseline, and the gradient with it."""
-        measured, gradient = self.likelihood.measured_gradient(policy, samples)
+    def fixed_at(self, policy: AbstractDensityPolicy, samples: Samples) -> "_Fixed":
+        """With the b that belongs to `policy`, whatever other policy is then measured on the same samples."""
         if samples.episode is None or samples.elapsed is None:
             raise JourneymanError(
                 "A variance-optimal baseline compares episodes, and these samples do not say which they belong to; make"
                 " them with `Samples.of`."
             )
-        flat, unflatten = ravel_pytree(gradient)
-        control = self._control(policy, samples) / self.likelihood.divisor(samples)
-        return measured, unflatten(flat + control)
+        trained, fixed = partition(policy)
+        trained = jax.lax.stop_gradient(trained)
+        marks = self._marks(samples)
+        moments = self._moments(eqx.combine(trained, fixed), samples, marks)
+        common = _ratio(moments.cross.sum(-1), moments.square.sum(-1))
+        beside = (_ratio(moments.cross, moments.square) - common[..., None]) * moments.score
+        return _Fixed(
+            self.likelihood,
+            common.reshape(-1)[marks.place],
+            beside.sum((0, 1)) if self.per_parameter else jnp.zeros_like(beside[0, 0]),
+            ravel_pytree(trained)[0],
+        )
 
     def baseline(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, "folds times numbers"]:
         """b of each fold at each time; the last axis is the trained numbers' (raveled), or 1."""
-        return self._estimate(policy, samples)[0]
+        moments = self._moments(policy, samples, self._marks(samples))
+        return _ratio(moments.cross, moments.square)
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _control(self, policy: AbstractDensityPolicy, samples: Samples) -> Array:
-        """Σ over folds and times of b · (the sum of the scores)."""
-        baseline, scores = self._estimate(policy, samples)
-        return (baseline * scores).sum((0, 1))
-
-    def _estimate(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Array, Array]:
-        """b, and the sum of the scores, of each fold at each time."""
-        marks = self._marks(samples)
+    def _moments(self, policy: AbstractDensityPolicy, samples: Samples, marks: "_Marks") -> "_Moments":
+        """Of each fold at each time: the moments that its b is made of, from the others, and the sum of its scores."""
         sums = self._sums(policy, samples, marks)
         if self.times > 1:
             moments = self._moments_by_time(policy, samples, marks, sums)
@@ -128,7 +134,7 @@ class VarianceOptimal(AbstractObjective):
                 by_fold(sums.score),
             )
         cross, square = (self._from_the_others(moment) for moment in (moments.cross, moments.square))
-        return jnp.where(square > 0, cross / jnp.where(square > 0, square, 1.0), 0.0), moments.score
+        return _Moments(cross, square, moments.score)
 
     def _from_the_others(self, moment: Array) -> Array:
         whole = moment.sum(0, keepdims=True)
@@ -172,6 +178,27 @@ class VarianceOptimal(AbstractObjective):
         return jax.tree.map(lambda x: x.reshape(self.folds, self.times, -1), found)
 
 
+class _Fixed(AbstractObjective):
+    """The likelihood of w − b with numbers for b, one for each sample that they were estimated on.
+
+    No loss has a gradient with a b of its own for each trained number θ_i. It is taken apart: the best single b enters
+    as what it is, and what the b_i have beside it, summed over scores, as a term that is linear in θ − θ_start.
+    """
+
+    likelihood: WeightedLogLikelihood
+    baseline: Float[Array, " samples"]
+    beside: Float[Array, " numbers"]
+    start: Float[Array, " numbers"]
+
+    def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The loss; the weights that divide are those without b."""
+        divisor = self.likelihood.divisor(samples)
+        less = dataclasses.replace(samples, weight=samples.weight - self.baseline)
+        loss, measured = self.likelihood.measure(policy, less)
+        away = ravel_pytree(partition(policy)[0])[0] - self.start
+        return loss * (self.likelihood.divisor(less) / divisor) + (self.beside * away).sum() / divisor, measured
+
+
 class _Marks(NamedTuple):
     """Which group each step belongs to, and which place of (fold, time)."""
 
@@ -188,6 +215,10 @@ class _Moments(NamedTuple):
     cross: Array
     square: Array
     score: Array
+
+
+def _ratio(cross: Array, square: Array) -> Array:
+    return jnp.where(square > 0, cross / jnp.where(square > 0, square, 1.0), 0.0)
 
 
 def _size(policy: AbstractDensityPolicy) -> int:

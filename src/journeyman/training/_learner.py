@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from journeyman.collect import AbstractCollection, OnPolicy
-from journeyman.episodes import Episodes, HostOrDevice
+from journeyman.episodes import Episodes
 from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import CAPABILITIES, AbstractPart, JourneymanError, Number, check, holds
+from journeyman.parts import CAPABILITIES, AbstractPart, Number, holds, problems, refuse
 from journeyman.policies import DensityPolicy, partition, renormalized
+from journeyman.training._shuffle import mixed
 from journeyman.training._steps import AbstractStep, Adam, Trial
 from journeyman.weights import AbstractWeight, Uniform, Weighed
 from journeyman.worlds import AbstractSpace
@@ -25,11 +26,11 @@ _FROM_WITHIN = frozenset({"metric", "value baseline"})
 class Learner(AbstractPart):
     """weight × objective × geometry × step, the way of collecting, and how often a batch is passed over.
 
-    `batch_size` = None takes each pass as one step on the whole batch. With `target_kl`, which needs minibatches and an
-    objective that compares with the behaviour, the passes end before the first minibatch whose approximate KL is above
-    1.5 times it (as in Stable-Baselines3). Raises `JourneymanError`, with every reason at once, when the parts cannot
-    work together; what the policy, the data and the world must give is checked by `fit` and `improve` before anything
-    runs.
+    `batch_size` = None takes each pass as one step on the whole batch; a step that needs a metric takes no other. With
+    `target_kl`, which needs minibatches and an objective that compares with the behaviour, the passes end before the
+    first minibatch whose approximate KL is above 1.5 times it (as in Stable-Baselines3). Raises `JourneymanError`, with
+    every reason at once, when the parts cannot work together; what the policy, the data and the world must give is
+    checked by `fit` and `improve` before anything runs.
     """
 
     weight: AbstractWeight
@@ -42,36 +43,54 @@ class Learner(AbstractPart):
     target_kl: Number | None = None
 
     def __check_init__(self) -> None:
-        check(self, later=frozenset(CAPABILITIES) - _FROM_WITHIN)
-        if self.epochs < 1 or (self.batch_size is not None and self.batch_size < 1):
-            raise JourneymanError(
-                f"A learner passes over its data at least once in batches of at least one, not {self.epochs} times"
-                f" in batches of {self.batch_size}."
-            )
-        if self.objective.needs_whole_episodes and (self.batch_size is not None or self.collect.keeps):
-            raise JourneymanError(
-                f"{type(self.objective).__name__} compares whole episodes, and"
-                f" {'minibatches' if self.batch_size is not None else type(self.collect).__name__} would tear them"
-                " apart; use batch_size=None and data that is used once."
-            )
-        if self.target_kl is not None and not (
-            holds(self.target_kl > 0) and self.batch_size is not None and self.objective.compares
-        ):
-            raise JourneymanError(
-                "A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
-                f" policy, not {self.target_kl} with {type(self.objective).__name__} and batch_size ="
-                f" {self.batch_size}; leave it out."
-            )
-        if self.collect.keeps and self.objective.compares:
-            raise JourneymanError(
-                f"{type(self.objective).__name__} compares with the behaviour's likelihood, which the data that"
-                f" {type(self.collect).__name__} keeps does not have; use WeightedLogLikelihood."
-            )
-        if self.collect.keeps and self.weight.learns:
-            raise JourneymanError(
-                f"{type(self.collect).__name__} with {type(self.weight).__name__} and a fitted baseline is not wired"
-                " yet: aggregated data is weighed once, when it arrives; use the uniform weight."
-            )
+        declared = problems(self, later=frozenset(CAPABILITIES) - _FROM_WITHIN)
+        refuse([*declared, *_wrong_passes(self), *_wrong_pairs(self)])
+
+
+def _wrong_passes(learner: Learner) -> list[str]:
+    """What is wrong with how often and in which pieces a batch is passed over."""
+    found, size, objective = [], learner.batch_size, type(learner.objective).__name__
+    if learner.epochs < 1 or (size is not None and size < 1):
+        found.append(
+            f"A learner passes over its data at least once in batches of at least one, not {learner.epochs} times in"
+            f" batches of {size}."
+        )
+    if size is not None and "metric" in learner.step.requires():
+        step = type(learner.step).__name__
+        found.append(
+            f"{step} sets in nats how far one step takes the policy, and minibatches of {size} would each take it that"
+            f" far, by what they alone show; use batch_size=None with {step}, or Adam with minibatches."
+        )
+    if learner.target_kl is not None and not (
+        holds(learner.target_kl > 0) and size is not None and learner.objective.compares
+    ):
+        found.append(
+            "A target KL is a positive number of nats and ends passes over minibatches of a ratio to the behaviour"
+            f" policy, not {learner.target_kl} with {objective} and batch_size = {size}; leave it out."
+        )
+    return found
+
+
+def _wrong_pairs(learner: Learner) -> list[str]:
+    """Which objective or weight cannot have its data as it would come."""
+    found, collect, objective = [], type(learner.collect).__name__, type(learner.objective).__name__
+    if learner.objective.needs_whole_episodes and (learner.batch_size is not None or learner.collect.keeps):
+        found.append(
+            f"{objective} compares whole episodes, and"
+            f" {'minibatches' if learner.batch_size is not None else collect} would tear them apart; use"
+            " batch_size=None and data that is used once."
+        )
+    if learner.collect.keeps and learner.objective.compares:
+        found.append(
+            f"{objective} compares with the behaviour's likelihood, which the data that {collect} keeps does not have;"
+            " use WeightedLogLikelihood."
+        )
+    if learner.collect.keeps and learner.weight.learns:
+        found.append(
+            f"{collect} with {type(learner.weight).__name__} and a fitted baseline is not wired yet: aggregated data is"
+            " weighed once, when it arrives; use the uniform weight."
+        )
+    return found
 
 
 class LearnerState(eqx.Module):
@@ -113,7 +132,8 @@ def descend(
     """`learner.epochs` passes of gradient → direction → step over the samples, the first of them numbered `first`.
 
     Epoch i shuffles by `fold_in(key, i)`, so passes in two calls are the passes of one. Minibatches are drawn without
-    replacement; a last short one is divided by its own number of valid samples.
+    replacement; a last short one is divided by its own number of valid samples. The metrics of passes over the whole
+    batch are all those of the last.
     When any new leaf is not finite the old policy and state are kept and `bad_leaf` counts it from 0 (−1: all good).
     """
     if learner.batch_size is None:
@@ -131,20 +151,24 @@ def descend(
 
 
 def _one(
-    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples
+    learner: Learner, policy: DensityPolicy, step_state: PyTree, samples: Samples, *, measured: bool
 ) -> tuple[DensityPolicy, PyTree, dict[str, Array]]:
-    (loss, measured), gradient = learner.objective.measured_gradient(policy, samples)
+    """One step, and with `measured` what it did to the samples, where the step has not measured that itself."""
+    objective = learner.objective.fixed_at(policy, samples)
+    (loss, told), gradient = objective.measured_gradient(policy, samples)
     direction = learner.geometry(policy, samples, gradient)
     trained, fixed = partition(policy)
-    realised = _realised(learner.objective, policy, samples)
+    realised = _realised(objective, policy, samples)
 
     def moved(update: PyTree) -> DensityPolicy:
         return eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
 
     update, step_state, metrics = learner.step(direction, step_state, trained, lambda u: realised(moved(u)))
     norm, promised = jnp.sqrt(_dot(gradient, gradient)), -_dot(gradient, update)
-    known = {"loss": loss, **measured, "gradient_norm": norm, "predicted_gain": promised}
+    known = {"loss": loss, **told, "gradient_norm": norm, "predicted_gain": promised}
     metrics = {**known, **direction.metrics, **metrics}
+    if measured and "kl" not in metrics:
+        metrics |= realised(moved(update))._asdict()
     return moved(update), step_state, metrics
 
 
@@ -183,9 +207,8 @@ def _full(
     new = policy
     for index in range(learner.epochs):
         samples = _keyed(learner, samples, key, first + index)
-        new, step_state, metrics = _one(learner, new, step_state, samples)
-    if "kl" not in metrics or learner.epochs > 1:
-        metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
+        last = index == learner.epochs - 1
+        new, step_state, metrics = _one(learner, new, step_state, samples, measured=last)
     return Descended(new, step_state, {**metrics, "entropy": _entropy(policy, samples)})
 
 
@@ -216,11 +239,11 @@ def _minibatches(
     def epoch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
         index, now = carry
         own = jax.random.fold_in(key, first + index)
-        mixed = _mixed(samples, size, own)
+        ordered = mixed(samples, size, own)
 
         def batch(carry: tuple[Array, _Passing]) -> tuple[Array, _Passing]:
             number, now = carry
-            some = mixed.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * size, size))
+            some = ordered.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * size, size))
             return number + 1, _stepped(learner, now, fixed, static, _keyed(learner, some, own, number))
 
         _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (none, now.anew()))
@@ -237,21 +260,11 @@ def _minibatches(
     return Descended(new, eqx.combine(done.step, static), metrics)
 
 
-def _mixed(samples: Samples, size: int, key: Array) -> Samples:
-    """The samples in random order, the valid first, filled up to whole minibatches with some that do not count.
-
-    Gathered once a pass: picking each minibatch's rows in its step costs more than all the small operations there.
-    """
-    order = _shuffled(samples.valid, key)
-    order = jnp.pad(order, (0, -len(order) % size))
-    mixed = samples.take(order)
-    inside = jnp.arange(len(order)) < samples.valid.sum().astype(int)
-    return eqx.tree_at(lambda s: s.valid, mixed, jnp.where(inside, mixed.valid, 0.0))
-
-
 def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:
     """After one minibatch; beyond the target KL, where it was."""
-    new, state, metrics = _one(learner, eqx.combine(now.trained, fixed), eqx.combine(now.step, static), some)
+    new, state, metrics = _one(
+        learner, eqx.combine(now.trained, fixed), eqx.combine(now.step, static), some, measured=False
+    )
     trained, arrays, over = partition(new)[0], eqx.filter(state, eqx.is_array), now.over
     if learner.target_kl is not None:
         over = metrics["approximate_kl"] > 1.5 * learner.target_kl
@@ -260,23 +273,6 @@ def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, som
     weight = some.valid.sum()
     sums = {name: total + weight * metrics[name] for name, total in now.sums.items()}
     return _Passing(trained, arrays, now.taken + (~over).astype(jnp.int32), over, now.seen + weight, sums)
-
-
-def _shuffled(valid: HostOrDevice, key: Array) -> Array:
-    """The places of the valid samples in random order, then those of the others.
-
-    Sorting bare integers is four times as fast as sorting places by a key, so draw and place share one integer. Where
-    that leaves fewer random bits than a place has, a second round on the order of the first gives as many again; else
-    a sample shares its draw with less than one other, on average, and such two keep their order.
-    """
-    count = valid.shape[0]
-    bits = max((count - 1).bit_length(), 1)
-    place, last = jnp.arange(count, dtype=jnp.uint32), jnp.uint32(2**31)
-    order = place
-    for part in jax.random.bits(key, (1 if 2 * bits < 32 else 2, count), jnp.uint32):
-        draw = jnp.where(valid[order] > 0, jnp.uint32(0), last) | (part >> (bits + 1) << bits) | place
-        order = order[jnp.sort(draw) & jnp.uint32(2**bits - 1)]
-    return order.astype(jnp.int32)
 
 
 def regress(
