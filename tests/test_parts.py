@@ -40,6 +40,13 @@ class PartsRewards(AbstractPart):
     gives: ClassVar[frozenset[str]] = frozenset({"rewards"})
 
 
+class PartsGrown(AbstractPart):
+    added: ClassVar[dict[str, Any]] = {"later": 1}
+
+    rate: float
+    later: int = 1
+
+
 class PartsNest(AbstractPart):
     inner: Any
     many: tuple = ()
@@ -154,6 +161,15 @@ def test_a_description_that_does_not_fit(change: dict[str, Any], said: str) -> N
     tree = {key: value for key, value in tree.items() if value is not ...}
     with pytest.raises(JourneymanError, match=said):
         rebuild(tree, {})
+
+
+def test_a_field_that_came_later_is_written_where_it_says_something_and_else_means_what_it_did() -> None:
+    old = {"part": "PartsGrown", "rate": 0.5}
+    assert rebuild(old, {}) == PartsGrown(0.5)
+    assert describe(PartsGrown(0.5))[0] == old
+    assert rebuild(*describe(PartsGrown(0.5, 2))) == PartsGrown(0.5, 2)
+    with pytest.raises(JourneymanError, match="missing field 'rate'"):
+        rebuild({"part": "PartsGrown", "later": 2}, {})
 
 
 # -- fingerprints ---------------------------------------------------------------------------------------

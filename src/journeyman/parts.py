@@ -95,12 +95,15 @@ class AbstractPart(eqx.Module):
 
     `needs` and `gives` are names from `CAPABILITIES` (an outside part may add its own). `unwired` names what
     the part has in principle but this version does not connect yet, so that a refusal can tell the two apart.
+    `added` are fields that came after the part was first written to disk, each with the value that it has in a
+    description without it; with that value it is not written.
     `citation` is the BibTeX of the method; the report prints it for everything that ran.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     gives: ClassVar[frozenset[str]] = frozenset()
     unwired: ClassVar[frozenset[str]] = frozenset()
+    added: ClassVar[Mapping[str, Any]] = {}
     citation: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -180,7 +183,7 @@ def describe(value: Any, path: str = "", *, opaque: bool = False) -> tuple[Any, 
 
     def visit(item: Any, at: str) -> Any:
         if isinstance(item, AbstractPart):
-            inner = {f.name: visit(getattr(item, f.name), f"{at}.{f.name}" if at else f.name) for f in _fields(item)}
+            inner = {name: visit(getattr(item, name), f"{at}.{name}" if at else name) for name in _written(item)}
             return {"part": type(item).__name__, **inner}
         if eqx.is_array(item) or isinstance(item, np.ndarray):
             arrays[at] = np.asarray(item)
@@ -237,7 +240,7 @@ def _part(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         )
     names = {f.name for f in dataclasses.fields(cls)}
     wrong = [f"unknown field '{n}'" for n in sorted(set(tree) - names - {"part"})]
-    wrong += [f"missing field '{n}'" for n in sorted(names - set(tree))]
+    wrong += [f"missing field '{n}'" for n in sorted(names - set(tree) - set(cls.added))]
     if wrong:
         raise JourneymanError(
             f"{cls.__name__} does not fit its description: {', '.join(wrong)}; it was written by another version,"
@@ -245,15 +248,17 @@ def _part(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         )
     built = object.__new__(cls)
     for name in names:
-        object.__setattr__(built, name, rebuild(tree[name], arrays))
+        object.__setattr__(built, name, rebuild(tree[name], arrays) if name in tree else cls.added[name])
     for base in reversed(cls.__mro__):
         if "__check_init__" in vars(base):
             vars(base)["__check_init__"](built)
     return built
 
 
-def _fields(part: AbstractPart) -> list[dataclasses.Field]:
-    return list(dataclasses.fields(part))  # type: ignore[arg-type]
+def _written(part: AbstractPart) -> list[str]:
+    """The fields that a description names, in their order."""
+    names = [field.name for field in dataclasses.fields(part)]  # type: ignore[arg-type]
+    return [name for name in names if name not in part.added or getattr(part, name) != part.added[name]]
 
 
 def fingerprint(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Every head is a density: it integrates to 1, its gradient is its slope, its entropy and KL are expectations."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -10,15 +11,20 @@ import numpy as np
 import pytest
 from scipy.special import log_ndtr
 
+from journeyman.parts import JourneymanError, describe, rebuild
 from journeyman.policies import (
     MLP,
     AbstractHead,
+    Bernoulli,
     Bounds,
     Categorical,
     DensityPolicy,
     Encoder,
     FixedGaussian,
+    FullGaussian,
     Gaussian,
+    GaussianMixture,
+    MultiCategorical,
     Normalizer,
     Scale,
     SquashedGaussian,
@@ -282,3 +288,85 @@ def test_a_floor_lifts_the_deviation_and_leaves_the_mean(name: str, minimum: flo
     if minimum == 0.01:  # far below: nothing changes by more than the soft clamp's tail
         high = np.asarray(log_std) > math.log(0.1)
         np.testing.assert_allclose(np.asarray(log_std_after)[high], np.asarray(log_std)[high], atol=0.12)
+
+
+# -- where it begins ------------------------------------------------------------------------------------
+
+
+def deviations(head: AbstractHead) -> np.ndarray:
+    """σ where the network says 0."""
+    parameters = head.parameters(jnp.zeros(head.outputs()))
+    full = isinstance(head, FullGaussian)
+    return np.asarray(jnp.diagonal(parameters[1]) if full else jnp.exp(parameters[-1])).ravel()
+
+
+FAMILIES = {"gaussian": Gaussian, "squashed": SquashedGaussian, "full": FullGaussian, "mixture": GaussianMixture}
+
+
+@pytest.mark.parametrize("state_dependent", [True, False])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_begins_with_the_deviation_that_was_asked_for(name: str, state_dependent: bool) -> None:
+    """Where the network gives σ, `std` was accepted and ignored."""
+    make = functools.partial(FAMILIES[name].make, box(2), state_dependent=state_dependent)  # type: ignore[arg-type]
+    for std in (0.05, 0.6, 4.0):
+        np.testing.assert_allclose(deviations(make(std=std)), std, rtol=1e-5)
+    np.testing.assert_allclose(deviations(make(std=0.51, minimum_std=0.5, maximum_std=0.52)), 0.51, rtol=1e-5)
+    np.testing.assert_allclose(deviations(make()), 0.567258 if state_dependent else math.exp(-0.5), rtol=1e-5)
+    lifted = make(std=0.05).floored(0.02)
+    assert (deviations(lifted) < 0.08).all(), "a floor below it keeps where it begins"
+    assert (deviations(lifted) > 0.05 * (1 - 1e-5)).all()
+
+
+def test_it_begins_there_inside_a_compiled_program_too() -> None:
+    made = jax.jit(lambda raw: Gaussian.make(box(1), std=0.1, state_dependent=True).parameters(raw)[1])
+    np.testing.assert_allclose(jnp.exp(made(jnp.zeros(2))), 0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"std": -1.0},
+        {"std": 0.0},
+        {"std": math.nan},
+        {"std": 20.0},
+        {"std": 1e-4},
+        {"minimum_std": 0.0},
+        {"minimum_std": 2.0, "maximum_std": 1.0},
+        {"minimum_std": 0.7},
+        {"maximum_std": math.inf},
+    ],
+)
+def test_a_deviation_begins_between_its_bounds(options: dict[str, float]) -> None:
+    for family in FAMILIES.values():
+        with pytest.raises(JourneymanError, match="0 < minimum_std < std < maximum_std, not at ") as refused:
+            family.make(box(2), **options)  # type: ignore[arg-type]
+        assert all(f"{value:g}" in str(refused.value) for value in options.values())
+
+
+@pytest.mark.parametrize("minimum", [-1.0, 0.0, math.nan, 7.4, 100.0])
+def test_a_floor_lies_between_0_and_the_maximum(minimum: float) -> None:
+    for family in FAMILIES.values():
+        with pytest.raises(JourneymanError, match=rf"head's maximum of 7.39 half box widths, not at {minimum:g}; 0.1"):
+            family.make(box(2)).floored(minimum)
+    assert (deviations(Gaussian.make(box(2)).floored(7.38)) < 7.5).all(), "just below it is not nan"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Categorical(0), lambda: Bernoulli(0), lambda: MultiCategorical(()), lambda: MultiCategorical((2, 0))],
+)
+def test_nothing_to_choose_is_refused(make: Callable[[], AbstractHead]) -> None:
+    with pytest.raises(JourneymanError, match="chooses, and there is nothing to choose among"):
+        make()
+
+
+def test_a_head_written_before_it_knew_where_to_begin_is_the_function_that_it_was() -> None:
+    head = Gaussian.make(box(2), state_dependent=True)
+    tree, arrays = describe(head)
+    assert set(tree) == {"part", "scale", "log_std", "bounds"}, "as it was written then"
+    raw = jnp.linspace(-3.0, 3.0, 4)
+    now = rebuild(tree, arrays).parameters(raw)[1]
+    np.testing.assert_array_equal(now, head.bounds(raw[2:] - 0.5))
+    narrow = Gaussian.make(box(2), state_dependent=True, std=0.1)
+    again = rebuild(*describe(narrow))
+    assert again.shift == narrow.shift != head.shift

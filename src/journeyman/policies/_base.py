@@ -215,7 +215,7 @@ def _told_time(policy: DensityPolicy, encoder: Encoder, column: int) -> tuple[ML
 def _handed_over(head: AbstractHead) -> tuple[AbstractHead, Array]:
     """A head without parameters of its own, and what it must read from the network to be the head it was."""
     if isinstance(head, Gaussian) and head.log_std is not None:
-        return Gaussian(head.scale, None, head.bounds), head.log_std + 0.5  # `Gaussian.parameters` takes 0.5 away
+        return Gaussian(head.scale, None, head.bounds, head.shift), head.log_std - head.shift
     if isinstance(head, FullGaussian) and head.correlation is not None:
         diagonal, constants = _handed_over(head.diagonal)
         assert isinstance(diagonal, Gaussian)

@@ -9,6 +9,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
+from journeyman.parts import JourneymanError
 from journeyman.policies._heads import AbstractHead
 from journeyman.worlds import Discrete, MultiBinary, MultiDiscrete
 
@@ -19,6 +20,9 @@ class Categorical(AbstractHead):
     gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     classes: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check("Categorical", self.classes)
 
     def space(self) -> Discrete:
         """0 … classes − 1."""
@@ -59,6 +63,9 @@ class MultiCategorical(AbstractHead):
     gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     sizes: tuple[int, ...] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check("MultiCategorical", *self.sizes)
 
     def space(self) -> MultiDiscrete:
         """Entry i is one of 0 … sizes[i] − 1."""
@@ -103,6 +110,9 @@ class Bernoulli(AbstractHead):
     gives: ClassVar[frozenset[str]] = frozenset({"density", "discrete actions", "state-dependent spread"})
 
     bits: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check("Bernoulli", self.bits)
 
     def space(self) -> MultiBinary:
         """Vectors of 0 and 1."""
@@ -155,3 +165,11 @@ _NEVER = -1e30  # a logit whose probability is 0, and 0 · log 0 still 0
 def _categorical_kl(first: Array, second: Array) -> Array:
     log_p, log_q = jax.nn.log_softmax(first), jax.nn.log_softmax(second)
     return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
+
+
+def _check(head: str, *counts: int) -> None:
+    if not counts or min(counts) < 1:
+        raise JourneymanError(
+            f"{head} chooses, and there is nothing to choose among {list(counts)}; give it one or more numbers, each 1"
+            " or more."
+        )

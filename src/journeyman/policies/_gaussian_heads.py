@@ -1,14 +1,17 @@
 """Gaussians: diagonal, with a full covariance, and of known deviation."""
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
+from journeyman.parts import JourneymanError, holds
 from journeyman.policies._heads import AbstractHead, Bounds, Scale
 from journeyman.worlds import Box
 
@@ -17,14 +20,16 @@ class Gaussian(AbstractHead):
     """N(location + scale · mean, (scale · σ)²), independent per dimension.
 
     `log_std` holds log σ before the soft clamp where σ does not depend on the state; it is `None` where the
-    network gives it. `minimum_std` and `maximum_std` are in network units (1 is half the action box).
+    network gives it, less `shift`. `minimum_std` and `maximum_std` are in network units (1 is half the action box).
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"density", "continuous actions"})
+    added: ClassVar[Mapping[str, Any]] = {"shift": -0.5}
 
     scale: Scale
     log_std: Float[Array, " actions"] | None
     bounds: Bounds
+    shift: float = eqx.field(static=True, default=-0.5)
 
     def provides(self) -> frozenset[str]:
         """A state-dependent spread too, where the network gives σ."""
@@ -35,15 +40,32 @@ class Gaussian(AbstractHead):
         cls,
         space: Box,
         *,
-        std: float = math.exp(-0.5),
+        std: float | None = None,
         state_dependent: bool = False,
         minimum_std: float = math.exp(-5),
         maximum_std: float = math.exp(2),
     ) -> "Gaussian":
-        """A head for a box, with standard deviation `std` (in half box widths) to begin with."""
-        bounds = Bounds.of(math.log(minimum_std), math.log(maximum_std))
-        raw = bounds.inverse(jnp.full(space.size, math.log(std)))
-        return cls(Scale.of(space), None if state_dependent else raw, bounds)
+        """A head for a box, with standard deviation `std` (in half box widths) to begin with.
+
+        Where the network gives it, it begins there as far as the network says 0. Without `std` it begins at e^{−1/2} =
+        0.607, or at 0.567 where the network gives it (−½ before the soft clamp). Raises `JourneymanError` unless
+        0 < `minimum_std` < `std` < `maximum_std` < ∞.
+        """
+        begin = math.exp(-0.5) if std is None else std
+        if not 0 < minimum_std < begin < maximum_std < math.inf:
+            raise JourneymanError(
+                f"A deviation begins between its bounds, 0 < minimum_std < std < maximum_std, not at {begin:g} between"
+                f" {minimum_std:g} and {maximum_std:g} half box widths; 0.0067, 0.61 and 7.4 are usual."
+            )
+        limits = math.log(minimum_std), math.log(maximum_std)
+        bounds = Bounds.of(*limits)
+        if not state_dependent:
+            return cls(Scale.of(space), bounds.inverse(jnp.full(space.size, math.log(begin))), bounds)
+        if std is None:
+            return cls(Scale.of(space), None, bounds)
+        with jax.ensure_compile_time_eval():  # a number that is static, inside a compiled program too
+            shift = float(Bounds.of(*limits).inverse(jnp.asarray(math.log(begin))))
+        return cls(Scale.of(space), None, bounds, shift)
 
     def outputs(self) -> int:
         """Means, and raw log-deviations where they depend on the state."""
@@ -54,8 +76,7 @@ class Gaussian(AbstractHead):
         if self.log_std is not None:
             return raw, jnp.broadcast_to(self.bounds(self.log_std), raw.shape)
         mean, log_std = jnp.split(raw, 2, axis=-1)
-        # Zero raw output starts at σ = e^{-1/2}, like the state-independent head.
-        return mean, self.bounds(log_std - 0.5)
+        return mean, self.bounds(log_std + self.shift)
 
     def distribution(self, parameters: PyTree) -> dist.Distribution:
         """Independent normals in action units."""
@@ -79,12 +100,20 @@ class Gaussian(AbstractHead):
         return location + scale * mean
 
     def floored(self, minimum_std: float) -> "Gaussian":
-        """The same mean with σ at least `minimum_std` (network units), and room to move above it."""
+        """The same mean with σ at least `minimum_std` (network units), and room to move above it.
+
+        Raises `JourneymanError` unless it lies between 0 and the head's `maximum_std`.
+        """
+        high = self.bounds.high
+        if not (minimum_std > 0 and holds(math.log(minimum_std) < high)):
+            raise JourneymanError(
+                "A floor under the deviation lies between 0 and the head's maximum of"
+                f" {np.exp(np.min(high)):.3g} half box widths, not at {minimum_std:g}; 0.1 is usual."
+            )
         low = jnp.maximum(self.bounds.low, math.log(minimum_std))
-        bounds = Bounds(low, self.bounds.high)
-        if self.log_std is None:
-            return Gaussian(self.scale, None, bounds)
-        return Gaussian(self.scale, bounds.inverse(jnp.maximum(self.bounds(self.log_std), low)), bounds)
+        bounds = Bounds(low, high)
+        raw = None if self.log_std is None else bounds.inverse(jnp.maximum(self.bounds(self.log_std), low))
+        return Gaussian(self.scale, raw, bounds, self.shift)
 
 
 class FullGaussian(AbstractHead):

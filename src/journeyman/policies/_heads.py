@@ -58,10 +58,11 @@ class Bounds(AbstractStatistics):
         return self.low + jax.nn.softplus(below - self.low)
 
     def inverse(self, value: Array) -> Array:
-        """The raw number that clamps to `value`, itself kept a hundredth inside the bounds."""
-        value = jnp.clip(value, self.low + 0.01, self.high - 0.01)
+        """The raw number that clamps to `value`, itself kept inside the bounds by .01, or a quarter of the gap."""
+        margin = jnp.minimum(0.01, (self.high - self.low) / 4)
+        value = jnp.clip(value, self.low + margin, self.high - margin)
         below = self.low + jnp.log(jnp.expm1(value - self.low))
-        below = jnp.minimum(below, self.high - 0.01)
+        below = jnp.minimum(below, self.high - margin)
         return self.high - jnp.log(jnp.expm1(self.high - below))
 
 

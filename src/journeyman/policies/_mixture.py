@@ -1,5 +1,6 @@
 """A mixture of Gaussians: several ways to act, where one mean would lie between them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -58,7 +59,7 @@ class GaussianMixture(AbstractHead):
         apart = jnp.asarray(_apart(components, space.size).ravel(), one.scale.dtype)
         half = jnp.tile(one.scale, components)
         return cls(
-            Gaussian(Scale(jnp.tile(one.location, components) + half * apart, half), part.log_std, part.bounds),
+            dataclasses.replace(part, scale=Scale(jnp.tile(one.location, components) + half * apart, half)),
             components,
         )
 
