@@ -10,7 +10,7 @@ import pytest
 from journeyman.collect import Demonstrate, play
 from journeyman.experts import TabularExpert, backward_induction, policy_iteration, value_iteration
 from journeyman.parts import JourneymanError
-from journeyman.worlds import PROBES, Garnet, Gridworld, TwoState, cliff_walking
+from journeyman.worlds import PROBES, Garnet, Gridworld, Tabular, TwoState, cliff_walking
 
 WORLDS = {
     "a random world": (Garnet(number=3, states=30, actions=4), 0.9),
@@ -47,6 +47,15 @@ def test_the_error_of_value_iteration_shrinks_by_the_discount():
     half = value_iteration(made, discount / 2)
     slower = np.abs(half.history - half.value).max(-1)
     assert (slower[1:20] / slower[:19] <= discount / 2 + 1e-9).all()
+
+
+def test_the_tolerance_bounds_the_error_below_a_discount_of_1_and_not_at_1():
+    # One action that pays 1 and ends with probability 1/100: V = 1/(1 − 0.99 γ), episodes last 100 steps on average.
+    ends = Tabular([[[0.99, 0.01]], [[0.0, 1.0]]], [[1.0], [0.0]], terminal=(1,))
+    for discount in (0.9, 0.999):
+        assert 1 / (1 - 0.99 * discount) - value_iteration(ends, discount, tolerance=1e-3).value[0] < 1e-3
+    assert 50e-3 < 100 - value_iteration(ends, 1.0, tolerance=1e-3).value[0] < 100e-3
+    assert policy_iteration(ends, 1.0).value[0] == pytest.approx(100, rel=1e-9)
 
 
 def test_no_policy_is_better():

@@ -12,7 +12,7 @@ import optax
 import pytest
 from jaxtyping import Array, PyTree
 
-from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
+from journeyman.algorithms import bc, dagger, gail, natural_gradient, reinforce, trpo
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.collect import Sample as Draw
 from journeyman.episodes import Episodes
@@ -21,15 +21,17 @@ from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, floored, is_fresh, policy
-from journeyman.training import EVALUATION_SEED, KLRadius, Learner, Optax, Plan, fit, improve
+from journeyman.training import EVALUATION_SEED, KLRadius, Learner, Optax, Plan, fit, improve, sweep
 from journeyman.training._recorder import Recorder
 from journeyman.training._tally import Tally
 from journeyman.weights import (
     Advantage,
     LeaveOneOutBaseline,
     NetworkBaseline,
+    NoBaseline,
     RewardToGo,
     TimeVaryingBaseline,
+    Unscaled,
     Weighed,
 )
 from journeyman.worlds import GeometricChain, LinearQuadratic
@@ -200,6 +202,34 @@ def test_nothing_to_do_and_too_small_a_batch_are_told_at_once() -> None:
     assert "A batch of 8 steps is less than one for each of 16 environments" in message
     assert "come every 1 or more iterations" in message
     assert "A floor under the standard deviation is positive, not 0.0" in message
+
+
+@pytest.mark.parametrize("steps", [float("nan"), float("inf")])
+def test_no_number_of_steps_is_refused(steps: float) -> None:
+    """Of nan steps came the policy as it was and no row."""
+    plan = Plan(steps=1, batch=64)
+    object.__setattr__(plan, "steps", steps)  # types are checked in tests only
+    message = refused(LEARNER, linear(0.0), WORLD, plan)
+    assert message.startswith(f"There is nothing to do in {steps} steps")
+
+
+@pytest.mark.parametrize("recipe", [reinforce, natural_gradient, trpo, gail])
+def test_a_batch_of_one_is_refused_where_the_batch_s_mean_is_subtracted(recipe: Any) -> None:
+    """It ran for ever with loss 0, or refused every step for a gradient of zero."""
+    single, plan = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=1), Plan(steps=4, batch=1)
+    shown = play(single, Draw(linear(0.0)), episodes=1, seed=0) if recipe is gail else None
+    message = refused(recipe(), linear(0.0), single, plan, demonstrations=shown)
+    assert "A batch of 1 step is too small:" in message
+    assert "subtracts the batch's mean, which leaves nothing of fewer than 2" in message
+    with pytest.raises(JourneymanError, match="A batch of 1 step is too small"):
+        sweep(reinforce(), [linear(0.0)], single, plan)
+
+
+def test_a_batch_of_one_is_learned_from_where_nothing_is_subtracted() -> None:
+    single = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=1)
+    raw = reinforce(1e-2, scaling=Unscaled(), baseline=NoBaseline())
+    done = improve(raw, linear(0.0), single, Plan(steps=3, batch=1))
+    assert not eqx.tree_equal(done.policy.network, linear(0.0).network)
 
 
 def test_a_policy_for_another_world() -> None:

@@ -11,7 +11,7 @@ from journeyman.geometry import Direction, Fisher
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, floored, partition, policy
-from journeyman.training import Adam, KLRadius, Learner, Optax, Trial
+from journeyman.training import Adam, KLRadius, Learner, LineSearch, Optax, Trial
 from journeyman.training._learner import descend
 from journeyman.weights import Uniform
 from journeyman.worlds import LinearQuadratic
@@ -114,6 +114,9 @@ def test_adam_and_optax_are_what_they_say() -> None:
 
 
 def test_lengths_that_make_no_sense() -> None:
+    for step in (KLRadius, LineSearch):
+        with pytest.raises(JourneymanError, match=r"a positive number of nats, not inf; 0.01 is usual"):
+            step(float("inf"))
     with pytest.raises(JourneymanError, match=r"a positive number of nats, not 0.0"):
         KLRadius(0.0)
     with pytest.raises(JourneymanError, match=r"a positive learning rate and no negative decay, not -1.0 and 0.0"):

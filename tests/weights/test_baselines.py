@@ -76,6 +76,20 @@ def test_a_network_learns_the_value_of_each_place() -> None:
     assert float(weight(after, data).metrics["explained_variance"]) > 0.9
 
 
+@pytest.mark.parametrize("reward", [[0.0], [1.0], [0.0, 0.0, 0.0], [0.0, 0.1, 0.2]])
+def test_of_targets_that_are_all_alike_there_is_nothing_to_explain(reward: list[float]) -> None:
+    """The share was taken of 10⁻¹²: −4.7e13."""
+    steps = [
+        Episodes.episode(np.ones((2, 1), np.float32), np.zeros((1, 1), np.float32), np.asarray([one]), terminated=True)
+        for one in reward
+    ]
+    weight = Advantage(1.0, 1.0, ConstantBaseline(), scaling=Unscaled())
+    found = float(weight(jnp.asarray(7.0), concatenate(steps)).metrics["explained_variance"])
+    assert np.isnan(found) == (len(set(reward)) == 1)
+    if not np.isnan(found):  # 1 − Σ (T − 7)² / Σ (T − 0.1)² = 1 − 142.85/0.02
+        assert found == pytest.approx(-7141.5, rel=1e-4)
+
+
 def test_no_step_sees_what_padding_holds() -> None:
     one = Episodes.episode(np.ones((4, 1), np.float32), np.zeros((3, 1), np.float32), np.arange(3), terminated=True)
     clean = concatenate([one]).pad(6)

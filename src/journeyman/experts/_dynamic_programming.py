@@ -32,11 +32,13 @@ class Solution(NamedTuple):
 def value_iteration(
     world: AbstractTabular, discount: float, *, tolerance: float = 1e-10, most: int = 100_000
 ) -> Solution:
-    """V ← max_a [r(s, a) + γ Σ P(s′ | s, a) V(s′)], from V = 0, until V is within `tolerance` of the fixed point.
+    """V ← max_a [r(s, a) + γ Σ P(s′ | s, a) V(s′)], from V = 0, until V settles.
 
-    The error shrinks by γ an iteration: the map is a contraction in the maximum norm (Puterman 1994, section 6.3). The
-    remaining error is at most γ/(1−γ) times the last change, which is what is compared with `tolerance`; at γ = 1, for
-    worlds that surely end, it is the last change itself. A time limit is no part of the problem: it truncates.
+    For γ < 1 the result is within `tolerance` of the fixed point: the map is a contraction by γ in the maximum norm
+    (Puterman 1994, section 6.3), so the remaining error is at most γ/(1−γ) times the last change, which is what is
+    compared with `tolerance`. At γ = 1, for worlds that surely end, the last change itself is compared and nothing
+    bounds the error: where episodes last N steps on average it is about N times as large. `policy_iteration` is exact
+    there. A time limit is no part of the problem: it truncates.
 
     Raises `JourneymanError` when it has not settled after `most` iterations.
     """

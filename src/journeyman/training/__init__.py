@@ -8,8 +8,8 @@ from journeyman.training._improve import world_problems as world_problems
 from journeyman.training._learner import Learner as Learner
 from journeyman.training._learner import regress as regress
 from journeyman.training._loop import EVALUATION_SEED as EVALUATION_SEED
-from journeyman.training._loop import Plan as Plan
 from journeyman.training._metrics import read_metrics as read_metrics
+from journeyman.training._plan import Plan as Plan
 from journeyman.training._progress import Interrupted as Interrupted
 from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._run import Run as Run

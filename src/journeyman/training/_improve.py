@@ -6,7 +6,8 @@ from journeyman.parts import check, fingerprint, problems, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
 from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
-from journeyman.training._loop import Loop, Plan
+from journeyman.training._loop import Loop
+from journeyman.training._plan import Plan
 from journeyman.training._recorder import Recorder
 from journeyman.worlds import AbstractFinite, AbstractWorld
 
@@ -40,7 +41,7 @@ def improve(
     `Interrupted`, with what was learned, after Ctrl-C.
     """
     check(learner, policy, world)
-    found = plan.problems(world) + world_problems(policy, world)
+    found = plan.problems(world, learner) + world_problems(policy, world)
     found += demonstration_problems(learner, policy, demonstrations)
     if isinstance(learner.collect, AbstractAggregation):
         # An expert that is a policy too would give what its learner lacks.

@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect import Mean, play, play_each, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import AbstractPart, uncollected
+from journeyman.parts import uncollected
 from journeyman.policies import DensityPolicy, floored, is_fresh
 from journeyman.training._committee import convened
 from journeyman.training._iteration import (
@@ -34,6 +34,7 @@ from journeyman.training._iteration import (
 from journeyman.training._kept import Round, learned_from_all
 from journeyman.training._learner import Learner, LearnerState, initial, observed, weigh
 from journeyman.training._memory import Memory
+from journeyman.training._plan import Plan
 from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._steps import refusal
 from journeyman.training._tally import Tally
@@ -44,36 +45,6 @@ EVALUATION_SEED = 1_000_003
 
 _PIECE = 0.5
 """Seconds after which the host looks at a compiled loop, for the bar, the log and Ctrl-C; it changes no number."""
-
-
-class Plan(AbstractPart):
-    """How long, in what portions, and what is looked at on the way; see `improve`."""
-
-    steps: int
-    batch: int
-    seed: int = 0
-    minimum_std: float | None = None
-    evaluation_episodes: int = 0
-    evaluate_every: int = 10
-    checkpoint_every: int | None = None
-    staggered: bool = True
-
-    def problems(self, world: AbstractWorld) -> list[str]:
-        """What is wrong with these numbers, in sentences."""
-        found = []
-        if self.steps < 1:
-            found.append(f"There is nothing to do in {self.steps} steps; ask for at least one batch of {self.batch}.")
-        if self.batch < world.num_envs:
-            found.append(
-                f"A batch of {self.batch} steps is less than one for each of {world.num_envs} environments; raise the"
-                " batch or lower num_envs."
-            )
-        every = (self.evaluate_every, *(() if self.checkpoint_every is None else (self.checkpoint_every,)))
-        if min(every) < 1 or self.evaluation_episodes < 0:
-            found.append("Evaluations and checkpoints come every 1 or more iterations; use positive numbers.")
-        if self.minimum_std is not None and not self.minimum_std > 0:
-            found.append(f"A floor under the standard deviation is positive, not {self.minimum_std}; 0.1 is usual.")
-        return found
 
 
 class ImproveState(eqx.Module):
@@ -94,8 +65,8 @@ class Loop:
         self, learner: Learner, world: AbstractWorld, plan: Plan, record: Recorder, members: int | None = None
     ) -> None:
         self.learner, self.world, self.plan, self.record, self.members = learner, world, plan, record, members
-        self.num_steps = plan.batch // world.num_envs
-        self.batch = self.num_steps * world.num_envs
+        self.batch = plan.taken(world)
+        self.num_steps = self.batch // world.num_envs
         self.iterations = -(-plan.steps // self.batch)
         self.host = isinstance(world, AbstractHostWorld)
         self.checkpoint_every = plan.checkpoint_every or self._usual()

@@ -243,5 +243,5 @@ def _predicted(direction: Direction, length: Array) -> dict[str, Array]:
 
 
 def _check_radius(kl: Number) -> None:
-    if not holds(kl > 0):
+    if not holds(kl > 0, kl < jnp.inf):
         raise JourneymanError(f"The radius of a step is a positive number of nats, not {kl}; 0.01 is usual.")

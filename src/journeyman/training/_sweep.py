@@ -14,7 +14,8 @@ from journeyman.policies import DensityPolicy, is_fresh
 from journeyman.training._improve import demonstration_problems, world_problems
 from journeyman.training._iteration import stack
 from journeyman.training._learner import Learner
-from journeyman.training._loop import Loop, Plan
+from journeyman.training._loop import Loop
+from journeyman.training._plan import Plan
 from journeyman.training._recorder import Recorder
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
@@ -74,7 +75,7 @@ def _check(
 ) -> None:
     if not policies:
         raise JourneymanError("A sweep needs at least one policy to start from, and there is none; pass one a seed.")
-    found = plan.problems(world)
+    found = plan.problems(world, *learners)
     if isinstance(world, AbstractHostWorld):
         found.append(
             f"'{world.name}' is a simulator on the host and cannot be mapped over seeds; run `improve` once for each"

@@ -128,6 +128,11 @@ class Occupancy(AbstractWeight):
         return True
 
     @property
+    def least_steps(self) -> int:
+        """As many as the inner weight needs."""
+        return self.inner.least_steps
+
+    @property
     def learns(self) -> bool:
         """Always: the discriminator does."""
         return True

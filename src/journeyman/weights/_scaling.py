@@ -16,11 +16,13 @@ rounding of single precision (1.2e-7 an operation)."""
 class AbstractScaling(AbstractPart):
     """One number a step → one number a step, by what the whole batch looks like.
 
-    `unbiased` says whether the estimate of the gradient keeps its expectation, and `because` why, in one sentence.
+    `unbiased` says whether the estimate of the gradient keeps its expectation, and `because` why, in one sentence. Of
+    fewer than `least_steps` steps nothing is left.
     """
 
     unbiased: ClassVar[bool]
     because: ClassVar[str]
+    least_steps: ClassVar[int] = 1
 
     @abc.abstractmethod
     def __call__(
@@ -49,6 +51,7 @@ class Centred(AbstractScaling):
     """
 
     unbiased: ClassVar[bool] = False
+    least_steps: ClassVar[int] = 2
     because: ClassVar[str] = "The mean that is subtracted from a step contains the step's own return."
 
     def __call__(self, advantage: Array, valid: Array, returns: Array) -> Array:
@@ -65,6 +68,7 @@ class Standardized(AbstractScaling):
     """
 
     unbiased: ClassVar[bool] = False
+    least_steps: ClassVar[int] = 2
     because: ClassVar[str] = (
         "Mean and deviation contain each step's own return, and the length of the gradient is lost."
     )

@@ -13,7 +13,7 @@ from journeyman.policies import DensityPolicy, Encoder
 from journeyman.weights._advantages import advantages, full_returns
 from journeyman.weights._baselines import AbstractBaseline, NoBaseline, Regress
 from journeyman.weights._regressions import NetworkBaseline
-from journeyman.weights._scaling import AbstractScaling, Standardized, Unscaled, batch_deviation, batch_mean
+from journeyman.weights._scaling import RESOLUTION, AbstractScaling, Standardized, Unscaled, batch_deviation, batch_mean
 from journeyman.worlds import AbstractSpace
 
 _WILLIAMS = """@article{williams1992simple,
@@ -53,6 +53,11 @@ class AbstractWeight(AbstractPart):
     def learns(self) -> bool:
         """Whether `fit` does anything, so that a first batch must go to it before the policy may step."""
         return False
+
+    @property
+    def least_steps(self) -> int:
+        """Of how many steps a batch must be, for any of them to have a weight other than 0."""
+        return 1
 
     @property
     def imitates(self) -> bool:
@@ -108,6 +113,11 @@ class Return(AbstractWeight):
     def learns(self) -> bool:
         """As the baseline does."""
         return self.baseline.learns
+
+    @property
+    def least_steps(self) -> int:
+        """As many as the scaling needs."""
+        return self.scaling.least_steps
 
 
 class RewardToGo(AbstractWeight):
@@ -192,15 +202,22 @@ class Advantage(AbstractWeight):
         """As the baseline does."""
         return self.baseline.learns
 
+    @property
+    def least_steps(self) -> int:
+        """As many as the scaling needs."""
+        return self.scaling.least_steps
+
 
 def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[str, Array]:
     """What is logged of the advantages before they are scaled, and of the baseline."""
-    error = jnp.square(jnp.where(valid > 0, target - value, 0.0)).sum()
-    spread = jnp.square(jnp.where(valid > 0, target - batch_mean(target, valid), 0.0)).sum()
+    missed = jnp.square(jnp.where(valid > 0, target - value, 0.0)).sum() / jnp.maximum(valid.sum(), 1)
+    spread = batch_deviation(target, valid)
+    # Of targets that are equal up to rounding there is nothing to explain.
+    alike = spread <= RESOLUTION * jnp.abs(jnp.where(valid > 0, target, 0.0)).max()
     return {
         "advantage_mean": batch_mean(advantage, valid),
         "advantage_deviation": batch_deviation(advantage, valid),
-        "explained_variance": 1 - error / jnp.maximum(spread, 1e-12),
+        "explained_variance": jnp.where(alike, jnp.nan, 1 - missed / jnp.square(jnp.where(alike, 1.0, spread))),
     }
 
 
