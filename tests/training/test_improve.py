@@ -204,6 +204,16 @@ def test_nothing_to_do_and_too_small_a_batch_are_told_at_once() -> None:
     assert "A floor under the standard deviation is positive, not 0.0" in message
 
 
+def test_a_floor_above_the_head_s_maximum_is_refused_before_a_folder_is_made(tmp_path: Any) -> None:
+    """It was taken, and the step that was not a number was laid to the learning rate."""
+    plan, record = Plan(steps=64, batch=64, minimum_std=8.0), Recorder(tmp_path / "run")
+    said = "A floor under the deviation lies between 0 and the head's maximum of 7.39 half box widths, not at 8"
+    assert refused(LEARNER, linear(0.0), WORLD, plan, record=record).startswith(said)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(JourneymanError, match=said):
+        sweep(LEARNER, [linear(0.0)], WORLD, plan)
+
+
 @pytest.mark.parametrize("steps", [float("nan"), float("inf")])
 def test_no_number_of_steps_is_refused(steps: float) -> None:
     """Of nan steps came the policy as it was and no row."""

@@ -2,8 +2,8 @@
 
 from journeyman.collect import AbstractAggregation
 from journeyman.episodes import Episodes
-from journeyman.parts import check, fingerprint, problems, refuse
-from journeyman.policies import AbstractHead, DensityPolicy, Encoder
+from journeyman.parts import JourneymanError, check, fingerprint, problems, refuse
+from journeyman.policies import AbstractHead, DensityPolicy, Encoder, floored
 from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop
@@ -42,7 +42,7 @@ def improve(
     """
     check(learner, policy, world)
     found = plan.problems(world, learner) + world_problems(policy, world)
-    found += demonstration_problems(learner, policy, demonstrations)
+    found += floor_problems(plan, policy) + demonstration_problems(learner, policy, demonstrations)
     if isinstance(learner.collect, AbstractAggregation):
         # An expert that is a policy too would give what its learner lacks.
         found += problems(learner.collect.query, policy)
@@ -58,6 +58,16 @@ def improve(
         return record.whole(Trained(state.running.learner.policy, loop.told()))
     finally:
         record.close()
+
+
+def floor_problems(plan: Plan, policy: DensityPolicy) -> list[str]:
+    """Why a policy cannot have the plan's floor; `Plan.problems` tells of one that is not positive."""
+    try:
+        if plan.minimum_std is not None and plan.minimum_std > 0:
+            floored(policy, plan.minimum_std)
+    except JourneymanError as refused:
+        return list(refused.problems)
+    return []
 
 
 def demonstration_problems(learner: Learner, policy: DensityPolicy, shown: Episodes | None) -> list[str]:

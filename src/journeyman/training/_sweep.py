@@ -11,7 +11,7 @@ import numpy as np
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, check, fingerprint, refuse
 from journeyman.policies import DensityPolicy, is_fresh
-from journeyman.training._improve import demonstration_problems, world_problems
+from journeyman.training._improve import demonstration_problems, floor_problems, world_problems
 from journeyman.training._iteration import stack
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop
@@ -75,7 +75,7 @@ def _check(
 ) -> None:
     if not policies:
         raise JourneymanError("A sweep needs at least one policy to start from, and there is none; pass one a seed.")
-    found = plan.problems(world, *learners)
+    found = plan.problems(world, *learners) + floor_problems(plan, policies[0])
     if isinstance(world, AbstractHostWorld):
         found.append(
             f"'{world.name}' is a simulator on the host and cannot be mapped over seeds; run `improve` once for each"
