@@ -20,7 +20,9 @@ _QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expen
 if jax.version.__version_info__ < (0, 11):  # later ones end the process at a flag that they do not have
     _QUICKLY_COMPILED += " --xla_cpu_use_fusion_emitters=false"
 _FLAGS = os.environ.get("XLA_FLAGS")
-os.environ["XLA_FLAGS"] = f"{_FLAGS or ''} {_QUICKLY_COMPILED}".strip()
+QUICKLY = f"{_FLAGS or ''} {_QUICKLY_COMPILED}".strip()
+"""For processes that only compare themselves with others of their kind."""
+os.environ["XLA_FLAGS"] = QUICKLY
 jax.devices()
 if _FLAGS is None:
     del os.environ["XLA_FLAGS"]

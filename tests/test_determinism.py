@@ -22,6 +22,7 @@ from journeyman.training import Plan, fit, improve
 from journeyman.training._recorder import Recorder
 from journeyman.weights import NetworkBaseline
 from journeyman.worlds import LinearQuadratic
+from tests.conftest import QUICKLY
 
 SCRIPT = Path(__file__).parent / "training" / "resume_jobs.py"
 WORLD = LinearQuadratic(0.9, horizon=5, start_std=1.0, num_envs=4)
@@ -30,7 +31,8 @@ PLAN = Plan(steps=200, batch=40, checkpoint_every=2)
 
 
 def hashes(folder: Path, jobs: list[str]) -> dict[str, str]:
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
+    own = {"PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY}
+    environment = {**os.environ, **own}
     command = [sys.executable, str(SCRIPT), str(folder), "bare", "0", *jobs]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

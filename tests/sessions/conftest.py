@@ -19,12 +19,12 @@ PENDULUM = ("--world", "envpool:Pendulum-v1", "--options", "max_episode_steps=20
 
 
 class Shell:
-    """`journeyman` as a process, as users have it; compiled programs are kept for the next one."""
+    """`journeyman` as a process, as users have it; compiled programs are kept for the next one, in any module."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = os.environ | {
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+            "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PLATFORMS": "cpu",
         }

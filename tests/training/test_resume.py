@@ -19,6 +19,7 @@ from journeyman.training import fit
 from journeyman.training._metrics import read_metrics
 from journeyman.training._recorder import Recorder
 from journeyman.worlds import LinearQuadratic
+from tests.conftest import QUICKLY
 
 SCRIPT = Path(__file__).with_name("resume_jobs.py")
 HOST = importlib.util.find_spec("envpool") is not None
@@ -32,7 +33,8 @@ def process(folder: Path, mode: str, *jobs: str) -> subprocess.CompletedProcess:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    environment = {**os.environ, **cache, "PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu"}
+    own = {"PYTHONPATH": str(SCRIPT.parents[2] / "src"), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY}
+    environment = {**os.environ, **cache, **own}
     command = [sys.executable, str(SCRIPT), str(folder), mode, "0", *jobs]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
