@@ -20,7 +20,8 @@ from journeyman.worlds import LinearQuadratic
 from tests.sessions.conftest import Journeyman
 
 LINEAR = ("--world", "LinearQuadratic", "--options", "horizon=12", "start_std=1.0")
-SMALL = (*"--members 2 --gradient-steps 40 --batch-size 64 --episodes 3 --shape.hidden 4".split(), "--tolerance", "2")
+LABELS = "--members 2 --batch-size 64 --tolerance 2".split()
+SMALL = (*LABELS, *"--gradient-steps 40 --episodes 3 --shape.hidden 4".split())
 
 
 def record(path: Path, episodes: int = 6) -> Any:
@@ -75,10 +76,10 @@ def test_every_clone_takes_as_many_steps(folder: Path) -> None:
 
 def test_earlier_labels_are_kept(folder: Path, journeyman: Journeyman) -> None:
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    code, _, err = journeyman("correct", "--data", folder.parent / "demos.npz", *SMALL, "--out", folder)
+    code, _, err = journeyman("correct", "--data", folder.parent / "demos.npz", *LABELS, "--out", folder)
     assert code == 2
     assert "holds earlier labels; add --overwrite" in err
-    words = ("--data", folder.parent / "demos.npz", *SMALL, "--out", folder, "--overwrite")
+    words = ("--data", folder.parent / "demos.npz", *LABELS, "--out", folder, "--overwrite")
     code, _, err = journeyman("correct", *words)
     assert code == 2
     assert "holds clones of earlier labels, which nothing would replace without a world" in err
@@ -90,7 +91,7 @@ def test_without_a_world_there_are_labels_and_their_control_and_no_clones(
 ) -> None:
     pytest.importorskip("jinja2", reason="needs the extra 'report', which is not installed")
     record(tmp_path / "demos.npz", episodes=3)
-    code, out, err = journeyman("correct", "--data", tmp_path / "demos.npz", *SMALL, "--out", tmp_path / "out")
+    code, out, err = journeyman("correct", "--data", tmp_path / "demos.npz", *LABELS, "--out", tmp_path / "out")
     assert code == 0, err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("corrected.npz", "noisy.npz", "summary.json", "report.html")
@@ -103,7 +104,7 @@ def test_without_a_world_there_are_labels_and_their_control_and_no_clones(
 def test_under_true_dynamics_labels_land_where_they_should(tmp_path: Path, journeyman: Journeyman) -> None:
     pytest.importorskip("jinja2", reason="needs the extra 'report', which is not installed")
     record(tmp_path / "demos.npz", episodes=3)
-    words = ("correct", "--data", tmp_path / "demos.npz", *LINEAR, *SMALL, "--dynamics", "true")
+    words = ("correct", "--data", tmp_path / "demos.npz", *LINEAR, *SMALL[2:], "--dynamics", "true")
     code, _, err = journeyman(*words, "--method", "root-finding", "--out", tmp_path / "out")
     assert code == 0, err
     labels = json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]
@@ -147,8 +148,9 @@ def test_too_few_steps_for_the_members(refused: Refused) -> None:
 
 def test_settings_that_make_no_sense_are_told_at_once() -> None:
     data = Path("x")
-    wrong = CorrectSettings(data, dynamics="true", radius=1.0, tolerance=-1.0, members=1, noise=-1.0, iterations=3)
-    words = "--dynamics true,--radius and,--tolerance must be,--members,--noise,--iterations is 3".split(",")
+    wrong = CorrectSettings(data, dynamics="true", radius=1.0, tolerance=-1.0, members=1, noise=-1.0, iterations=0)
+    words = ["--dynamics true", "--radius and", "--tolerance must be", "--members must be", "--members is 1", "--noise"]
+    words += ["--iterations must be", "--iterations is 0"]
     found = wrong.problems()
     assert len(found) == len(words)
     assert all(any(word in problem for problem in found) for word in words), found

@@ -94,16 +94,13 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
 @pytest.mark.parametrize(
     ("asking", "said"),
     [
-        (Asking(beta=0.5, schedule="linear"), "--asking.beta is 0.5, and a linear β has none to set"),
         (Asking(beta=1.5), r"--asking.beta must lie in \[0, 1\], not at 1.5"),
         (Asking(beta=1.0, schedule="exponential"), "must lie between 0 and 1 to fall, not at 1.0"),
         (Asking(every=0), "--asking.every must be 1 or more, not 0"),
         (Asking(batch_size=0), "--asking.batch-size must be 1 or more, not 0"),
-        (Asking(std=float("nan")), "--asking.std must be 0 or more, not nan"),
-        (Asking(share=0.2), "--asking.share is 0.2, and everywhere asks without doubt"),
+        (Asking(noise="isotropic", std=float("nan")), "--asking.std must be 0 or more, not nan"),
         (Asking(where="uncertain", share=0.0), r"--asking.share must lie in \(0, 1\], not at 0.0"),
-        (Asking(where="disagree", every=5), "--asking.where disagree and --asking.every 5 both choose the states"),
-        (Asking(members=1), "--asking.members must be 2 or more to disagree, not 1"),
+        (Asking(where="disagree", members=1), "--asking.members must be 2 or more to disagree, not 1"),
         (Asking(budget=-1), "--asking.budget must be 0 labels or more, not -1"),
     ],
 )

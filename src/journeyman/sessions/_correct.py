@@ -19,6 +19,7 @@ from journeyman.sessions._correcting import CorrectSettings, known_dynamics, lab
 from journeyman.sessions._files import relative
 from journeyman.sessions._page import demonstration_row, facts, summary_entry
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
+from journeyman.sessions._unread import usually
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
@@ -84,7 +85,7 @@ def _prepare(settings: CorrectSettings) -> _Ready:
 
 def _world_of(settings: CorrectSettings) -> AbstractWorld:
     assert settings.world is not None
-    width = min(max(settings.episodes, 1), 64)
+    width = min(max(usually(settings.episodes, 50), 1), 64)
     return make_world(settings.world, settings.options, num_envs=width, seed=settings.seed)
 
 
@@ -114,7 +115,7 @@ def _labelled(settings: CorrectSettings, ready: _Ready) -> Corrected:
     else:
         dynamics = fit_dynamics(
             episodes,
-            members=settings.members,
+            members=usually(settings.members, 4),
             objective=settings.objective(),
             batch_size=settings.batch_size,
             seed=settings.seed,
@@ -157,18 +158,16 @@ def _judged(settings: CorrectSettings, made: AbstractWorld, name: str, data: Epi
     )
     every = max(1, learner.epochs // 100)
     found = fit(learner, fresh, data, seed=settings.seed, log_every=every, checkpoint_every=10 * every, record=record)
-    return evaluate(found.policy, made, episodes=settings.episodes)
+    return evaluate(found.policy, made, episodes=usually(settings.episodes, 50))
 
 
 def _learner(settings: CorrectSettings, data: Episodes) -> Learner:
     """Cloning for about `gradient_steps` steps, whatever the size of the data."""
-    passes = max(1, round(settings.gradient_steps / math.ceil(data.num_steps / settings.batch_size)))
-    return bc(
-        settings.learning_rate,
-        epochs=passes,
-        batch_size=settings.batch_size,
-        weight_decay=settings.weight_decay,
-    )
+    steps = usually(settings.gradient_steps, 4000)
+    passes = max(1, round(steps / math.ceil(data.num_steps / settings.batch_size)))
+    given = {name: getattr(settings, name) for name in ("learning_rate", "weight_decay")}
+    numbers = {name: value for name, value in given.items() if value is not None}
+    return bc(**numbers, epochs=passes, batch_size=settings.batch_size)
 
 
 def _page(

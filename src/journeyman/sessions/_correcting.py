@@ -1,6 +1,7 @@
 """What corrective labels are made with, as a user sets it, and what is said of them."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,9 @@ from journeyman.corrections import (
 )
 from journeyman.objectives import JacobianPenalty
 from journeyman.report import Finding
-from journeyman.sessions._refusals import positive
+from journeyman.sessions._refusals import flag, positive
 from journeyman.sessions._settings import PolicyShape, ScoreName
+from journeyman.sessions._unread import Rule, chosen, unread, usually
 from journeyman.worlds import AbstractPureWorld, AbstractWorld
 
 _SUSPICIOUS = 0.05
@@ -46,33 +48,35 @@ class CorrectSettings:
     """What an action does: a model fitted to the demonstrations, or the world's own."""
     method: Literal["back-track", "root-finding", "disturbed-action", "steered"] = "back-track"
     """Where candidates come from (docs/algorithms/corrective_labels.md)."""
-    std: float = 0.1
-    """Disturbed action: how far the action is moved; steered: the state. In deviations of the data."""
-    copies: int = 1
-    """Disturbed action and steered: candidates for each demonstrated step."""
+    std: float | None = None
+    """Disturbed action: how far the action is moved; steered: the state. In deviations of the data (0.1)."""
+    copies: int | None = None
+    """Disturbed action and steered: candidates for each demonstrated step (1)."""
     iterations: int | None = None
     """Of root finding (30), of steering (5), and of solving for a disturbed action (0)."""
     tolerance: float | None = None
     """How far a label may be bound to land from its destination, in deviations; a median demonstrated step."""
     radius: float | None = None
     """The control: keep what lies within this many deviations, and ask nothing else."""
-    members: int = 4
-    """Networks of the fitted model."""
+    members: int | None = None
+    """Networks of the fitted model (4)."""
     steepness: float | None = None
     """How steep the fitted model may be before it is priced, in standardised units (1)."""
     noise: float = 0.05
     """Noisy cloning: the noise on what is seen, in deviations of the data."""
     noise_copies: int = 1
     """Noisy cloning: copies of each step."""
-    gradient_steps: int = 4000
-    """Of each clone, whatever the size of its data."""
+    gradient_steps: int | None = None
+    """Of each clone, whatever the size of its data (4000)."""
     batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    learning_rate: float | None = None
+    """Of each clone (1e-3)."""
+    weight_decay: float | None = None
+    """Of each clone (0)."""
     shape: PolicyShape = PolicyShape()
     score: ScoreName = "return"
-    episodes: int = 50
-    """How many episodes each clone is evaluated on."""
+    episodes: int | None = None
+    """How many episodes each clone is evaluated on (50)."""
     seed: int = 0
     overwrite: bool = False
 
@@ -80,10 +84,10 @@ class CorrectSettings:
         """What is wrong with these numbers or contradicts itself, in sentences."""
         found = positive(
             copies=self.copies,
-            iterations=1 if self.iterations is None else self.iterations,
-            tolerance=1.0 if self.tolerance is None else self.tolerance,
-            radius=1.0 if self.radius is None else self.radius,
-            steepness=1.0 if self.steepness is None else self.steepness,
+            iterations=self.iterations,
+            tolerance=self.tolerance,
+            radius=self.radius,
+            steepness=self.steepness,
             std=self.std,
             noise_copies=self.noise_copies,
             gradient_steps=self.gradient_steps,
@@ -92,29 +96,39 @@ class CorrectSettings:
             episodes=self.episodes,
         )
         for name in ("noise", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                found.append(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}.")
-        if self.members < 2:
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                found.append(f"{flag(name)} must be 0 or more, not {value}.")
+        if self.members is not None and self.members < 2:
             found.append(f"--members must be 2 or more, not {self.members}: each is judged on what it has not seen.")
         if self.dynamics == "true" and self.world is None:
             found.append("--dynamics true is that of a world, and none is given; add --world NAME.")
         if self.radius is not None and self.tolerance is not None:
             found.append("--radius and --tolerance both decide which labels are kept; leave one out.")
-        if self.method == "back-track" and self.iterations is not None:
-            found.append(
-                f"--iterations is {self.iterations}, and back-track is read off without any; choose --method"
-                " root-finding, or leave it out."
-            )
-        return found + self.shape.problems()
+        return found + self.shape.problems() + unread(self, self.rules())
+
+    def rules(self) -> list[Rule]:
+        """Which settings are read beside what else is chosen."""
+        by = partial(chosen, "method", self.method)
+        shape = [f"shape.{field.name}" for field in dataclasses.fields(PolicyShape)]
+        clones = ("options", "gradient_steps", "learning_rate", "weight_decay", *shape, "score", "episodes")
+        why = "only the clones in a --world read it; leave it out, or add --world"
+        return [
+            by(("disturbed-action", "steered"), "std", "copies"),
+            by(("root-finding", "disturbed-action", "steered"), "iterations"),
+            chosen("dynamics", self.dynamics, ("learned",), "members", "steepness"),
+            Rule(clones, self.world is not None, why),
+        ]
 
     def labelling(self) -> AbstractLabelling:
         """Where candidates come from."""
         some: dict[str, Any] = {} if self.iterations is None else {"iterations": self.iterations}
         if self.method == "root-finding":
             return RootFinding(**some)
+        moved: dict[str, Any] = {"std": usually(self.std, 0.1), "copies": usually(self.copies, 1), **some}
         if self.method == "disturbed-action":
-            return DisturbedAction(self.std, self.copies, **some)
-        return Steered(self.std, copies=self.copies, **some) if self.method == "steered" else BackTrack()
+            return DisturbedAction(**moved)
+        return Steered(**moved) if self.method == "steered" else BackTrack()
 
     def region(self) -> AbstractRegion:
         """Which of them are kept."""

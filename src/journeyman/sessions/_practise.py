@@ -111,7 +111,7 @@ def plan_of(settings: ImproveSettings) -> Plan:
         steps=settings.steps,
         batch=settings.batch,
         seed=settings.seed,
-        minimum_std=None if settings.policy is None or settings.asks else settings.minimum_std,
+        minimum_std=None if settings.policy is None or settings.asks else settings.minimum_std or 0.1,
         evaluation_episodes=settings.evaluation_episodes,
         evaluate_every=settings.evaluate_every,
         checkpoint_every=settings.checkpoint_every,

@@ -25,18 +25,18 @@ def attempt(found: list[str], make: Callable[[], Made]) -> Made | None:
         return None
 
 
-def positive(**numbers: float) -> list[str]:
-    """Which of these settings are not above zero (or not numbers at all), in sentences."""
+def positive(**numbers: float | None) -> list[str]:
+    """Which of these settings that are given are not above zero (or not numbers at all), in sentences."""
     return [
         f"{flag(name)} must be a positive number, not {value}; change it."
         for name, value in numbers.items()
-        if not (value > 0 and math.isfinite(value))
+        if value is not None and not (value > 0 and math.isfinite(value))
     ]
 
 
 def flag(name: str) -> str:
     """The option of the command line that sets the field `name`."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.removesuffix("_").replace("_", "-")
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from journeyman.sessions._clone import Say, clone, clone_page, world_of
 from journeyman.sessions._files import from_json
 from journeyman.sessions._practise import practice_page, practise
 from journeyman.sessions._settings import FitSettings, ImproveSettings
+from journeyman.sessions._unread import forgotten
 from journeyman.training import read_record
 
 _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}
@@ -47,4 +48,5 @@ def _settings(folder: Path) -> FitSettings | ImproveSettings:
             " with."
         )
     # The folder may have been moved since; where it is now is where it goes on.
-    return from_json(_SETTINGS[context["verb"]], {**context["settings"], "out": str(folder)})
+    found = from_json(_SETTINGS[context["verb"]], {**context["settings"], "out": str(folder)})
+    return forgotten(found, found.rules()) if isinstance(found, ImproveSettings) else found

@@ -1,8 +1,8 @@
 """What a user may set, verb by verb. The command line is generated from these."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,19 +24,24 @@ from journeyman.policies import (
 )
 from journeyman.sessions._asking import Asking
 from journeyman.sessions._refusals import flag, positive
+from journeyman.sessions._unread import Rule, chosen, unread
 from journeyman.training import Learner
 from journeyman.worlds import AbstractFinite, AbstractWorld, Box
 
 HeadName = Literal["automatic", "gaussian", "state-dependent", "full-covariance", "mixture", "squashed", "beta"]
 _REAL_HEADS: dict[str, Callable[[Box], AbstractHead]] = {
     "gaussian": Gaussian.make,
-    "state-dependent": functools.partial(Gaussian.make, state_dependent=True),
+    "state-dependent": partial(Gaussian.make, state_dependent=True),
     "full-covariance": FullGaussian.make,
     "mixture": GaussianMixture.make,
     "squashed": SquashedGaussian.make,
     "beta": Beta.make,
 }
 ScoreName = Literal["return", "best reward"]
+_GRADIENTS = ("natural-gradient", "trpo", "ppo", "reinforce")
+_ASK = ("dagger", "dart")
+_IMITATE = ("gail", "airl", "fairl")
+_OF_PPO = ("epochs", "batch_size", "clip", "entropy", "target_kl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,14 +159,14 @@ class ImproveSettings:
     """Natural gradient, GAIL, AIRL and FAIRL (0.02) and TRPO (0.01): how far a step may change the policy, in nats."""
     learning_rate: float | None = None
     """Adam's, of REINFORCE, DAgger and DART (1e-3) and of PPO (3e-4)."""
-    epochs: int = 10
-    """PPO: passes over a batch."""
-    batch_size: int = 64
-    """PPO: steps a minibatch."""
-    clip: float = 0.2
-    """PPO: how far from 1 a ratio of probabilities is rewarded."""
-    entropy: float = 0.0
-    """PPO: the weight of the entropy in the objective."""
+    epochs: int | None = None
+    """PPO: passes over a batch (10)."""
+    batch_size: int | None = None
+    """PPO: steps a minibatch (64)."""
+    clip: float | None = None
+    """PPO: how far from 1 a ratio of probabilities is rewarded (0.2)."""
+    entropy: float | None = None
+    """PPO: the weight of the entropy in the objective (0)."""
     target_kl: float | None = None
     """PPO: ends the passes over a batch once a minibatch's approximate KL is above 1.5 times this."""
     discount: float | None = None
@@ -177,8 +182,9 @@ class ImproveSettings:
     num_envs: int = 32
     batch: int = 4096
     """Environment steps an iteration, over all environments."""
-    minimum_std: float = 0.1
-    """A clone's standard deviation is raised to this at least, in half widths of the action box."""
+    minimum_std: float | None = None
+    """A clone's standard deviation is raised to this at least, in half widths of the action box (0.1); not by DAgger
+    and DART, whose clones act by themselves."""
     shape: PolicyShape = PolicyShape()
     """Of a fresh policy."""
     score: ScoreName = "return"
@@ -200,33 +206,55 @@ class ImproveSettings:
 
     def learner(self, expert: AbstractExpert | None = None) -> Learner:
         """The recipe with these numbers."""
-        given: dict[str, Any] = {"discount": self.discount, "lambda_": self.lambda_}
-        returns = {name: value for name, value in given.items() if value is not None}
-        kl: dict[str, Any] = {} if self.kl is None else {"kl": self.kl}
-        rate: dict[str, Any] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        returns = self._given("discount", "lambda_")
         if self.algorithm == "natural-gradient":
-            return natural_gradient(**kl, **returns)
+            return natural_gradient(**self._given("kl"), **returns)
         if self.imitates:
-            return {"gail": gail, "airl": airl, "fairl": fairl}[self.algorithm](**kl, **returns)
+            return {"gail": gail, "airl": airl, "fairl": fairl}[self.algorithm](**self._given("kl"), **returns)
         if self.algorithm == "trpo":
-            return trpo(**kl, **returns)
+            return trpo(**self._given("kl"), **returns)
+        rate = self._given("learning_rate")
         if self.algorithm == "reinforce":
             return reinforce(**rate, **returns)
         if self.algorithm == "ppo":
-            passes: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "target_kl": self.target_kl}
-            return ppo(**rate, **returns, **passes, clip=self.clip, entropy=self.entropy)
+            return ppo(**rate, **returns, **self._given(*_OF_PPO))
         assert expert is not None
         return self.asking.learner(self.algorithm, expert, self.seed, rate)
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """Those of these settings that are given, for a recipe that knows its own defaults."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def rules(self) -> list[Rule]:
+        """Which settings are read beside what else is chosen."""
+        by = partial(chosen, "algorithm", self.algorithm)
+        fresh = "only a fresh policy has a shape to choose, not that of --policy; leave one of them out"
+        clone = "only a clone that is given with --policy has a spread to raise; leave it out, or add --policy"
+        shape = [f"shape.{field.name}" for field in dataclasses.fields(PolicyShape)]
+        asking = [f"asking.{field.name}" for field in dataclasses.fields(Asking)]
+        return [
+            by(("natural-gradient", "trpo", *_IMITATE), "kl"),
+            by(("ppo", "reinforce", *_ASK), "learning_rate"),
+            by(("ppo",), *_OF_PPO),
+            by((*_GRADIENTS, *_IMITATE), "discount", "lambda_", "minimum_std"),
+            by(_ASK, "expert", *asking),
+            by((*_ASK, *_IMITATE), "data"),
+            by(("dagger",), "asking.schedule", "asking.beta", "asking.rounds"),
+            by(("dart",), "asking.noise", "asking.std", "asking.trace"),
+            *self.asking.rules(),
+            Rule(tuple(shape), self.policy is None, fresh),
+            Rule(("minimum_std",), self.policy is not None, clone),
+        ]
 
     @property
     def asks(self) -> bool:
         """Whether an expert is asked."""
-        return self.algorithm in ("dagger", "dart")
+        return self.algorithm in _ASK
 
     @property
     def imitates(self) -> bool:
         """Whether the policy's steps are compared with demonstrations."""
-        return self.algorithm in ("gail", "airl", "fairl")
+        return self.algorithm in _IMITATE
 
     def problems(self) -> list[str]:
         """What is wrong with these numbers or contradicts itself, in sentences."""
@@ -234,16 +262,16 @@ class ImproveSettings:
             steps=self.steps,
             batch=self.batch,
             num_envs=self.num_envs,
-            learning_rate=1.0 if self.learning_rate is None else self.learning_rate,
-            kl=1.0 if self.kl is None else self.kl,
-            target_kl=1.0 if self.target_kl is None else self.target_kl,
+            learning_rate=self.learning_rate,
+            kl=self.kl,
+            target_kl=self.target_kl,
             epochs=self.epochs,
             batch_size=self.batch_size,
             clip=self.clip,
             minimum_std=self.minimum_std,
             episodes=self.episodes,
             evaluate_every=self.evaluate_every,
-            checkpoint_every=1 if self.checkpoint_every is None else self.checkpoint_every,
+            checkpoint_every=self.checkpoint_every,
             seeds=self.seeds,
         )
         if self.seeds > 1 and self.asks:
@@ -255,13 +283,13 @@ class ImproveSettings:
             )
         if self.evaluation_episodes < 0:
             found.append(f"--evaluation-episodes must be 0 or more, not {self.evaluation_episodes}; 20 is usual.")
-        if not self.entropy >= 0:
+        if self.entropy is not None and not self.entropy >= 0:
             found.append(f"--entropy must be 0 or more, not {self.entropy}; 0 is usual.")
         if self.discount is not None and not 0 < self.discount <= 1:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
         if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
-        return found + self._missing() + self.asking.problems() + self.shape.problems()
+        return found + self._missing() + self.asking.problems() + self.shape.problems() + unread(self, self.rules())
 
     @property
     def _titled(self) -> str:
