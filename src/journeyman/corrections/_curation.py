@@ -55,7 +55,7 @@ def hold_out(episodes: Episodes, fraction: float = 0.1, seed: int = 0) -> tuple[
     if total < 2:
         problems.append(
             f"There is nothing to hold out: the data has {total} episode{'' if total == 1 else 's'}, and both"
-            " sides of the split need one; record more, or train without a held-out part."
+            " sides of the split need one; record more, or hold nothing out (--held-out 0)."
         )
     refuse(problems)
     count = min(max(round(fraction * total), 1), total - 1)

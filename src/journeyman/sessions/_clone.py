@@ -19,9 +19,26 @@ from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.parts import citations, refuse
 from journeyman.policies import DensityPolicy
-from journeyman.report import Report, compounding_figure, compounding_findings, modes_findings, policy_row, write
+from journeyman.report import (
+    PolicyRow,
+    Report,
+    compounding_figure,
+    compounding_findings,
+    modes_findings,
+    policy_row,
+    write,
+)
 from journeyman.sessions._files import load_policy, relative, to_json
-from journeyman.sessions._page import demonstration_row, facts, film, fit_curves
+from journeyman.sessions._page import (
+    broken_findings,
+    demonstration_row,
+    facts,
+    film,
+    fit_curves,
+    row_entry,
+    unfinished,
+    write_summary,
+)
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import FitSettings
 from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
@@ -36,7 +53,7 @@ class _Ready(NamedTuple):
     world: AbstractWorld
     data: Dataset
     training: Episodes
-    held_out: Episodes
+    held_out: Episodes | None
 
 
 def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quiet: bool = False) -> Path:
@@ -86,8 +103,8 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     made = attempt(found, lambda: world_of(settings))
     data = attempt(found, lambda: read(settings.data, world=made))
     parts = None
-    if data is not None and 0 < settings.held_out < 1:
-        parts = attempt(found, lambda: hold_out(data.episodes, settings.held_out, settings.seed))
+    if data is not None and 0 <= settings.held_out < 1:
+        parts = attempt(found, lambda: split(settings, data.episodes))
     if made is not None:
         attempt(found, lambda: settings.shape.make_head(made))
     refuse(found)
@@ -95,6 +112,11 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     assert data is not None
     assert parts is not None
     return _Ready(made, data, *parts)
+
+
+def split(settings: FitSettings, episodes: Episodes) -> tuple[Episodes, Episodes | None]:
+    """What the clone is trained on, and what is held out; `None` where nothing is."""
+    return hold_out(episodes, settings.held_out, settings.seed) if settings.held_out else (episodes, None)
 
 
 def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
@@ -112,11 +134,12 @@ def fresh_policy(settings: FitSettings, world: AbstractWorld, episodes: Episodes
 
 
 def clone_page(
-    settings: FitSettings, data: Dataset, made: AbstractWorld, held_out: Episodes, *, say: Say = print
+    settings: FitSettings, data: Dataset, made: AbstractWorld, held_out: Episodes | None, *, say: Say = print
 ) -> Path:
-    """Evaluate the clone of a run and write `report.html` into its folder."""
+    """Evaluate the clone of a run and write `report.html` and `summary.json` into its folder."""
     record, rows = read_record(settings.out), read_metrics(settings.out)
-    check_links(record["links"], {**record["links"], "file": data.fingerprint, "held_out": held_out.fingerprint()})
+    now = {} if held_out is None else {"held_out": held_out.fingerprint()}
+    check_links(record["links"], {**record["links"], "file": data.fingerprint, **now})
     found = load_policy(settings.out)
     command = f"journeyman report {relative(settings.out)}"
     evaluation = evaluate(found, made, episodes=settings.episodes)
@@ -125,31 +148,64 @@ def clone_page(
     own = demonstration_row(shown, settings.score, command)
     learnt = _learnt_from(demonstrated, settings)
     row = policy_row("clone", evaluation, score=settings.score, data=learnt, command=command)
-    errors = compounding(found, None, made, demonstrations=held_out, episodes=min(20, settings.episodes))
+    beside = demonstrated.episodes if held_out is None else held_out
+    errors = compounding(found, None, made, demonstrations=beside, episodes=min(20, settings.episodes))
     modes = mode_averaging(found, demonstrated.episodes, success=demonstration_success(demonstrated, made))
-    for sentence in filter(None, (others, shown.sentence)):
+    broken = broken_findings(evaluation.broken_steps)
+    rest = unfinished(rows[-1]["epoch"] if rows else 0, settings.epochs, "passes", settings.out)
+    told = [f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).", *_judged(rows, held_out)]
+    for sentence in filter(None, (others, shown.sentence, *told, modes.finding, *(b.sentence for b in broken), *rest)):
         say(sentence)
-    say(f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).")
-    if rows and "held_out_nll" in rows[-1]:
-        say(f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step.")
-    say(modes.finding)
+    write_summary(settings.out, _numbers(settings, rows, row, own, evaluation.broken_steps, modes.averages))
     page = Report(
         title=f"Cloned from {data.path.name}",
-        summary=_summary(row, own, rows, settings),
+        summary=[*_summary(row, own, rows, settings), *rest],
         facts=facts(record, world=made.name, data=f"{data.path} ({data.fingerprint})"),
         policies=[r for r in (own, row) if r is not None],
         curves=fit_curves(rows, command),
         compounding=compounding_figure(errors, policy="clone", command=command),
         films=[film("clone", found, made, seed=0)],
-        findings=[*compounding_findings(errors), *modes_findings(modes)],
+        findings=[*broken, *compounding_findings(errors), *modes_findings(modes)],
         citations=citations(settings.learner(), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
 
 
+NOT_HELD_OUT = (
+    "Nothing was held out, so nobody knows how the clone does on demonstrations that it has not seen; it is held"
+    " against those that it was trained on."
+)
+
+
+def _judged(rows: list[dict[str, Any]], held_out: Episodes | None) -> list[str]:
+    if held_out is None:
+        return [NOT_HELD_OUT]
+    if not rows:
+        return []
+    return [f"held-out negative log-likelihood: {rows[-1]['held_out_nll']:.3f} nats a step."]
+
+
+def _numbers(
+    settings: FitSettings,
+    rows: list[dict[str, Any]],
+    row: PolicyRow,
+    own: PolicyRow | None,
+    broken: int,
+    averages: bool | None,
+) -> dict[str, Any]:
+    """What stands in `summary.json`."""
+    found: dict[str, Any] = {"score": settings.score, "clone": row_entry(row)}
+    found |= {} if own is None else {"demonstrations": row_entry(own)}
+    last = rows[-1] if rows else {}
+    found |= {name: last[name] for name in ("epoch", "loss", "held_out_nll") if name in last}
+    return found | {"asked_epochs": settings.epochs, "averages_modes": averages, "broken_steps": broken}
+
+
 def _learnt_from(data: Dataset, settings: FitSettings) -> str:
-    return f"{len(data.actions)} demonstrations, {1 - settings.held_out:.0%} of them for training"
+    number = len(data.actions)
+    share = f"{1 - settings.held_out:.0%} of them" if settings.held_out else "all"
+    return f"{number} demonstration{'' if number == 1 else 's'}, {share} for training"
 
 
 def _words(row: Any) -> str:
@@ -164,4 +220,4 @@ def _summary(row: Any, own: Any, rows: list[dict[str, Any]], settings: FitSettin
             f"On held-out episodes its negative log-likelihood is {rows[-1]['held_out_nll']:.3f} nats a step"
             f" ({rows[-1]['loss']:.3f} on those it was trained on)."
         )
-    return found
+    return found if settings.held_out else [*found, NOT_HELD_OUT]

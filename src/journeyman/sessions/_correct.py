@@ -1,7 +1,6 @@
 """From a file of demonstrations to corrective labels, and to clones with and without them."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from journeyman.report import PolicyRow, Report, policy_row, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
 from journeyman.sessions._files import relative
-from journeyman.sessions._page import demonstration_row, facts, summary_entry
+from journeyman.sessions._page import demonstration_row, facts, summary_entry, write_summary
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
 from journeyman.sessions._unread import usually
 from journeyman.training import Learner, Recorder, fit, read_record
@@ -141,7 +140,7 @@ def _written(settings: CorrectSettings, ready: _Ready, corrected: Corrected, say
     told = {name: f"{given[name].num_steps:,} steps" for name in NAMES}
     summary = {"labels": label_numbers(corrected)}
     summary |= {name: summary_entry(one, settings.score) for name, one in found.items()}
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_summary(out, summary)
     return write(_page(settings, ready, corrected, found, told), out / "report.html", overwrite=True)
 
 

@@ -1,7 +1,11 @@
 """From a run, or several, to the page about it."""
 
+import dataclasses
+import json
+import math
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +16,8 @@ import numpy as np
 from journeyman.datasets import DemonstrationScore
 from journeyman.diagnose import Evaluation, Score, interval
 from journeyman.policies import AbstractDensityPolicy
-from journeyman.report import Band, Curve, Film, PolicyRow, Reference, report_interval
+from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, report_interval
+from journeyman.sessions._files import relative
 from journeyman.worlds import AbstractWorld, frames
 
 _FILMED_STEPS, _PICTURES = 300, 36
@@ -131,3 +136,43 @@ def summary_entry(found: Evaluation, score: Score = "return") -> dict[str, Any]:
     """`{"mean", "low", "high", "episodes"}` of the mean action, for `summary.json`."""
     measured = found.score(score)
     return {"mean": measured.mean, "low": measured.low, "high": measured.high, "episodes": found.episodes}
+
+
+def row_entry(row: PolicyRow) -> dict[str, Any]:
+    """The same of a row of the page's table, with sampled actions and the share of successes where they are known."""
+    found: dict[str, Any] = {**dataclasses.asdict(row.score), "episodes": row.episodes}
+    found |= {} if row.sampled is None else {"sampled": dataclasses.asdict(row.sampled)}
+    return found | ({} if row.success is None else {"success": dataclasses.asdict(row.success)})
+
+
+def write_summary(folder: Path, numbers: dict[str, Any]) -> None:
+    """`summary.json`; JSON has no number that is not finite, so such a one is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(one) for name, one in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    (folder / "summary.json").write_text(json.dumps(plain(numbers), indent=2, allow_nan=False) + "\n")
+
+
+def broken_findings(evaluated: int, learning: int = 0, steps: int = 0) -> list[Finding]:
+    """A warning where steps gave what is not finite: of `steps` while learning, and while policies were evaluated."""
+    end = "each ended its episode, and nothing was learned from it; look for the reason in the world."
+    found = []
+    if learning:
+        found.append(f"While learning, {learning:,} of {steps:,} steps gave what is not finite: {end}")
+    if evaluated:
+        end = "each ended its episode there; look for the reason in the world."
+        found.append(f"While policies were evaluated, {evaluated:,} steps gave what is not finite: {end}")
+    return [Finding("warning", sentence) for sentence in found]
+
+
+def unfinished(done: int, asked: int, unit: str, folder: Path) -> list[str]:
+    """That a run has not come to its end, in a sentence; nothing where it has."""
+    if done >= asked:
+        return []
+    return [
+        f"This run is unfinished: {done:,} of {asked:,} {unit} are done; go on with: journeyman resume"
+        f" {relative(folder)}"
+    ]

@@ -5,16 +5,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.parts import citations, problems, rebuild, refuse
-from journeyman.policies import DensityPolicy, inspect
+from journeyman.policies import DensityPolicy, inspect, is_fresh
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
-from journeyman.sessions._page import facts, film, improve_curves
+from journeyman.sessions._page import (
+    broken_findings,
+    facts,
+    film,
+    improve_curves,
+    row_entry,
+    unfinished,
+    write_summary,
+)
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import ImproveSettings, ScoreName
 from journeyman.training import (
@@ -92,7 +102,27 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     refuse(found)
     assert made is not None  # else something was found
     assert starts is not None
-    return _Ready(made, starts, settings.learner(_expert(asked)), data)
+    learner = settings.learner(_expert(asked))
+    refuse([] if resume else _idle(settings, learner, starts, data))
+    return _Ready(made, starts, learner, data)
+
+
+def _idle(
+    settings: ImproveSettings, learner: Learner, starts: list[DensityPolicy], shown: Episodes | None
+) -> list[str]:
+    """Whether all steps are one batch, and that the one from which no step of the policy is taken; in a sentence."""
+    batch = settings.batch // settings.num_envs * settings.num_envs
+    first = {
+        "fits the baseline" if not settings.imitates else "fits what it is judged by": learner.weight.learns,
+        "tells a fresh policy the mean and spread of its observations": shown is None and is_fresh(starts[0]),
+    }
+    why = " and ".join(reason for reason, holds in first.items() if holds)
+    if settings.steps > batch or not why:
+        return []
+    return [
+        f"--steps {settings.steps} is no more than the first batch of {batch:,} steps, which only {why}, so that"
+        f" nothing would be learned; ask for more than {batch:,} steps, or for a smaller --batch."
+    ]
 
 
 def world_of(settings: ImproveSettings) -> AbstractWorld:
@@ -146,36 +176,65 @@ def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Ep
 
 
 def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
-    """Evaluate a run's policy (or policies) before and after, and write `report.html` into its folder."""
+    """Evaluate a run's policy (or policies) before and after, and write `report.html` and `summary.json`."""
     record, rows = read_record(settings.out), read_metrics(settings.out)
     made = world_of(settings)
     name = "start" if settings.policy is None else "clone"
     policies = {name: _before(settings, record), "improved": _after(settings)}
-    command = f"journeyman report {relative(settings.out)}"
     told = {name: "where the run began", "improved": f"{rows[-1]['step']:,} environment steps"}
-    row = {}
+    command = f"journeyman report {relative(settings.out)}"
+    ends, broken = {}, 0
     for label, ones in policies.items():
         found = [evaluate(one, made, episodes=settings.episodes) for one in ones]
-        row[label] = _table_row(label, found, settings.score, told[label], command)
-        one, over = row[label], f"{row[label].episodes} episodes" if len(ones) == 1 else f"{len(ones)} seeds"
+        broken += sum(one.broken_steps for one in found)
+        ends[label] = one = _table_row(label, found, settings.score, told[label], command)
+        over = f"{one.episodes} episodes" if len(ones) == 1 else f"{len(ones)} seeds"
         say(f"{label}: {one.score.mean:.4g} [{one.score.low:.4g}, {one.score.high:.4g}] over {over}.")
-    ends: list[Any] = [row[name], row["improved"]]
-    seeds = "" if settings.seeds == 1 else f", {settings.seeds} seeds"
+    findings = broken_findings(broken, _broken(rows), rows[-1]["step"] * settings.seeds)
+    rest = unfinished(rows[-1]["step"], settings.steps, "environment steps", settings.out)
+    for sentence in (*(one.sentence for one in findings), *rest):
+        say(sentence)
+    write_summary(settings.out, _numbers(settings, rows, ends, broken))
     page = Report(
-        title=f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}{seeds}",
-        summary=[
-            f"Practice took the mean {settings.score} from {ends[0].score.mean:.4g} to {ends[1].score.mean:.4g}"
-            f" in {rows[-1]['step']:,} environment steps{' of each seed' if seeds else ''}.",
-            *_asked_for(rows),
-        ],
+        title=_title(settings),
+        summary=[_taken(settings, rows, ends[name], ends["improved"]), *rest, *_asked_for(rows)],
         facts=facts(record, world=made.name),
-        policies=ends,
-        curves=improve_curves("improved", rows, command, _references(name, row[name], settings)),
+        policies=list(ends.values()),
+        findings=findings,
+        curves=improve_curves("improved", rows, command, _references(name, ends[name], settings)),
         films=[film(n, ones[0], made, seed=0) for n, ones in policies.items()],
         citations=citations(settings.learner(_asked(settings)), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _title(settings: ImproveSettings) -> str:
+    seeds = "" if settings.seeds == 1 else f", {settings.seeds} seeds"
+    return f"{settings.algorithm.replace('-', ' ').capitalize()} on {settings.world}{seeds}"
+
+
+def _taken(settings: ImproveSettings, rows: list[dict[str, Any]], before: PolicyRow, after: PolicyRow) -> str:
+    return (
+        f"Practice took the mean {settings.score} from {before.score.mean:.4g} to {after.score.mean:.4g}"
+        f" in {rows[-1]['step']:,} environment steps{' of each seed' if settings.seeds > 1 else ''}."
+    )
+
+
+def _broken(rows: list[dict[str, Any]]) -> int:
+    """How many steps of practice broke, over all seeds."""
+    return int(sum(np.sum(row.get("broken_steps", 0)) for row in rows))
+
+
+def _numbers(
+    settings: ImproveSettings, rows: list[dict[str, Any]], ends: dict[str, PolicyRow], broken: int
+) -> dict[str, Any]:
+    """What stands in `summary.json`."""
+    found: dict[str, Any] = {"score": settings.score, **{name: row_entry(row) for name, row in ends.items()}}
+    found |= {"seeds": settings.seeds, "steps": rows[-1]["step"], "asked_steps": settings.steps}
+    found |= {"broken_steps": {"learning": _broken(rows), "evaluated": broken}}
+    visited = sum(row.get("visited", 0) for row in rows)
+    return found | ({"labels": rows[-1]["labels"], "visited": visited} if visited else {})
 
 
 def _asked_for(rows: list[dict[str, Any]]) -> list[str]:

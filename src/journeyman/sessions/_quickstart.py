@@ -1,7 +1,6 @@
 """The whole trade in one run: demonstrate, clone, see it fail, correct, improve, report."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from journeyman.report import (
     write,
 )
 from journeyman.sessions._clone import Say
-from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry
+from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
 from journeyman.sessions._refusals import stoppable
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
@@ -89,7 +88,7 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
         "seconds": time.perf_counter() - began,
         "steps_per_second": float(np.mean(speeds)),
     }
-    (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_summary(settings.out, summary)
     say(f"{page} ({summary['seconds']:.0f} s)")
     return summary
 

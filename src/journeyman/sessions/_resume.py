@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from journeyman.corrections import hold_out
 from journeyman.datasets import read
 from journeyman.parts import JourneymanError
-from journeyman.sessions._clone import Say, clone, clone_page, world_of
+from journeyman.sessions._clone import Say, clone, clone_page, split, world_of
 from journeyman.sessions._files import from_json
 from journeyman.sessions._practise import practice_page, practise
 from journeyman.sessions._settings import FitSettings, ImproveSettings
@@ -35,7 +34,7 @@ def report(folder: Path, *, say: Say = print) -> Path:
         return practice_page(settings, say=say)
     made = world_of(settings)
     data = read(settings.data, world=made)
-    _, held_out = hold_out(data.episodes, settings.held_out, settings.seed)
+    _, held_out = split(settings, data.episodes)
     return clone_page(settings, data, made, held_out, say=say)
 
 

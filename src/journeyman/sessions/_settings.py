@@ -107,7 +107,7 @@ class FitSettings:
     weight_decay: float = 1e-2
     """Adam's decoupled decay; some is needed where a few demonstrations are passed over often."""
     held_out: float = 0.1
-    """Share of the episodes that is kept from training and judged by its negative log-likelihood."""
+    """Share of the episodes that is kept from training and judged by its negative log-likelihood; 0 keeps none."""
     angles: Literal["automatic", "none"] = "automatic"
     """Whether observation columns that wrap become cosine and sine."""
     shape: PolicyShape = PolicyShape(hidden=(256, 256))
@@ -129,8 +129,8 @@ class FitSettings:
         )
         if not self.weight_decay >= 0:
             found.append(f"--weight-decay must be 0 or more, not {self.weight_decay}; 0.01 is usual.")
-        if not 0 < self.held_out < 1:
-            found.append(f"--held-out must lie between 0 and 1, not {self.held_out}; 0.1 is usual.")
+        if not 0 <= self.held_out < 1:
+            found.append(f"--held-out must lie in [0, 1), not {self.held_out}; 0.1 is usual, and 0 keeps none.")
         return found + self.shape.problems()
 
     def learner(self) -> Learner:
