@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from journeyman import JourneymanError, cli
+from journeyman import JourneymanError, __version__, cli
+from journeyman.cli import _main, _verbs
 from journeyman.sessions import ConvertSettings, FitSettings, ImproveSettings, LintSettings, QuickstartSettings
 from journeyman.worlds import list_worlds
 
-VERBS = "quickstart data fit improve evaluate diagnose figures report resume worlds".split()
+VERBS = "quickstart data dagger fit correct improve evaluate diagnose figures report resume worlds".split()
 
 
 def journeyman(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -46,9 +47,9 @@ def test_help_of_each_verb_explains_each_option(verb: str, capsys: pytest.Captur
 
 
 def test_what_cannot_be_parsed_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "improove" in parse_error(capsys, "improove")
     assert "--world" in parse_error(capsys, "improve", "--steps", "10")
-    assert "invalid literal" in parse_error(capsys, "improve", "--world", "W", "--steps", "many")
+    for wrong in ("many", "1.5"):
+        assert f"'{wrong}' is no whole number" in parse_error(capsys, "improve", "--world", "W", "--steps", wrong)
     assert "--stepz" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--stepz", "2")
     assert "trppo" in parse_error(capsys, "improve", "--world", "W", "--steps", "1", "--algorithm", "trppo")
     parse_error(capsys)
@@ -99,7 +100,7 @@ def test_a_failing_disk_is_a_sentence(capsys: pytest.CaptureFixture[str], monkey
     def full(verb: object) -> None:
         raise OSError(28, "No space left on device", "/runs/a/metrics.jsonl")
 
-    monkeypatch.setattr(cli, "_run", full)
+    monkeypatch.setattr(_main, "_run", full)
     assert cli.main(["worlds"]) == 2
     said = capsys.readouterr().err
     assert said == (
@@ -111,9 +112,60 @@ def test_ctrl_c_outside_a_run(capsys: pytest.CaptureFixture[str], monkeypatch: p
     def stop(verb: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_run", stop)
+    monkeypatch.setattr(_main, "_run", stop)
     assert cli.main(["worlds"]) == 130
-    assert "goes on with: journeyman resume RUN" in capsys.readouterr().err
+    assert capsys.readouterr().err == "journeyman: stopped before it was done; the same command begins again\n"
+
+
+def test_ctrl_c_while_the_libraries_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt")
+    found = os.environ.get("PYTHONPATH", "")
+    stopped = journeyman(
+        "worlds", env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), found)))}
+    )
+    assert stopped.returncode == 130
+    assert stopped.stderr == "journeyman: stopped before anything began\n"
+    assert 'journeyman = "journeyman.__main__:main"' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
+
+
+def test_the_version_and_what_every_verb_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+    for words in (["--help"], ["fit", "-h"], ["diagnose", "clone", "--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+        said = capsys.readouterr().out
+        assert "--debug" in said
+        assert "--compile-cache=FOLDER" in said
+
+
+def test_the_quickstart_s_page_names_every_verb() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "quickstart.md").read_text()
+    assert ", ".join(f"`{verb}`" for verb in cli.VERBS) in page.replace("\n", " ")
+
+
+def test_a_misspelt_verb_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["improv", "--world", "W", "--steps", "9"]) == 2
+    assert capsys.readouterr().err == "journeyman: There is no verb 'improv'; did you mean 'improve'?\n"
+    assert cli.main(["zzz"]) == 2
+    assert f"There is no verb 'zzz'; choose one of {', '.join(cli.VERBS)}." in capsys.readouterr().err
+
+
+def test_numbers_and_names_of_options_as_they_are_written() -> None:
+    words = ["improve", "--world", "W", "--steps", "1e5", "--lambda", "0.9", "--seeds", "3"]
+    found = _main._parsed(words)
+    assert (found.steps, found.lambda_, found.seeds) == (100_000, 0.9, 3)
+    assert dataclasses.asdict(found) == dataclasses.asdict(ImproveSettings("W", 100_000, lambda_=0.9, seeds=3))
+    for verb in ("gradient", "step"):
+        found = _main._parsed(["diagnose", verb, "--policy", "P", "--world", "W", "--lambda", "0.5"]).of
+        assert found.lambda_ == 0.5
+
+
+def test_what_the_command_line_spells_otherwise_has_the_same_default() -> None:
+    for ours in (_verbs.Improve, _verbs.DiagnoseGradient, _verbs.DiagnoseStep, _verbs.DiagnoseClone):
+        theirs = {field.name: field.default for field in dataclasses.fields(ours.__bases__[0])}
+        assert {field.name: field.default for field in dataclasses.fields(ours)} == theirs, ours
+        assert ours.__doc__ == ours.__bases__[0].__doc__
 
 
 def test_every_setting_is_explained() -> None:
@@ -125,10 +177,10 @@ def test_every_setting_is_explained() -> None:
     verbs = (
         ConvertSettings,
         LintSettings,
-        cli.Evaluate,
-        cli.Report,
-        cli.Resume,
-        cli.Worlds,
+        _verbs.Evaluate,
+        _verbs.Report,
+        _verbs.Resume,
+        _verbs.Worlds,
         FitSettings,
         ImproveSettings,
         QuickstartSettings,

@@ -137,7 +137,7 @@ def test_files_appear_whole_and_nothing_is_overwritten(
 ) -> None:
     first, second = episode("vector", False, 0, 3), episode("vector", False, 0, 5)
     path = datasets.write(first, tmp_path / name)
-    with pytest.raises(JourneymanError, match="exists already; choose another path or pass overwrite=True"):
+    with pytest.raises(JourneymanError, match="exists already; choose another path, or allow it to be replaced"):
         datasets.write(second, path)
 
     def fail(*_: object, **__: object) -> None:

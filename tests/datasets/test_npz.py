@@ -107,7 +107,7 @@ def test_termination_stays_apart_from_truncation(tmp_path: Path) -> None:
     del content["next_observation"]
     data = datasets.read(save(tmp_path, content))
     assert not data.episodes.terminated.any()
-    said(data, "1 episodes ended by the world, on the step that is left out")
+    said(data, "1 of 3 episodes ended by the world, on the step that is left out")
 
 
 def test_done_is_ambiguous_and_counts_as_cut(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_single_stream_and_the_bare_path(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_without_permission(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     path.write_text("precious")
-    with pytest.raises(JourneymanError, match="exists already; choose another path or pass overwrite=True"):
+    with pytest.raises(JourneymanError, match="exists already; choose another path, or allow it to be replaced"):
         datasets.write(batch(), path)
     assert path.read_text() == "precious"
     datasets.write(batch(), path, overwrite=True)

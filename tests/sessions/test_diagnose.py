@@ -43,6 +43,13 @@ def test_the_gradient(artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert "The gradient in LinearQuadratic" in page
     assert "comes from coupling of past and future" in page
+    assert "estimator  " in page
+    command = f"journeyman diagnose gradient --policy {artefact} {' '.join(WORLD)} --episodes 64"
+    assert f"<code>{command}</code>" in page
+    assert cli.main([*command.split()[1:], "--out", str(tmp_path / "new")]) == 2
+    assert "holds a diagnosis already; add --overwrite to replace it" in capsys.readouterr().err
+    again = json.loads(said(capsys, *command.split()[1:], "--json", "--out", tmp_path / "new", "--overwrite"))
+    assert again == told
 
 
 def test_the_step(artefact: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +68,8 @@ def test_everything_that_is_wrong_is_told_at_once(
     where = ("--policy", tmp_path, *WORLD, "--out", tmp_path / "full")
     assert cli.main([str(w) for w in ("diagnose", "gradient", *where, "--ratio", 0, "--discount", 2)]) == 2
     error = capsys.readouterr().err
-    for part in ("4 things are wrong", "--ratio must be a positive", "discount", "holds no policy", "exists already"):
+    wrong = ("--ratio must be a positive", "discount", "holds no policy", "holds something other than a diagnosis")
+    for part in ("4 things are wrong", *wrong):
         assert part in error
     assert cli.main([str(w) for w in ("diagnose", "step", *where, "--kl", -1, "--damping", -1)]) == 2
     assert "damping ≥ 0" in capsys.readouterr().err
@@ -82,6 +90,8 @@ def test_what_errors_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "The cost over the first H steps grows like H to the power" in table
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert "Compounding error in ErrorChain" in page
+    assert "clone on its own states" in page
+    assert str(tmp_path / "clone on") not in page
     told = json.loads(ask("--expert", tmp_path / "expert", "--horizons", 5, 10, 20, "--json"))
     assert told == json.loads((tmp_path / "new" / "diagnosis.json").read_text(encoding="utf-8"))
     assert told["by_horizon"]["horizon"] == [5, 10, 20]
@@ -127,7 +137,14 @@ def test_why_a_clone_is_bad(cloned: Path, tmp_path: Path, capsys: pytest.Capture
     assert any("there is no expert" in sentence for sentence in found["cannot_tell"])
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert "The causes of a clone" in page
-    assert "Cannot tell: compounding error" in page
+    assert "Cannot tell: compounding error: there is no expert to label the policy&#39;s own states.<" in page
+    assert "Cannot tell: mode averaging: with 12 valid demonstrations" in page
+    assert "cannot be told" not in page.split('id="table"')[0]
+    assert "cause    " in page
+    command = f"journeyman diagnose clone {cloned} --folds 2 --seeds 2 --episodes 4"
+    assert page.count(f"<code>{command}</code>") > 1
+    again = said(capsys, *command.split()[1:], "--json")
+    assert json.loads(again) == found
 
 
 def test_what_is_no_run_of_fit(
@@ -138,7 +155,7 @@ def test_what_is_no_run_of_fit(
     words = ("diagnose", "clone", artefact, "--seeds", 0, "--out", tmp_path / "full", "--expert", tmp_path / "none")
     assert cli.main([str(word) for word in words]) == 2
     error = capsys.readouterr().err
-    for part in ("--seeds must be a positive", "is not a run", "none' holds no policy", "exists already"):
+    for part in ("--seeds must be a positive", "is not a run", "none' holds no policy", "holds something other than"):
         assert part in error
     assert cli.main(["diagnose", "clone", str(cloned), "--expert", "shipped"]) == 2
     assert "No expert for 'LinearQuadratic' comes with" in capsys.readouterr().err

@@ -91,6 +91,19 @@ def test_evaluate_in_words_and_by_best_reward(folder: Path, journeyman: Journeym
     assert third == "distinct start states: 2 of 2"
 
 
+def test_evaluate_knows_the_world_of_a_run(folder: Path, journeyman: Journeyman) -> None:
+    code, told, err = journeyman("evaluate", folder, "--episodes", "3", "--json")
+    assert code == 0, err
+    assert told == journeyman("evaluate", folder, *PENDULUM, "--episodes", "3", "--json")[1]
+    code, other, _ = journeyman("evaluate", folder, "--episodes", "3", "--json", "--seed", "5")
+    assert code == 0
+    assert json.loads(other)["seed"] == 5
+    assert json.loads(other)["mean action"] != json.loads(told)["mean action"]
+    code, _, err = journeyman("evaluate", folder / "policy")
+    assert code == 2
+    assert "is no run of `fit` or `improve`, so it does not say in which world; add --world NAME" in err
+
+
 def test_overwrite_begins_anew(folder: Path, journeyman: Journeyman, tmp_path: Path) -> None:
     import shutil
 

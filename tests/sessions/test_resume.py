@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from journeyman.sessions._refusals import resumable
 from tests.sessions.conftest import PENDULUM, Journeyman, Shell, numbers, policy_bytes, record
 
 FIT = ("fit", "--data", "demos.npz", *PENDULUM, "--epochs", "60", "--batch-size", "32", "--episodes", "2")
@@ -72,6 +73,19 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(name: str, shell: Shel
     assert numbers(folder)[-1]["step"] == numbers(whole[name])[-1]["step"]
     if name == "fit":  # no simulator is lost, so nothing differs
         assert policy_bytes(folder) == policy_bytes(whole[name])
+
+
+def test_a_second_ctrl_c_names_the_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="stopped at once; there is no checkpoint yet"), resumable(run):
+        raise KeyboardInterrupt
+    mark = run / "checkpoints" / "000000000001" / "checkpoint.json"
+    mark.parent.mkdir(parents=True)
+    for path in (mark, run / "config.json"):
+        path.write_text("{}")
+    said = f"stopped at once; from the last checkpoint it can go on with: journeyman resume {run}"
+    with pytest.raises(KeyboardInterrupt, match=said), resumable(run):
+        raise KeyboardInterrupt
 
 
 def test_in_a_pipe_there_is_nothing_but_sentences(shell: Shell, whole: Whole) -> None:

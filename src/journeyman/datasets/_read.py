@@ -228,8 +228,8 @@ def _note_dropped(columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarra
     )
     if last["terminated"].any():
         findings.notes.append(
-            f"{int(last['terminated'].sum())} episodes ended by the world, on the step that is left out; they count as"
-            " cut one step earlier, where the value of what follows is not 0."
+            f"{int(last['terminated'].sum())} of {episodes:,} episodes ended by the world, on the step that is left"
+            " out, and count as cut one step earlier, where the value of what follows is not 0."
         )
     single = ends.stop - ends.start == 1
     if single.any():

@@ -133,6 +133,9 @@ def _may_write(path: Path, overwrite: bool, *, folder: bool = False) -> None:
     if path.is_dir() and not folder:
         raise JourneymanError(f"'{path}' is a folder; name a file inside it.")
     if path.exists() and not overwrite:
-        raise JourneymanError(f"'{path}' exists already; choose another path or pass overwrite=True.")
+        raise JourneymanError(
+            f"'{path}' exists already; choose another path, or allow it to be replaced (--overwrite, in Python"
+            " overwrite=True)."
+        )
     if not path.parent.is_dir():
         raise JourneymanError(f"The folder '{path.parent}' does not exist; create it first.")

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from journeyman.diagnose._interval import Interval
-from journeyman.diagnose._modes import ModeAveraging
+from journeyman.diagnose._modes import UNTOLD, ModeAveraging
 from journeyman.diagnose._paired import Paired
 
 Verdict = Literal["found", "small", "borderline", "the other way round", "no detectable difference", "cannot tell"]
@@ -93,14 +93,15 @@ def not_growing(cause: Cause) -> Cause:
 
 
 def unknown(name: str, why: str | None = None) -> Cause:
-    """What could not be asked."""
-    sentence = f"{name}: cannot tell, because {REASONS[name] if why is None else why}."
+    """What could not be asked; its verdict says that, its sentence why."""
+    sentence = f"{name}: {REASONS[name] if why is None else why}."
     return Cause(name, COMPARED[name], None, None, None, "cannot tell", sentence)
 
 
 def of_modes(found: ModeAveraging) -> Cause:
     """What the test of modes says, as a cause."""
-    name, sentence = "mode averaging", f"mode averaging: {found.finding}"
+    name = "mode averaging"
+    sentence = f"{name}: {found.finding.removeprefix(UNTOLD)}"
     if found.averages is None:
         return Cause(name, COMPARED[name], None, None, None, "cannot tell", sentence)
     averaged = [one for one in found.places if one.averaged]

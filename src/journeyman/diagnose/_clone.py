@@ -234,7 +234,10 @@ def _returns(demonstrations: Episodes) -> np.ndarray | None:
 def _checked(count: int, folds: int, seeds: int, given: dict[str, Any]) -> None:
     found = []
     if count < LEAST_EPISODES:
-        found.append(f"{count} episodes cannot be compared; record at least {LEAST_EPISODES}.")
+        found.append(
+            f"Episodes are compared with each other, and there {'is' if count == 1 else 'are'} {count} of at least"
+            f" {LEAST_EPISODES}; record more."
+        )
     if not 2 <= folds <= max(count, 2):
         found.append(f"There are {folds} folds for {count} episodes; take at least 2, such as 3.")
     if seeds < 2:

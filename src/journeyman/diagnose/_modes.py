@@ -170,14 +170,15 @@ def mode_averaging(
     return dataclasses.replace(result, finding=modes_finding(result))
 
 
+UNTOLD = "Whether modes are averaged cannot be told: "
 _CHOICES = "The actions are choices, and a policy of choices has a probability for each: it averages no modes."
 _ALL_COUNT = "Nobody says which demonstrations succeed, so modes are counted over all of them."
 
 
 def _too_few(valid: int) -> str:
     return (
-        f"Whether modes are averaged cannot be told: with {valid} valid demonstrations, of which each counts once at a"
-        " place, not even two modes 12 deviations apart would be seen; record more."
+        f"{UNTOLD}with {valid} valid demonstration{'' if valid == 1 else 's'}, of which each counts once at a place,"
+        " not even two modes 12 deviations apart would be seen; record more."
     )
 
 

@@ -153,6 +153,7 @@ class Report:
     - `summary`: sentences; the first is set large, so let it be the result.
     - `facts`: seed, world, command, versions, machine ... in the order in which they are printed. The entry
       "command" gets a copy button.
+    - `table`: lines of text in columns, shown as they stand.
     - `score_label`, `score_unit`: what `PolicyRow.score` is ("return", "" or "score", "share of the target").
     - `citations`: BibTeX entries of what ran.
 
@@ -168,6 +169,7 @@ class Report:
     compounding: CompoundingFigure | None = None
     films: Sequence[Film] = ()
     findings: Sequence[Finding] = ()
+    table: str = ""
     citations: Sequence[str] = ()
     score_label: str = "return"
     score_unit: str = ""

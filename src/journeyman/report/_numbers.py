@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: significant digits, thousands apart, an honest dash for what is unknown."""
 
 import math
+import re
 from collections.abc import Sequence
 
 UNKNOWN = "–"
@@ -61,6 +62,15 @@ def format_share(value: float) -> str:
     ('94 %', '–')
     """
     return f"{with_decimals(100 * value, 0)} %" if math.isfinite(value) else UNKNOWN
+
+
+def signed(sentence: str) -> str:
+    """A sentence whose negative numbers have a true minus sign, as those of the tables.
+
+    >>> signed("From -3.2 to [-1, 2] on Hopper-v5, at 1e-3")
+    'From −3.2 to [−1, 2] on Hopper-v5, at 1e-3'
+    """
+    return re.sub(r"(?<![^\s\[(])-(?=[\d.])", "−", sentence)
 
 
 def axis(low: float, high: float, about: int = 5) -> list[float]:

@@ -20,7 +20,7 @@ from journeyman.parts import JourneymanError, require
 from journeyman.report._figures import compounding_drawing, curve_drawings
 from journeyman.report._film import data_url, sheet
 from journeyman.report._model import Film, Interval, PolicyRow, Report
-from journeyman.report._numbers import axis, format_interval, format_number, format_share, tick_texts
+from journeyman.report._numbers import axis, format_interval, format_number, format_share, signed, tick_texts
 from journeyman.report._traces import roles
 
 _STRIP = 6  # still frames beside a film
@@ -38,7 +38,8 @@ def write(report: Report, path: str | Path, overwrite: bool = False) -> Path:
         raise JourneymanError(f"'{path}' is a folder and a report is one file; name it '{path / 'report.html'}'.")
     if path.exists() and not overwrite:
         raise JourneymanError(
-            f"'{path}' exists, and nothing is lost unasked; name another file, or allow it with --overwrite."
+            f"'{path}' exists, and nothing is lost unasked; name another file, or allow it to be replaced (--overwrite,"
+            " in Python overwrite=True)."
         )
     if not path.parent.is_dir():
         raise JourneymanError(f"'{path.parent}' is not a folder, so nothing can be written there; make it first.")
@@ -56,6 +57,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["signed"] = signed
     environment.globals |= {"number": format_number, "share": _share}
     library, compressed = _plotly()
     colours = roles(_names(report))

@@ -86,7 +86,7 @@ def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quie
             checkpoint_every=10 * log_every,
             record=recorder,
         )
-    return clone_page(settings, ready.data, ready.world, ready.held_out, say=say)
+        return clone_page(settings, ready.data, ready.world, ready.held_out, say=say)
 
 
 def world_of(settings: FitSettings) -> AbstractWorld:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from journeyman.diagnose import (
+    CloneDiagnosis,
     Compounding,
     GradientQuality,
     StepQuality,
@@ -23,9 +24,17 @@ from journeyman.report import CompoundingFigure, Finding, Report, compounding_fi
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._page import facts
 from journeyman.sessions._refusals import attempt, can_report, make_world, positive
+from journeyman.sessions._typed import typed
 from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.weights import Advantage
 from journeyman.worlds import AbstractWorld, ErrorChain, Ridge
+
+UNSAID = ("json", "out", "overwrite")
+"""Settings on which no number depends."""
+
+_WRITTEN = ("diagnosis.json", "report.html")
+
+Diagnosis = GradientQuality | StepQuality | Compounding | CloneDiagnosis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +59,8 @@ class DiagnoseGradientSettings:
     """Print JSON."""
     out: Path | None = None
     """A folder for diagnosis.json and report.html."""
+    overwrite: bool = False
+    """Replace a diagnosis that stands in the folder already."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +88,8 @@ class DiagnoseStepSettings:
     """Print JSON."""
     out: Path | None = None
     """A folder for diagnosis.json and report.html."""
+    overwrite: bool = False
+    """Replace a diagnosis that stands in the folder already."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +115,8 @@ class DiagnoseCompoundingSettings:
     """Print JSON."""
     out: Path | None = None
     """A folder for diagnosis.json and report.html."""
+    overwrite: bool = False
+    """Replace a diagnosis that stands in the folder already."""
 
 
 def diagnose_gradient(settings: DiagnoseGradientSettings) -> GradientQuality:
@@ -109,13 +124,13 @@ def diagnose_gradient(settings: DiagnoseGradientSettings) -> GradientQuality:
 
     Raises `JourneymanError` with everything that is wrong at once.
     """
-    found = positive(episodes=settings.episodes, ratio=settings.ratio)
+    found = positive(episodes=settings.episodes, ratio=settings.ratio) + target_problems(settings)
     estimators = attempt(found, lambda: standard_estimators(settings.discount, settings.lambda_))
-    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options)
     diagnosis = gradient(
         policy, world, estimators, episodes=settings.episodes, ratio=settings.ratio, seed=settings.seed
     )
-    _write(settings.out, "The gradient", diagnosis, settings)
+    _write("gradient", "The gradient", diagnosis, settings)
     return diagnosis
 
 
@@ -125,9 +140,10 @@ def diagnose_step(settings: DiagnoseStepSettings) -> StepQuality:
     Raises `JourneymanError` with everything that is wrong at once.
     """
     found = positive(kl=settings.kl, episodes=settings.episodes, evaluation_episodes=settings.evaluation_episodes)
+    found += target_problems(settings)
     weight = attempt(found, lambda: Advantage(settings.discount, settings.lambda_))
     geometry = attempt(found, lambda: Fisher(settings.damping))
-    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options)
     assert weight is not None  # else `_loaded` has refused
     assert geometry is not None
     diagnosis = step(
@@ -140,7 +156,7 @@ def diagnose_step(settings: DiagnoseStepSettings) -> StepQuality:
         evaluation_episodes=settings.evaluation_episodes,
         seed=settings.seed,
     )
-    _write(settings.out, "The step", diagnosis, settings)
+    _write("step", "The step", diagnosis, settings)
     return diagnosis
 
 
@@ -149,9 +165,9 @@ def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
 
     Raises `JourneymanError` with everything that is wrong at once.
     """
-    found = positive(episodes=settings.episodes, bins=settings.bins)
+    found = positive(episodes=settings.episodes, bins=settings.bins) + target_problems(settings)
     asked = None if settings.expert == "shipped" else attempt(found, lambda: load_policy(Path(settings.expert)))
-    policy, world = _loaded(found, settings.policy, settings.world, settings.options, settings.out)
+    policy, world = _loaded(found, settings.policy, settings.world, settings.options)
     if asked is not None:
         refuse([f"The expert does not fit. {problem}" for problem in world_problems(asked, world)])
     expert = shipped_expert(world) if asked is None else PolicyExpert(asked)
@@ -164,8 +180,7 @@ def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
         horizons=settings.horizons or None,
         seed=settings.seed,
     )
-    figure = compounding_figure(diagnosis, policy=str(settings.policy))
-    _write(settings.out, "Compounding error", diagnosis, settings, figure)
+    _write("compounding", "Compounding error", diagnosis, settings, compounding_figure(diagnosis))
     return diagnosis
 
 
@@ -176,43 +191,50 @@ def shipped_expert(world: AbstractWorld) -> AbstractExpert:
     return PolicyExpert(shipped(world.name.rpartition(":")[2]))
 
 
-def _loaded(
-    found: list[str], path: Path, name: str, options: Sequence[str], out: Path | None
-) -> tuple[DensityPolicy, AbstractWorld]:
+def _loaded(found: list[str], path: Path, name: str, options: Sequence[str]) -> tuple[DensityPolicy, AbstractWorld]:
     policy = attempt(found, lambda: load_policy(path))
     world = attempt(found, lambda: make_world(name, options, num_envs=1, seed=0))
     if policy is not None and world is not None:
         found += world_problems(policy, world)
-    found += target_problems(out)
     refuse(found)
     assert policy is not None  # else something was found
     assert world is not None
     return policy, world
 
 
-def target_problems(out: Path | None) -> list[str]:
-    """Why no diagnosis may be written to `out`, in sentences."""
+def target_problems(settings: Any) -> list[str]:
+    """Why no diagnosis may be written to `settings.out`, in sentences."""
     found: list[str] = []
-    if out is not None:
-        attempt(found, can_report)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            found.append(f"'{out}' exists already, and nothing is lost unasked; name a new folder with --out.")
+    out = settings.out
+    if out is None:
+        return ["--overwrite replaces what stands in a folder, and none is given; add --out."] * settings.overwrite
+    attempt(found, can_report)
+    if not out.exists():
+        return found
+    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {out.name}
+    if names - set(_WRITTEN):
+        found.append(f"'{out}' holds something other than a diagnosis; name another folder with --out.")
+    elif names and not settings.overwrite:
+        found.append(f"'{out}' holds a diagnosis already; add --overwrite to replace it, or name another with --out.")
     return found
 
 
-def _write(
-    out: Path | None,
-    title: str,
-    diagnosis: GradientQuality | StepQuality | Compounding,
-    settings: Any,
-    figure: CompoundingFigure | None = None,
-) -> None:
-    if out is None:
+def write_page(settings: Any, diagnosis: Diagnosis, page: Report) -> None:
+    """`diagnosis.json` and `report.html` with the table of the terminal, in `settings.out`."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    numbers, report = (settings.out / name for name in _WRITTEN)
+    told = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
+    numbers.write_text(told + "\n", encoding="utf-8")
+    write(dataclasses.replace(page, table=diagnosis.table()), report, overwrite=settings.overwrite)
+
+
+def _write(of: str, title: str, diagnosis: Diagnosis, settings: Any, figure: CompoundingFigure | None = None) -> None:
+    if settings.out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
-    numbers = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
-    (out / "diagnosis.json").write_text(numbers + "\n", encoding="utf-8")
+    command = typed(("diagnose", of), settings, UNSAID)
     findings = [Finding("note", sentence) for sentence in (diagnosis.finding, *diagnosis.notes) if sentence]
-    told = facts(None, world=diagnosis.world, policy=str(settings.policy), seed=str(settings.seed))
-    title = f"{title} in {diagnosis.world}"
-    write(Report(title=title, facts=told, findings=findings, compounding=figure), out / "report.html")
+    told = facts(None, world=diagnosis.world, policy=str(settings.policy), seed=str(settings.seed), command=command)
+    if figure is not None:
+        figure = dataclasses.replace(figure, command=command)
+    page = Report(title=f"{title} in {diagnosis.world}", facts=told, findings=findings, compounding=figure)
+    write_page(settings, diagnosis, page)

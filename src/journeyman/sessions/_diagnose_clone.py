@@ -1,7 +1,6 @@
 """From the run folder of a clone to the causes of its faults, side by side."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,14 @@ from journeyman.diagnose import CloneDiagnosis
 from journeyman.diagnose import clone as diagnose
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError, refuse
-from journeyman.report import Finding, Report, compounding_figure, modes_findings, write
+from journeyman.report import Finding, Report, compounding_figure, modes_findings
 from journeyman.sessions._clone import fresh_policy, world_of
-from journeyman.sessions._diagnose import shipped_expert, target_problems
-from journeyman.sessions._files import from_json, load_policy, relative
+from journeyman.sessions._diagnose import UNSAID, shipped_expert, target_problems, write_page
+from journeyman.sessions._files import from_json, load_policy
 from journeyman.sessions._page import facts
 from journeyman.sessions._refusals import attempt, positive
 from journeyman.sessions._settings import FitSettings
+from journeyman.sessions._typed import typed
 from journeyman.training import EVALUATION_SEED, read_record, world_problems
 
 _SEVERITY = {"found": "warning", "small": "note", "borderline": "note"}
@@ -44,6 +44,8 @@ class DiagnoseCloneSettings:
     """Print JSON."""
     out: Path | None = None
     """A folder for diagnosis.json and report.html."""
+    overwrite: bool = False
+    """Replace a diagnosis that stands in the folder already."""
 
 
 def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
@@ -56,7 +58,7 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
     policy = attempt(found, lambda: load_policy(settings.run))
     named = settings.expert not in (None, "shipped")
     asked = attempt(found, lambda: load_policy(Path(str(settings.expert)))) if named else None
-    found += target_problems(settings.out)
+    found += target_problems(settings)
     refuse(found)
     assert fitted is not None  # else something was found
     assert policy is not None
@@ -109,23 +111,19 @@ def _success(
 
 
 def _write(settings: DiagnoseCloneSettings, diagnosis: CloneDiagnosis) -> None:
-    out = settings.out
-    if out is None:
+    if settings.out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
-    numbers = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
-    (out / "diagnosis.json").write_text(numbers + "\n", encoding="utf-8")
-    command = f"journeyman diagnose clone {relative(settings.run)}"
+    command = typed(("diagnose", "clone", settings.run), settings, ("run", *UNSAID))
     findings = [Finding("note", diagnosis.finding)]
     findings += [
         Finding(_SEVERITY.get(one.verdict, "note"), one.sentence, command=command)
         for one in diagnosis.causes
         if one.verdict != "cannot tell" and one.name != "mode averaging"
     ]
-    findings += modes_findings(diagnosis.modes)
+    findings += [] if diagnosis.modes.averages is None else modes_findings(diagnosis.modes)
     findings += [Finding("note", f"Cannot tell: {sentence}") for sentence in diagnosis.cannot_tell]
     findings += [Finding("note", note) for note in diagnosis.notes]
     figure = None if diagnosis.errors is None else compounding_figure(diagnosis.errors, policy="clone", command=command)
-    told = facts(None, world=diagnosis.world, run=str(settings.run), seed=str(settings.seed))
+    told = facts(None, world=diagnosis.world, run=str(settings.run), seed=str(settings.seed), command=command)
     title = f"The causes of a clone's faults in {diagnosis.world}"
-    write(Report(title=title, facts=told, findings=findings, compounding=figure), out / "report.html")
+    write_page(settings, diagnosis, Report(title=title, facts=told, findings=findings, compounding=figure))

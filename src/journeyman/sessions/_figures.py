@@ -1,14 +1,14 @@
 """From nothing but a name to a folder of figures."""
 
 import dataclasses
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from journeyman.figures import SETS, Effort, Figure, SetName, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
 from journeyman.sessions._files import relative
-from journeyman.sessions._refusals import attempt, flag, positive, stoppable
+from journeyman.sessions._refusals import attempt, positive, stoppable
+from journeyman.sessions._typed import typed
 from journeyman.worlds import world
 
 
@@ -65,13 +65,7 @@ class FiguresSettings:
 
     def command(self) -> str:
         """The command line that these settings stand for, without the folder's place."""
-        words = ["journeyman", "figures", self.of, "--out", "DIR"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("of", "out", "runs", "overwrite") or value == field.default:
-                continue
-            words += [flag(field.name), *map(str, value if isinstance(value, tuple) else (value,))]
-        return shlex.join(words)
+        return typed(("figures", self.of, "--out", "DIR"), self, ("of", "out", "runs", "overwrite"))
 
 
 def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda sentence: None) -> Path:

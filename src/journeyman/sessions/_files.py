@@ -79,9 +79,14 @@ def load_policy(path: Path) -> DensityPolicy:
     return found
 
 
-def relative(path: Path) -> str:
-    """The shortest name of a path, quoted, for commands that a reader may type."""
+def short(path: Path) -> str:
+    """The shortest name of a path."""
     try:
-        return shlex.quote(str(path.relative_to(Path.cwd())))
+        return str(path.relative_to(Path.cwd()))
     except ValueError:
-        return shlex.quote(str(path))
+        return str(path)
+
+
+def relative(path: Path) -> str:
+    """The same, quoted, for commands that a reader may type."""
+    return shlex.quote(short(path))

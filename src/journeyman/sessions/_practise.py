@@ -73,7 +73,7 @@ def practise(settings: ImproveSettings, *, say: Say = print, resume: bool = Fals
             improve(ready.learner, start, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
         else:
             sweep(ready.learner, ready.starts, ready.world, plan, demonstrations=ready.demonstrations, record=recorder)
-    return practice_page(settings, say=say)
+        return practice_page(settings, say=say)
 
 
 def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from journeyman.parts import JourneymanError, refuse
 from journeyman.sessions._files import relative
-from journeyman.training import Interrupted
+from journeyman.training import Interrupted, begun
 from journeyman.worlds import AbstractWorld, LinearQuadratic, world
 
 Made = TypeVar("Made")
@@ -94,14 +94,24 @@ def can_report() -> None:
 
 
 @contextlib.contextmanager
-def stoppable(advice: str) -> Iterator[None]:
-    """Where Ctrl-C ends a run inside, the sentence also says how to go on."""
+def stoppable(advice: str, at_once: Callable[[], str] | None = None) -> Iterator[None]:
+    """Where Ctrl-C ends a run inside, the sentence also says how to go on; `at_once` after a second one, which waited
+    for nothing."""
     try:
         yield
     except Interrupted as stop:
         raise KeyboardInterrupt(f"{stop}; {advice}") from stop
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"stopped at once; {advice if at_once is None else at_once()}") from stop
 
 
 def resumable(folder: Path) -> contextlib.AbstractContextManager[None]:
     """The same for a run of the command line."""
-    return stoppable(f"everything is kept, go on with: journeyman resume {relative(folder)}")
+    go_on = f"go on with: journeyman resume {relative(folder)}"
+
+    def at_once() -> str:
+        if begun(folder):
+            return f"from the last checkpoint it can {go_on}"
+        return "there is no checkpoint yet, begin again with the same command and --overwrite"
+
+    return stoppable(f"everything is kept, {go_on}", at_once)

@@ -146,8 +146,7 @@ class Checkpoints:
         if not steps:
             raise JourneymanError(
                 f"'{self.folder}' holds no complete checkpoint, so there is nothing to continue from; start"
-                " the run"
-                " again (with overwrite, if the folder is to be used)."
+                " the run again (--overwrite, in Python overwrite=True, if the folder is to be used)."
             )
         if step is not None and step not in steps:
             raise JourneymanError(f"There is no checkpoint of step {step} in '{self.folder}'; there are {steps}.")

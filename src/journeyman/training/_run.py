@@ -241,9 +241,9 @@ def check_folder(folder: str | Path, overwrite: bool = False) -> None:
         )
     if not overwrite:
         raise JourneymanError(
-            f"'{folder}' holds a run already and nothing is ever overwritten unasked; continue it with"
-            " `journeyman resume`,"
-            " choose another folder, or pass overwrite."
+            f"'{folder}' holds a run already and nothing is ever overwritten unasked; continue it (`journeyman resume`,"
+            " in Python resume=True), choose another folder, or allow it to be replaced (--overwrite, in Python"
+            " overwrite=True)."
         )
     try:
         ours = json.loads((folder / CONFIG).read_bytes()).get("format") == FORMAT

@@ -55,6 +55,8 @@ def frames(
     try:
         _prepare_graphics(world)
         return _picture(world, actions, seed, count, size)
+    except NotImplementedError:  # what gymnasium's environments have where they draw nothing
+        return Frames(none, float("nan"), 0, f"'{world.name}' draws no pictures, so there is no film of it.")
     except Exception as error:  # graphics fail in every way a driver can; a report must not
         first = (str(error).splitlines() or [""])[0] or type(error).__name__
         return Frames(none, float("nan"), 0, f"'{world.name}' could not be pictured: {first}")

@@ -1,14 +1,16 @@
-"""The verbs on the command line, made from the types of the sessions."""
+"""From what was typed to what is done and said."""
 
-import dataclasses
+import contextlib
+import difflib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
+from journeyman.cli._verbs import VERBS, Dagger, Data, Diagnose, Evaluate, Report, Resume, Verb, Worlds
 from journeyman.parts import JourneymanError
 from journeyman.sessions import (
     ConvertSettings,
@@ -26,155 +28,17 @@ from journeyman.sessions import (
     QuickstartSettings,
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Evaluate a policy: exactly so many episodes, on start seeds apart from training's."""
-
-    policy: Annotated[Path, tyro.conf.Positional]
-    """A run folder or an artefact."""
-    world: str
-    """Where, for instance Hopper-v5."""
-    options: tuple[str, ...] = ()
-    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
-    episodes: int = 50
-    score: Literal["return", "best reward"] = "return"
-    """What an episode counts: the sum of its rewards or the highest one."""
-    json: bool = False
-    """Print JSON."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DiagnoseClone(DiagnoseCloneSettings):
-    """Why a clone is bad: the causes side by side, from refits of its recipe, and what cannot be told."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """The run folder of `journeyman fit`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnose:
-    """Say why a policy learns slowly or a clone fails: its gradient's noise, what one step does, what errors cost."""
-
-    of: (
-        Annotated[DiagnoseGradientSettings, tyro.conf.subcommand("gradient", prefix_name=False)]
-        | Annotated[DiagnoseStepSettings, tyro.conf.subcommand("step", prefix_name=False)]
-        | Annotated[DiagnoseCompoundingSettings, tyro.conf.subcommand("compounding", prefix_name=False)]
-        | Annotated[DiagnoseClone, tyro.conf.subcommand("clone", prefix_name=False)]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class DataLint(LintSettings):
-    """Say on one page what is in a file of demonstrations and what is wrong with it. 0: nothing; 1: something."""
-
-    data: Annotated[Path, tyro.conf.Positional]
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConvert(ConvertSettings):
-    """Read demonstrations in one format and write them in another; the name of the result says which."""
-
-    data: Annotated[Path, tyro.conf.Positional]
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
-    out: Annotated[Path, tyro.conf.Positional]
-    """NAME.npz, NAME.h5, NAME.csv, or NAME-v0 for a Minari folder."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Look through a file of demonstrations for faults, or write it in another format."""
-
-    of: (
-        Annotated[DataLint, tyro.conf.subcommand("lint", prefix_name=False)]
-        | Annotated[DataConvert, tyro.conf.subcommand("convert", prefix_name=False)]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class DaggerExport(ExportSettings):
-    """Let a policy act, and write the states that it visits, for somebody to say what should have been done there."""
-
-    policy: Annotated[Path, tyro.conf.Positional]
-    """A run folder or an artefact."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DaggerImport(ImportSettings):
-    """Read labels for visited states back, and write them with the demonstrations as one file to clone from."""
-
-    visited: Annotated[Path, tyro.conf.Positional]
-    """What was exported."""
-    labels: Annotated[Path, tyro.conf.Positional]
-    """The labels: one row each, `observation` as exported and `action` as it should have been."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Dagger:
-    """DAgger with an expert that is a file: a person, or a program that does not run here."""
-
-    of: (
-        Annotated[DaggerExport, tyro.conf.subcommand("export", prefix_name=False)]
-        | Annotated[DaggerImport, tyro.conf.subcommand("import", prefix_name=False)]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Evaluate what a run has made and write its report.html again."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Resume:
-    """Continue a run from its newest complete checkpoint; nothing but the folder is needed."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Worlds:
-    """List the worlds that can be acted in here."""
-
-    pattern: Annotated[str, tyro.conf.Positional] = ""
-    """Part of a name, or a pattern such as *Hopper*."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Figures(FiguresSettings):
-    """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
-
-    of: Annotated[Literal["policy-gradient", "imitation"], tyro.conf.Positional]
-    """Which set."""
-
-
-Verb = (
-    Annotated[QuickstartSettings, tyro.conf.subcommand("quickstart")]
-    | Annotated[Data, tyro.conf.subcommand("data"), tyro.conf.OmitArgPrefixes]
-    | Annotated[Dagger, tyro.conf.subcommand("dagger"), tyro.conf.OmitArgPrefixes]
-    | Annotated[FitSettings, tyro.conf.subcommand("fit")]
-    | Annotated[CorrectSettings, tyro.conf.subcommand("correct")]
-    | Annotated[ImproveSettings, tyro.conf.subcommand("improve")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Diagnose, tyro.conf.subcommand("diagnose"), tyro.conf.OmitArgPrefixes]
-    | Annotated[Figures, tyro.conf.subcommand("figures")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Resume, tyro.conf.subcommand("resume")]
-    | Annotated[Worlds, tyro.conf.subcommand("worlds")]
-)
+_EVERYWHERE = """
+Every verb also takes --debug (a traceback where something is wrong) and --compile-cache or --compile-cache=FOLDER (keep
+compiled programs for the next process). journeyman --version says which version this is."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done; 1: `data lint` found something wrong; 2: a sentence on stderr says what is wrong; 130:
     stopped by Ctrl-C.
 
-    `--debug` adds the traceback. `--compile-cache`, `--compile-cache=FOLDER` or a folder in JOURNEYMAN_COMPILE_CACHE
-    keeps compiled programs for the next process. A run that Ctrl-C stopped has a checkpoint, and the sentence says how
-    to go on.
+    A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on. A folder in JOURNEYMAN_COMPILE_CACHE
+    is as `--compile-cache=FOLDER`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Pictures are drawn without a window; pygame would greet on stdout and look for a screen and a sound card.
@@ -184,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
     given = [word for word in given if word != "--debug" and word not in cache]
-    description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."
-    verb: Any = tyro.cli(Verb, args=given, prog="journeyman", description=description)  # type: ignore[call-overload]
+    if given == ["--version"]:
+        _say(importlib.metadata.version("journeyman"))
+        return 0
     try:
+        verb = _parsed(given)
         _keep_compiled(cache)
         return _run(verb)
     except JourneymanError as error:
@@ -195,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"journeyman: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        said = str(stop) or "stopped; a run that has a checkpoint goes on with: journeyman resume RUN"
+        said = str(stop) or "stopped before it was done; the same command begins again"
         print(f"journeyman: {said}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read this, `head` perhaps, has read enough
@@ -207,6 +73,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = f"'{error.filename}': " if error.filename else ""
         print(f"journeyman: {named}{error.strerror}; check the path, its permissions and the disk.", file=sys.stderr)
         return 2
+
+
+def _parsed(words: list[str]) -> Any:
+    """The verb with its settings. Ends the process after a help, and for words that are none of its options."""
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        near = difflib.get_close_matches(words[0], VERBS, n=1)
+        known = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(VERBS)}."
+        raise JourneymanError(f"There is no verb '{words[0]}'; {known}")
+    description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."
+    options: dict[str, Any] = {"prog": "journeyman", "description": description, "registry": _whole_numbers()}
+    try:
+        return tyro.cli(Verb, args=words, **options)
+    except SystemExit as end:
+        if not end.code:  # it was a help
+            _say(_EVERYWHERE)
+        raise
+
+
+def _whole_numbers() -> tyro.constructors.ConstructorRegistry:
+    """Whole numbers may be written as 1e6 too."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def whole(kind: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[int] | None:
+        if kind.type is not int:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda words: _whole(words[0]),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            if (number := float(word)).is_integer():
+                return int(number)
+        raise ValueError(f"'{word}' is no whole number") from None
 
 
 def _run(verb: Any) -> int:
@@ -269,7 +180,7 @@ def _evaluate(verb: Evaluate) -> None:
 
     from journeyman.sessions import judge
 
-    found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes)
+    found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes, seed=verb.seed)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
     starts = found.mean_action.distinct_starts
     if verb.json:
@@ -278,7 +189,7 @@ def _evaluate(verb: Evaluate) -> None:
         }
         share = found.success
         parts["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
-        about = {"world": verb.world, "score": verb.score, "seed": found.seed}
+        about = {"world": verb.world or found.world, "score": verb.score, "seed": found.seed}
         _say(json.dumps({**about, "distinct_starts": starts, "broken_steps": found.broken_steps, **parts}))
         return
     for name, one in scores.items():
