@@ -11,6 +11,7 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax  # after the environment that it reads
+import jaxtyping
 import optax
 import pytest
 
@@ -67,6 +68,14 @@ def x64() -> Iterator[None]:
     """Double precision inside one test; the library itself must work in single precision."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def unannotated() -> Iterator[None]:
+    """Without the checks of annotations, which users do not have: what happens when an argument is of another kind."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

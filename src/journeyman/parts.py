@@ -9,9 +9,11 @@ the policy artefact, a run's `config.json` and its checkpoints are all written t
 import contextlib
 import dataclasses
 import difflib
+import functools
 import gc
 import hashlib
 import importlib
+import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -81,6 +83,44 @@ def matmul(x: Array, y: Array) -> Array:
     return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
 
 
+OBTAINED: dict[str, str] = {
+    "World": "make one with journeyman.world(NAME)",
+    "DensityPolicy": "make one with journeyman.policy(world, jax.random.key(0)), or journeyman.load(FOLDER)",
+    "Head": "pass one, such as journeyman.policies.SquashedGaussian.make(world.action_space), or leave it out",
+    "Behaviour": "wrap a policy as journeyman.collect.Mean(policy), or Sample(policy)",
+    "Episodes": "read some with journeyman.datasets.read(FILE).episodes, or play some with journeyman.collect.play",
+    "Learner": "choose a recipe, such as journeyman.algorithms.bc()",
+    "Plan": "write journeyman.Plan(steps=100_000, batch=2048)",
+    "Recorder": "write journeyman.Recorder(FOLDER)",
+}
+"""How one comes by what is asked for most; of any other kind of part a refusal names the choices."""
+
+
+def mistaken(name: str, value: Any, kind: type, advice: str = "") -> list[str]:
+    """Why `value` cannot be what `name` stands for, a `kind`, in a sentence with the remedy; nothing where it is one.
+
+    The remedy is the part of `value` that is meant, where it holds one (`Trained` its policy), else `advice`.
+    """
+    if isinstance(value, kind):
+        return []
+    wanted, choices = kind.__name__.removeprefix("Abstract"), [n for n, cls in _PARTS.items() if issubclass(cls, kind)]
+    fields = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else ()
+    held = [f for f in getattr(value, "_fields", fields) if isinstance(getattr(value, f, None), kind)]
+    advice = f"pass its .{held[0]}" if held else advice or OBTAINED.get(wanted) or f"pass one of {', '.join(choices)}"
+    if isinstance(value, type) or inspect.isroutine(value):
+        found = f"the {'class' if isinstance(value, type) else 'function'} '{value.__name__}'"
+    else:
+        plain = value is None or isinstance(value, (str, int, float))
+        found = repr(value)[:60] if plain else _article(type(value).__name__)
+    if isinstance(value, type) and issubclass(value, kind):
+        advice = "pass an instance of it"
+    return [f"{name} is {found}, and {_article(wanted)} is needed; {advice}."]
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'X'?` for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -111,6 +151,12 @@ class AbstractPart(eqx.Module):
         if not cls.__name__.startswith(("Abstract", "_")):
             _PARTS[cls.__name__] = cls
 
+    def __check_init__(self) -> None:
+        found = []
+        for name, kind in _part_fields(type(self)):
+            found += mistaken(f"`{name}` of {type(self).__name__}", getattr(self, name), kind)
+        refuse(found)
+
     def provides(self) -> frozenset[str]:
         """The capabilities of this instance: `gives`, unless they depend on how it was built."""
         return self.gives
@@ -118,6 +164,16 @@ class AbstractPart(eqx.Module):
     def requires(self) -> frozenset[str]:
         """What this instance needs of the others: `needs`, unless that depends on how it was built."""
         return self.needs
+
+
+@functools.cache
+def _part_fields(cls: type[AbstractPart]) -> list[tuple[str, type[AbstractPart]]]:
+    """The fields of `cls` that hold one part each, and of which kind."""
+    return [
+        (field.name, field.type)
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if isinstance(field.type, type) and issubclass(field.type, AbstractPart)
+    ]
 
 
 def walk(part: Any) -> list[AbstractPart]:

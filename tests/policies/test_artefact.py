@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,13 @@ class ArtefactFussy(AbstractPart):
 
     def __check_init__(self) -> None:
         assert self.low.shape is not None
+
+
+class Result(NamedTuple):
+    """What a verb returns: the policy, and more."""
+
+    policy: AbstractPart
+    rows: tuple = ()
 
 
 def toy(seed: int = 0) -> ArtefactToy:
@@ -253,6 +260,38 @@ def test_missing_trailing_and_unreadable_files(folder: Path, name: str) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (Result(toy()), r"is a Result, and a Part is needed; pass its \.policy\."),
+        ([toy()], r"is a list, and a Part is needed; pass a policy"),
+        ({"policy": toy()}, r"is a dict, and a Part is needed"),
+        (jnp.zeros(3), r"is an ArrayImpl, and a Part is needed"),
+        (toy, r"is the function 'toy', and a Part is needed"),
+        (ArtefactToy, r"is the class 'ArtefactToy', and a Part is needed; pass an instance of it"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, what: Any, says: str) -> None:
+    with pytest.raises(JourneymanError, match=says):
+        save(what, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
+
+
+def test_a_run_folder_is_loaded_by_the_policy_inside_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    assert f"'{run}' is a run that has not finished" in refusal(run)
+    assert f"go on with `journeyman resume {run}`, or, begun in Python, with record=Recorder(" in refusal(run)
+    identity = save(toy(), run / "policy")
+    assert fingerprint(load(run)) == fingerprint(toy())
+    assert inspect(run)["fingerprint"] == identity
+    assert "holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it" in refusal(tmp_path)
+    save(toy(), tmp_path / "sweep" / "policies" / "3")
+    assert f"name one of them, such as '{tmp_path / 'sweep' / 'policies' / '3'}'" in refusal(tmp_path / "sweep")
 
 
 def test_a_tampered_array_is_named(folder: Path) -> None:

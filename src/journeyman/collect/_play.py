@@ -13,7 +13,7 @@ from jaxtyping import Array
 from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._rollout import Carry, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 _CHUNK = 64
@@ -57,6 +57,7 @@ def play_to_the_end(
     longest: int = 100_000,
 ) -> PlayedOut:
     """`play`, and what else is known of the episodes."""
+    refuse(mistaken("`world`", world, AbstractWorld) + mistaken("`behaviour`", behaviour, AbstractBehaviour))
     quota = _quota(episodes, width)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:

@@ -13,7 +13,7 @@ from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._decide import actor, drawn, told
 from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractTraced, AbstractWorld, HostStep
 
 COMPILED = 128
@@ -75,6 +75,7 @@ def rollout(
     Step t draws its randomness from `fold_in(key, t)`, so the stream is a function of the carry, the key and the
     behaviour alone. Raises `JourneymanError` for fewer than one step.
     """
+    refuse(mistaken("`world`", world, AbstractWorld) + mistaken("`behaviour`", behaviour, AbstractBehaviour))
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):

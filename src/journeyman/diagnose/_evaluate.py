@@ -11,7 +11,7 @@ from journeyman.collect import AbstractBehaviour, Mean, Sample, play_to_the_end
 from journeyman.diagnose._by_step import places
 from journeyman.diagnose._interval import Interval, interval, share_interval
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, refuse
+from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.worlds import AbstractWorld, zeros_like_space
@@ -123,6 +123,7 @@ def evaluate(
     Raises `JourneymanError` when the policy does not fit the world, for fewer than one episode, and when an episode
     never ends.
     """
+    refuse(mistaken("`policy`", policy, AbstractDensityPolicy) + mistaken("`world`", world, AbstractWorld))
     require_fit("policy", policy.mode, world)
     if isinstance(policy, DensityPolicy):
         refuse(world_problems(policy, world))

@@ -1,6 +1,7 @@
 """A part on disk: `policy.safetensors` holds its arrays, `policy.json` the rest. Nothing is pickled."""
 
 import importlib.metadata
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from journeyman.parts import AbstractPart, JourneymanError, describe, fingerprint, rebuild, refuse
+from journeyman.parts import AbstractPart, JourneymanError, describe, fingerprint, mistaken, rebuild, refuse
 from journeyman.policies._arrays import declare_arrays, pack_arrays, read_arrays
 from journeyman.policies._files import (
     MAX_JSON_BYTES,
@@ -26,6 +27,8 @@ from journeyman.policies._files import (
 
 FORMAT, FORMAT_VERSION = "journeyman-policy", 1
 JSON_NAME, ARRAYS_NAME = "policy.json", "policy.safetensors"
+INSIDE = "policy"
+"""Where a run folder keeps its artefact."""
 
 _SCHEMA: dict[str, tuple[type, ...]] = {
     "format": (str,),
@@ -49,8 +52,10 @@ def save(
         folder: appears at once and complete. Absent, empty, or an artefact with `overwrite`.
         links: fingerprints of what the policy came from, `{"dataset": ..., "run": ...}`.
 
-    Raises `JourneymanError` for an array that is not finite, a part with no form on disk, a folder in use.
+    Raises `JourneymanError` for what is no part, an array that is not finite, a part with no form on disk, a folder in
+    use.
     """
+    refuse(mistaken("What is to be saved", part, AbstractPart, "pass a policy, or another part of the library"))
     folder = Path(folder)
     _check_target(folder, overwrite)
     structure, arrays = describe(part)
@@ -76,7 +81,7 @@ def save(
 
 
 def load(folder: str | Path) -> Any:
-    """The part that `save` wrote, its arrays on JAX's default device, bit for bit.
+    """The part that `save` wrote, its arrays on JAX's default device, bit for bit; of a finished run, its policy.
 
     Everything is checked before anything is built: the schema, the format and its version, the size to the
     byte, names, types and shapes of all arrays, that they are finite, and the fingerprint. Raises
@@ -107,14 +112,39 @@ def inspect(folder: str | Path) -> dict[str, Any]:
     return _read(Path(folder))[0]
 
 
+def _artefact(folder: Path) -> Path:
+    """The artefact that `folder` means: itself, or the one inside a run folder."""
+    inside, members = folder / INSIDE, folder / "policies"
+    if (folder / JSON_NAME).exists() or (folder / ARRAYS_NAME).exists():
+        return folder
+    if (inside / JSON_NAME).exists():
+        return inside
+    if members.is_dir():
+        first = min(members.iterdir(), key=lambda member: (len(member.name), member.name))
+        raise JourneymanError(
+            f"'{folder}' is a sweep with a policy for each seed; name one of them, such as '{first}'."
+        )
+    if (folder / "config.json").exists():
+        raise JourneymanError(
+            f"'{folder}' is a run that has not finished, so it holds no policy yet; go on with `journeyman"
+            f" resume {shlex.quote(str(folder))}`, or, begun in Python, with record=Recorder('{folder}', resume=True)."
+        )
+    missing = (
+        f"there is neither 'policy.json' nor '{INSIDE}/policy.json' in it" if folder.exists() else "it does not exist"
+    )
+    raise JourneymanError(
+        f"'{folder}' holds no policy: {missing}; name a run folder that has finished, or an artefact."
+    )
+
+
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read both files; once more when the folder was swapped for another between the two."""
     while True:
-        before = _stamp(folder)
+        before = _stamp(folder), _stamp(folder / INSIDE)
         try:
-            return _read_once(folder)
+            return _read_once(_artefact(folder))
         except JourneymanError:
-            if _stamp(folder) == before:
+            if (_stamp(folder), _stamp(folder / INSIDE)) == before:
                 raise
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, mistaken, refuse
 from journeyman.policies._bounded_heads import SquashedGaussian
 from journeyman.policies._default_head import default_head
 from journeyman.policies._gaussian_heads import FullGaussian, Gaussian
@@ -146,6 +146,7 @@ def policy(
     `fit` and `improve` set it from their first data. In a world that shows the time (`journeyman.worlds.timed`) the
     network reads t/H, one feature beside the others; with `per_step` it is one network for each step (`by_step`).
     """
+    _check_arguments(world, key, hidden, head)
     head = default_head(world.action_space) if head is None else head
     encoder = Encoder.of(world.observation_space, angles)
     wrong = [a for a in angles if not 0 <= a < encoder.size - len(angles)]
@@ -156,6 +157,20 @@ def policy(
     network = MLP.make([encoder.size, *hidden, head.outputs()], key, activation=activation)
     made = DensityPolicy(encoder, Normalizer.fresh(encoder.size), network, head)
     return by_step(made, world) if per_step else made
+
+
+def _check_arguments(world: Any, key: Any, hidden: Any, head: Any) -> None:
+    found = mistaken("`world`", world, AbstractWorld)
+    found += [] if head is None else mistaken("`head`", head, AbstractHead)
+    if not isinstance(key, jax.Array):
+        seed = key if isinstance(key, int) else 0
+        found.append(f"`key` is {key!r}, and a random key is needed; pass jax.random.key({seed}).")
+    if not isinstance(hidden, (tuple, list)) or not all(isinstance(width, int) and width > 0 for width in hidden):
+        found.append(
+            f"`hidden` is {hidden!r}, and the widths of the hidden layers are needed, whole numbers above 0; write"
+            " hidden=(64, 64), or hidden=() for none."
+        )
+    refuse(found)
 
 
 def by_step(policy: DensityPolicy, world: AbstractWorld) -> DensityPolicy:

@@ -55,25 +55,9 @@ def from_json(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     return cls(**{name: typed(name, value) for name, value in values.items()})
 
 
-def policy_folder(path: Path) -> Path:
-    """The artefact that `path` means: itself, or the one inside a run folder."""
-    inside = path / "policy"
-    if (inside / "policy.json").exists():
-        return inside
-    if (path / "policies").is_dir():
-        first = min(path.joinpath("policies").iterdir(), key=lambda folder: (len(folder.name), folder.name))
-        raise JourneymanError(f"'{path}' is a sweep with a policy for each seed; name one of them, such as '{first}'.")
-    if not (path / "policy.json").exists():
-        raise JourneymanError(
-            f"'{path}' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it; name a run"
-            " folder that has finished, or an artefact."
-        )
-    return path
-
-
 def load_policy(path: Path) -> DensityPolicy:
     """The policy of a run folder or an artefact."""
-    found = load(policy_folder(path))
+    found = load(path)
     if not isinstance(found, DensityPolicy):
         raise JourneymanError(f"'{path}' holds a {type(found).__name__}, not a policy with a density; name another.")
     return found

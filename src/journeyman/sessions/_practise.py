@@ -15,7 +15,7 @@ from journeyman.parts import citations, problems, rebuild, refuse
 from journeyman.policies import DensityPolicy, inspect, is_fresh
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
-from journeyman.sessions._files import load_policy, policy_folder, relative, to_json
+from journeyman.sessions._files import load_policy, relative, to_json
 from journeyman.sessions._page import (
     broken_findings,
     facts,
@@ -165,7 +165,7 @@ def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Ep
         return None
     found: list[str] = []
     data = attempt(found, lambda: read(path, world=made))
-    cloned_from = None if clone is None else attempt([], lambda: inspect(policy_folder(clone))["links"].get("file"))
+    cloned_from = None if clone is None else attempt([], lambda: inspect(clone)["links"].get("file"))
     if settings.asks and data is not None and cloned_from not in (None, data.fingerprint):
         found.append(
             f"The clone in '{clone}' was made from data {cloned_from}, but '{path}' is"

@@ -15,6 +15,7 @@ from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
 from journeyman.policies import DensityPolicy, Encoder
+from journeyman.training._arguments import refuse_mistaken
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
 from journeyman.training._recorder import Recorder, check_finite, unweighable
 from journeyman.weights import AbstractBaseline, Uniform
@@ -65,6 +66,13 @@ def fit(
     Raises `JourneymanError` when the parts cannot work together, when the policy does not fit the data, and when an
     update is not finite (the last finite state is kept, and the first bad leaf named); `Interrupted` after Ctrl-C.
     """
+    refuse_mistaken(
+        learner=(learner, Learner),
+        policy=(policy, DensityPolicy),
+        episodes=(episodes, Episodes),
+        held_out=(held_out, Episodes | None),
+        record=(record, Recorder | None),
+    )
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
     _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
     record = Recorder() if record is None else record

@@ -4,6 +4,7 @@ from journeyman.collect import AbstractAggregation
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, check, fingerprint, problems, refuse
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder, floored
+from journeyman.training._arguments import refuse_mistaken
 from journeyman.training._fit import Trained, fitting_problems, horizon_problems
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop
@@ -40,6 +41,14 @@ def improve(
     Raises `JourneymanError` with every reason at once when this cannot run, and when an update is not finite;
     `Interrupted`, with what was learned, after Ctrl-C.
     """
+    refuse_mistaken(
+        learner=(learner, Learner),
+        policy=(policy, DensityPolicy),
+        world=(world, AbstractWorld),
+        plan=(plan, Plan),
+        demonstrations=(demonstrations, Episodes | None),
+        record=(record, Recorder | None),
+    )
     check(learner, policy, world)
     found = plan.problems(world, learner) + world_problems(policy, world)
     found += floor_problems(plan, policy) + demonstration_problems(learner, policy, demonstrations)

@@ -11,6 +11,7 @@ import numpy as np
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, check, fingerprint, refuse
 from journeyman.policies import DensityPolicy, is_fresh
+from journeyman.training._arguments import refuse_mistaken
 from journeyman.training._improve import demonstration_problems, floor_problems, world_problems
 from journeyman.training._iteration import stack
 from journeyman.training._learner import Learner
@@ -50,7 +51,19 @@ def sweep(
     Raises `JourneymanError`, with every reason at once, when this cannot run: among them a world on the host, whose
     simulators cannot be mapped, and a learner that keeps its data.
     """
-    learners = [learner] * len(policies) if isinstance(learner, Learner) else list(learner)
+    if not isinstance(policies, (list, tuple)):
+        raise JourneymanError("`policies` is no list, and a sweep needs a policy for each seed; pass a list of them.")
+    several = isinstance(learner, (list, tuple))
+    learners: list[Any] = list(learner) if several else [learner] * len(policies)
+    refuse_mistaken(
+        **{f"learner[{i}]": (one, Learner) for i, one in enumerate(learners if several else ())},
+        **({} if several else {"learner": (learner, Learner)}),
+        **{f"policies[{i}]": (one, DensityPolicy) for i, one in enumerate(policies)},
+        world=(world, AbstractWorld),
+        plan=(plan, Plan),
+        demonstrations=(demonstrations, Episodes | None),
+        record=(record, Recorder | None),
+    )
     _check(learners, policies, world, plan, demonstrations)
     record = Recorder() if record is None else record
     pooled, together = _pooled(learners), stack(list(policies))

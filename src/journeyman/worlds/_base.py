@@ -3,7 +3,7 @@
 import abc
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -87,8 +87,11 @@ class AbstractWorld(AbstractPart):
 
     `name` is what `journeyman.world(name)` takes to build it again (empty where that is impossible);
     `horizon` is the time limit in steps, `None` where there is none. Actions are clipped to the action box by
-    the world; the log-probability always belongs to the unclipped action.
+    the world; the log-probability always belongs to the unclipped action. It gives "world" and "rewards"; a subclass
+    that gives more says all of it.
     """
+
+    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     name: eqx.AbstractVar[str]
     num_envs: eqx.AbstractVar[int]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from journeyman.parts import JourneymanError, did_you_mean, refuse
+from journeyman.parts import JourneymanError, did_you_mean, mistaken, refuse
 from journeyman.worlds._base import AbstractWorld
 from journeyman.worlds._brax import BraxWorld, brax_ids
 from journeyman.worlds._envpool import EnvPoolWorld, envpool_ids
@@ -62,6 +62,12 @@ _PACKAGED: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "lasa": (PACKAGE, lasa_shapes),
 }
 
+OWN = (
+    "register your environment with Gymnasium and name it 'gymnasium:MODULE:ID', or wrap a vector of them with"
+    " journeyman.worlds.GymnasiumWorld.from_vector_env"
+)
+"""What to do with an environment of one's own."""
+
 
 def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> AbstractWorld:
     """The world called `name`, `num_envs` times side by side; `seed` decides everything random in it.
@@ -76,6 +82,7 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
     installs it) and an option that the world does not take.
     """
+    refuse(mistaken("`name`", name, str, OWN))
     environment_seeds(seed, num_envs)  # refuses what cannot be
     if name in _PURE:
         return _pure(name, num_envs, seed, options)

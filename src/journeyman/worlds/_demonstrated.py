@@ -1,6 +1,6 @@
 """Nothing but the states that somebody showed: where actions are compared with actions."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,6 @@ class Demonstrated(AbstractPureWorld):
     A weight that compares with demonstrations (`journeyman.weights.Occupancy`) compares the actions alone here, given
     the demonstrator's states: cloning under an f-divergence, from samples and without a simulator.
     """
-
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     shown: PyTree
     seen: Any

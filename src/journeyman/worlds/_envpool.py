@@ -45,7 +45,6 @@ class EnvPoolWorld(AbstractHostWorld):
   booktitle = {Advances in Neural Information Processing Systems (Datasets and Benchmarks)},
   year = {2022},
 }"""
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     id: str
     num_envs: int

@@ -1,6 +1,6 @@
 """The geometric chain: stay for a reward of 1, or leave. Its gradient estimators' variances are known."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -23,8 +23,6 @@ class GeometricChain(AbstractPureWorld):
     A policy that stays with probability θ gathers L rewards with P(L = l) = θˡ(1−θ), so without a discount
     E L = θ/(1−θ) and its derivative is 1/(1−θ)². `horizon` truncates; the exact functions are for `None`.
     """
-
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     horizon: int | None = None
     num_envs: int = 64

@@ -34,7 +34,6 @@ class GymnasiumWorld(AbstractHostWorld):
   eprint = {2407.17032},
   archivePrefix = {arXiv},
 }"""
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     id: str
     num_envs: int

@@ -1,6 +1,6 @@
 """The harvest: wait while the crop grows, and bring it in before the season ends. Time is all that matters."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +23,6 @@ class Harvest(AbstractPureWorld):
 
     Raises `JourneymanError` for a growth that is not positive and a horizon below one step.
     """
-
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     growth: float = 1.25
     horizon: int | None = 10

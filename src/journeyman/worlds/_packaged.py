@@ -7,7 +7,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -43,8 +43,6 @@ class AbstractPackagedWorld(AbstractPureWorld):
     `reset` is the environment's own with a fresh key, at every episode: no first state is kept and used again.
     Termination is the environment's; truncation is `horizon` steps counted here, on steps that do not terminate.
     """
-
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     id: eqx.AbstractVar[str]
     packaged: eqx.AbstractVar[Packaged]

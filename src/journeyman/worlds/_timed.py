@@ -52,7 +52,6 @@ class _AbstractTimed(AbstractWorld):
     """What both kinds take from the world inside."""
 
     citation: ClassVar[str] = _CITATION
-    gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards"})
 
     inner: eqx.AbstractVar[Any]
     shown: eqx.AbstractVar[bool]
