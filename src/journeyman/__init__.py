@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from journeyman import verify as verify
     from journeyman import weights as weights
     from journeyman import worlds as worlds
+    from journeyman.collect import actor as actor
     from journeyman.diagnose import compounding as compounding
     from journeyman.diagnose import evaluate as evaluate
     from journeyman.episodes import Episodes as Episodes
@@ -48,6 +49,7 @@ _NAMESPACES = (
     " report sessions training verify weights worlds"
 ).split()
 _VERBS = {
+    "actor": "collect",
     "compounding": "diagnose",
     "evaluate": "diagnose",
     "Episodes": "episodes",

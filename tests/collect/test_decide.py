@@ -30,9 +30,9 @@ def both(behaviour: AbstractBehaviour) -> tuple[tuple, tuple, bool]:
     """Action and what is kept, by the actor and by the behaviour itself; and whether NumPy was the actor."""
     noise = jax.tree.map(np.asarray, decide.drawn(behaviour, jax.random.key(1), 3, COUNT))
     step = jax.tree.map(lambda leaf: leaf[2], noise)
-    act, _, by_numpy = decide.actor(behaviour, SEEN, step)
+    act, _, by_numpy = decide.decider(behaviour, SEEN, step)
     before = decide._traced.cache_info().currsize
-    decide.actor(behaviour, SEEN, step)
+    decide.decider(behaviour, SEEN, step)
     assert decide._traced.cache_info().currsize == before, "traced once"
     action, kept = jax.jit(lambda seen, noise: behaviour.act(seen, noise))(SEEN, step)
     return act(SEEN, jax.tree.leaves(step)), (action, jax.tree.leaves(kept)), by_numpy
@@ -93,7 +93,7 @@ def test_a_discrete_world_is_decided_by_numpy_too() -> None:
     assert isinstance(pole.action_space, Discrete)
     one = Sample(policy(pole, jax.random.key(0)))
     noise = jax.tree.map(lambda leaf: np.asarray(leaf)[0], decide.drawn(one, jax.random.key(0), 1, 2))
-    act, _, by_numpy = decide.actor(one, np.zeros((2, 4), np.float32), noise)
+    act, _, by_numpy = decide.decider(one, np.zeros((2, 4), np.float32), noise)
     assert by_numpy
     assert act(np.zeros((2, 4), np.float32), jax.tree.leaves(noise))[0].dtype == np.int32
     pole.close()  # type: ignore[attr-defined]

@@ -12,11 +12,11 @@ import optax
 import pytest
 from jaxtyping import Array, PyTree
 
-from journeyman.algorithms import bc, dagger, gail, natural_gradient, reinforce, trpo
+from journeyman.algorithms import bc, dagger, dart, gail, natural_gradient, reinforce, trpo
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.collect import Sample as Draw
 from journeyman.episodes import Episodes
-from journeyman.experts import PolicyExpert
+from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import WeightedLogLikelihood
 from journeyman.parts import JourneymanError
@@ -257,6 +257,52 @@ def test_a_policy_for_another_world() -> None:
 def test_aggregation_without_demonstrations() -> None:
     learner = dagger(PolicyExpert(linear(-0.6)))
     assert "Aggregate adds to demonstrations, and there are none" in refused(learner, linear(0.0), WORLD, PLAN)
+
+
+class _Teacher(AbstractExpert):
+    """An expert that answers in a way that can be chosen."""
+
+    answer: Any = eqx.field(static=True)
+
+    def label(self, observation: Any, key: Any) -> Any:
+        return self.answer(observation)
+
+
+def _asked(recipe: Any, answer: Any) -> str:
+    taught = play(WORLD, Mean(linear(-0.6)), episodes=1, seed=0)
+    with pytest.raises(JourneymanError) as refusal:
+        improve(recipe(_Teacher(answer)), linear(0.0), WORLD, PLAN, demonstrations=taught)
+    return str(refusal.value)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize("recipe", [dagger, dart])
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            lambda o: jnp.zeros((len(o), 2)),
+            "does not fit 'LinearQuadratic': its actions have shape (2,) where the world",
+        ),
+        (
+            lambda o: jnp.zeros(len(o)),
+            "does not fit 'LinearQuadratic': its actions have shape () where the world wants (1",
+        ),
+        (lambda o: jnp.zeros((1, 1)), "it gives (1, 1) for 3 steps where the world wants (1,)"),
+        (lambda o: o.reshape(-1, 2), "it cannot read observations of shape (1,)"),
+        (lambda o: None, "it answers with a NoneType where an array of actions is needed"),
+        (lambda o: np.asarray(o), "The expert cannot be compiled, because it asks for the numbers of an observation"),
+        (lambda o: -o if float(o[0, 0]) > 0 else o, "write it in jax.numpy and jax.lax, or call what cannot be so by"),
+    ],
+)
+def test_an_expert_that_does_not_fit_is_found_before_anything_runs(recipe: Any, answer: Any, says: str) -> None:
+    assert says in _asked(recipe, answer)
+
+
+def test_labels_that_are_not_finite_are_the_experts() -> None:
+    message = _asked(dagger, lambda o: jnp.where(o > 0, jnp.nan, -o))
+    assert "labels that _Teacher gave in round 0 are not finite" in message
+    assert "mend the expert's `label`" in message
 
 
 def test_demonstrations_that_nothing_would_read() -> None:

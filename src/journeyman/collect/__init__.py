@@ -1,5 +1,7 @@
 """World × policy (× expert) → Episodes."""
 
+from journeyman.collect._actor import Actor as Actor
+from journeyman.collect._actor import actor as actor
 from journeyman.collect._behaviour import AbstractBehaviour as AbstractBehaviour
 from journeyman.collect._behaviour import Demonstrate as Demonstrate
 from journeyman.collect._behaviour import Disturbed as Disturbed
@@ -12,6 +14,9 @@ from journeyman.collect._collection import AbstractCollection as AbstractCollect
 from journeyman.collect._collection import Aggregate as Aggregate
 from journeyman.collect._collection import Inject as Inject
 from journeyman.collect._collection import OnPolicy as OnPolicy
+from journeyman.collect._fits import horizon_problems as horizon_problems
+from journeyman.collect._fits import misfits as misfits
+from journeyman.collect._fits import world_problems as world_problems
 from journeyman.collect._noise import AbstractNoise as AbstractNoise
 from journeyman.collect._noise import Isotropic as Isotropic
 from journeyman.collect._noise import LearnedNoise as LearnedNoise

@@ -24,7 +24,7 @@ SMALL = 20_000_000
 """Multiplications and additions of a decision up to which NumPy decides (64 environments and three layers of 256)."""
 
 
-class Actor(NamedTuple):
+class Decider(NamedTuple):
     """`act` goes from an observation and one step's leaves of noise to the action and the leaves of what is `kept`."""
 
     act: Callable[[PyTree, Sequence[np.ndarray]], tuple[Any, list[Any]]]
@@ -45,7 +45,7 @@ def told(behaviour: AbstractBehaviour, observation: PyTree, action: Array, kept:
     return said._replace(target=None) if said.target is action else said
 
 
-def actor(behaviour: AbstractBehaviour, observation: PyTree, noise: PyTree) -> Actor:
+def decider(behaviour: AbstractBehaviour, observation: PyTree, noise: PyTree) -> Decider:
     """`behaviour.act` as a function of NumPy arrays, traced once for all arguments of these shapes."""
     leaves, form = taken_apart(behaviour)
     inputs, input_structure = jax.tree.flatten((observation, noise))
@@ -61,7 +61,7 @@ def actor(behaviour: AbstractBehaviour, observation: PyTree, noise: PyTree) -> A
         action, *kept = call(place, seen, noise)
         return action, kept
 
-    return Actor(act, trace.kept, trace.program is not None)
+    return Decider(act, trace.kept, trace.program is not None)
 
 
 class _Trace(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour
-from journeyman.collect._decide import actor, drawn, told
+from journeyman.collect._decide import decider, drawn, told
 from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError, mistaken, refuse
@@ -243,7 +243,7 @@ def _host(
     world: AbstractHostWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
 ) -> tuple[Carry, Episodes]:
     noise = jax.tree.map(np.asarray, drawn(behaviour, key, num_steps, world.num_envs))
-    act, kept_structure, _ = actor(behaviour, carry.observation, jax.tree.map(lambda leaf: leaf[0], noise))
+    act, kept_structure, _ = decider(behaviour, carry.observation, jax.tree.map(lambda leaf: leaf[0], noise))
     steps = jax.tree.leaves(noise)
     observation, ended, elapsed = carry.observation, carry.ended, carry.elapsed
     lost, broken = carry.simulator, carry.broken

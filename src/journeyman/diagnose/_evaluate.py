@@ -4,17 +4,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from journeyman.collect import AbstractBehaviour, Mean, Sample, play_to_the_end
+from journeyman.collect import AbstractBehaviour, Mean, Sample, misfits, play_to_the_end
 from journeyman.diagnose._by_step import places
 from journeyman.diagnose._interval import Interval, interval, share_interval
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.training import EVALUATION_SEED, world_problems
-from journeyman.worlds import AbstractWorld, zeros_like_space
+from journeyman.worlds import AbstractWorld
 
 Score = Literal["return", "best reward"]
 """What an episode counts: the sum of its rewards, or its highest reward (as Push-T is scored)."""
@@ -138,17 +137,4 @@ def evaluate(
 
 def require_fit(who: str, act: Callable[..., Any], world: AbstractWorld, *extra: Any) -> None:
     """Refuse what does not answer the world's observations with the world's actions; nothing is computed."""
-    seen = zeros_like_space(world.observation_space, 1)
-    shapes = jax.tree.map(lambda leaf: leaf.shape[1:], seen)
-    try:
-        answer = jax.eval_shape(act, seen, *extra).shape[1:]
-    except (TypeError, ValueError) as error:
-        raise JourneymanError(
-            f"The {who} does not fit '{world.name}': it cannot read observations of shape {shapes}"
-            f" ({str(error).splitlines()[0]}); take the world that it was made for."
-        ) from error
-    if answer != world.action_space.shape:
-        raise JourneymanError(
-            f"The {who} does not fit '{world.name}': its actions have shape {answer} where the world wants"
-            f" {world.action_space.shape}; take the world that it was made for."
-        )
+    refuse(misfits(who, act, world, *extra))

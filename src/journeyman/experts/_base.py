@@ -11,13 +11,17 @@ from journeyman.policies import AbstractDensityPolicy, DensityPolicy, load
 
 
 class AbstractExpert(AbstractPart):
-    """Answers every observation with an action, in the world's units, from the raw observation."""
+    """Answers every observation with an action, in the world's units, from the raw observation.
+
+    `label` is compiled together with what asks it, so it is written in jax.numpy; what cannot be (a controller of
+    another library) is called by `jax.pure_callback`.
+    """
 
     gives: ClassVar[frozenset[str]] = frozenset({"expert"})
 
     @abc.abstractmethod
     def label(self, observation: PyTree, key: Array) -> Array:
-        """The action for each leading batch element."""
+        """The action for each leading batch element: `(count, ...)` for `count` observations."""
 
 
 class PolicyExpert(AbstractExpert):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from journeyman.collect import horizon_problems
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
@@ -185,16 +186,6 @@ def fitting_problems(policy: DensityPolicy, episodes: Episodes) -> list[str]:
         ]
     found = horizon_problems(policy.encoder, _longest(policy.encoder, episodes), "the data goes on")
     return found + policy.head.problems(np.asarray(episodes.target)[np.asarray(episodes.valid)])
-
-
-def horizon_problems(encoder: Encoder, steps: int | None, who: str) -> list[str]:
-    """Whether a time-dependent policy would have to act beyond its horizon."""
-    if encoder.horizon is None or steps is None or steps <= encoder.horizon:
-        return []
-    return [
-        f"The policy depends on the time and was made for {encoder.horizon} steps, but {who} for {steps}, and for those"
-        " beyond its horizon it knows nothing; make the policy for the longer horizon, or shorten the other."
-    ]
 
 
 def _longest(encoder: Encoder, episodes: Episodes) -> int | None:

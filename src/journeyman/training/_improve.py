@@ -1,16 +1,18 @@
 """`improve`: collect, weigh, step, again. Needs a world."""
 
-from journeyman.collect import AbstractAggregation
+import jax
+
+from journeyman.collect import AbstractAggregation, misfits, world_problems
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, check, fingerprint, problems, refuse
-from journeyman.policies import AbstractHead, DensityPolicy, Encoder, floored
+from journeyman.policies import DensityPolicy, floored
 from journeyman.training._arguments import refuse_mistaken
-from journeyman.training._fit import Trained, fitting_problems, horizon_problems
+from journeyman.training._fit import Trained, fitting_problems
 from journeyman.training._learner import Learner
 from journeyman.training._loop import Loop
 from journeyman.training._plan import Plan
 from journeyman.training._recorder import Recorder
-from journeyman.worlds import AbstractFinite, AbstractWorld
+from journeyman.worlds import AbstractWorld
 
 
 def improve(
@@ -55,6 +57,7 @@ def improve(
     if isinstance(learner.collect, AbstractAggregation):
         # An expert that is a policy too would give what its learner lacks.
         found += problems(learner.collect.query, policy)
+        found += misfits("expert", learner.collect.expert.label, world, jax.random.key(0))
     refuse(found)
     record = Recorder() if record is None else record
     links = {"policy": fingerprint(policy)}
@@ -96,40 +99,3 @@ def demonstration_problems(learner: Learner, policy: DensityPolicy, shown: Episo
         name = type(learner.collect).__name__
         found.append(f"{name} uses each batch once and has no place for demonstrations; leave them out.")
     return found
-
-
-def world_problems(policy: DensityPolicy, world: AbstractWorld) -> list[str]:
-    """Where a policy and a world disagree about observations or actions, in sentences."""
-    return _observation_problems(policy.encoder, world) + _action_problems(policy.head, world)
-
-
-def _observation_problems(encoder: Encoder, world: AbstractWorld) -> list[str]:
-    shown = Encoder.of(world.observation_space)
-    if encoder.horizon is not None and shown.horizon is None:
-        return [
-            f"The policy depends on the time of {encoder.horizon} steps, and '{world.name}' does not show it; use"
-            f" 'timed:{world.name}' (journeyman.worlds.timed)."
-        ]
-    if not encoder.reads_as(shown):
-        return [
-            f"'{world.name}' shows observations of shapes {shown.shapes}, the policy reads {encoder.shapes};"
-            " make the policy for this world."
-        ]
-    # A shorter world is one that the policy knows how to begin.
-    return horizon_problems(encoder, shown.horizon, f"'{world.name}' goes on")
-
-
-def _action_problems(head: AbstractHead, world: AbstractWorld) -> list[str]:
-    wanted, given = world.action_space, head.space()
-    finite = isinstance(wanted, AbstractFinite)
-    found = f"'{world.name}' takes {'one of finitely many' if finite else 'real'} actions of shape {wanted.shape}, a"
-    found += f" {type(head).__name__} gives shape {given.shape}"
-    if (wanted.shape, finite) != (given.shape, isinstance(given, AbstractFinite)):
-        return [f"{found}; make the policy for this world."]
-    if (
-        isinstance(wanted, AbstractFinite)
-        and isinstance(given, AbstractFinite)
-        and (wanted.counts != given.counts).any()
-    ):
-        return [f"{found}, but with {given.counts} values in place of {wanted.counts}; make the policy for this world."]
-    return []

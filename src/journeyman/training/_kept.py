@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from journeyman.collect import AbstractAggregation, foremost
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples
+from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, partition
 from journeyman.training._committee import convened, taught
 from journeyman.training._iteration import Row, named_key
@@ -51,6 +53,7 @@ def learned_from_all(
     have = int(memory.count) - now.shown
     left = episodes.valid.size if collect.budget is None else max(0, min(collect.budget - have, episodes.valid.size))
     state, samples, told = gather(learner, state, episodes, space, jnp.asarray(left, jnp.int32))
+    _check_labels(collect, samples, now.index)
     memory = memory.add(samples)
     told["labels"] = jnp.asarray(int(memory.count) - now.shown)
     if collect.refit:
@@ -59,6 +62,17 @@ def learned_from_all(
     if not now.still:
         state, learned = _taught(learner, state, memory.on_device(), now)
     return state, memory, {"weighed": told, "learned": learned}
+
+
+def _check_labels(collect: AbstractAggregation, samples: Samples, index: int) -> None:
+    """Refuse labels that are not finite: learned from, they would look like a step that was too long."""
+    target = np.asarray(samples.target)[np.asarray(samples.valid) > 0]
+    bad = len(target) - np.count_nonzero(np.isfinite(target).all(axis=tuple(range(1, target.ndim))))
+    if bad:
+        raise JourneymanError(
+            f"{bad} of {len(target)} labels that {type(collect.expert).__name__} gave in round {index} are not"
+            " finite, so nothing was learned from that round; mend the expert's `label`."
+        )
 
 
 @eqx.filter_jit

@@ -16,6 +16,7 @@ from journeyman.worlds._envpool import EnvPoolWorld as EnvPoolWorld
 from journeyman.worlds._error_chain import ErrorChain as ErrorChain
 from journeyman.worlds._frames import Frames as Frames
 from journeyman.worlds._frames import frames as frames
+from journeyman.worlds._from_gymnasium import space_from_gymnasium as space_from_gymnasium
 from journeyman.worlds._geometric_chain import GeometricChain as GeometricChain
 from journeyman.worlds._gymnasium import GymnasiumWorld as GymnasiumWorld
 from journeyman.worlds._gymnax import GymnaxWorld as GymnaxWorld
