@@ -146,7 +146,13 @@ def weight_and_collection() -> str:
     rows = {"`Uniform`": weights.Uniform(), "`Return`": weights.Return(), "`RewardToGo`": weights.RewardToGo()}
     columns = {"`OnPolicy`": collect.OnPolicy(), "`Aggregate`": collect.Aggregate(_expert())}
     columns["`Inject`"] = collect.Inject(_expert())
-    return grid("weight", {**rows, **advantage}, columns, lambda w, c: learner(weight=w, collect=c))
+
+    def pair(weight: AbstractPart, collection: AbstractPart) -> list[str]:
+        # What `improve` asks of them in a world.
+        made = Learner(weight, objectives.WeightedLogLikelihood(), geometry.Euclidean(), Adam(), collect=collection)
+        return problems(made, policy(_world(), jax.random.key(0), hidden=()), _world())
+
+    return grid("weight", {**rows, **advantage}, columns, pair)
 
 
 def recipe_and_data() -> str:

@@ -35,7 +35,7 @@ def test_the_page_is_what_the_declarations_say(writer):
     [
         ("| `Fisher` | density | metric | – |", "| `Fisher` | density | – | – |"),
         ("| `Fisher` | yes | yes | yes |", "| `Fisher` | yes | yes | no |"),
-        ("| `Uniform` | yes | yes |", ""),
+        ("| `Uniform` | no [1] | yes |", ""),
     ],
 )
 def test_a_page_that_says_something_else_is_found(writer, tmp_path, monkeypatch, old, new):

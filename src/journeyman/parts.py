@@ -38,6 +38,7 @@ CAPABILITIES: dict[str, str] = {
     "rewards": "the reward of every step is known",
     "world": "there is something to act in",
     "expert": "someone can label an observation with an action",
+    "teacher": "what becomes likelier was chosen by someone else than the policy: demonstrations, or an expert",
     "settable state": "a world can be put into a given state",
     "differentiable dynamics": "derivatives of the next state with respect to state and action exist",
     "frames": "pictures of an episode can be rendered",

@@ -12,7 +12,7 @@ import optax
 import pytest
 from jaxtyping import Array, PyTree
 
-from journeyman.algorithms import bc, dagger, dart, gail, natural_gradient, reinforce, trpo
+from journeyman.algorithms import bc, dagger, dart, distill, gail, natural_gradient, reinforce, trpo
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.collect import Sample as Draw
 from journeyman.episodes import Episodes
@@ -303,6 +303,13 @@ def test_labels_that_are_not_finite_are_the_experts() -> None:
     message = _asked(dagger, lambda o: jnp.where(o > 0, jnp.nan, -o))
     assert "labels that _Teacher gave in round 0 are not finite" in message
     assert "mend the expert's `label`" in message
+
+
+def test_the_policys_own_actions_are_not_cloned() -> None:
+    message = refused(bc(), linear(0.0), WORLD, PLAN)
+    assert "Uniform needs 'teacher' (what becomes likelier was chosen by someone else than the policy" in message
+    expert = linear(-0.6)
+    improve(distill(expert), linear(0.0), WORLD, PLAN)  # the expert's density says what is good
 
 
 def test_demonstrations_that_nothing_would_read() -> None:

@@ -58,6 +58,7 @@ class AbstractAggregation(AbstractCollection):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"world", "density"})
+    gives: ClassVar[frozenset[str]] = frozenset({"teacher"})
     keeps: ClassVar[bool] = True
 
     expert: eqx.AbstractVar[AbstractExpert]

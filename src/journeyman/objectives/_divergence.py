@@ -28,6 +28,7 @@ class Divergence(AbstractObjective):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"density"})
+    gives: ClassVar[frozenset[str]] = frozenset({"teacher"})
     draws_actions: ClassVar[bool] = True
     citation: ClassVar[str] = """@inproceedings{ke2020imitation,
   title={Imitation learning as f-divergence minimization},

@@ -30,13 +30,13 @@ class Trained(NamedTuple):
 
 
 class Demonstrations(AbstractPart):
-    """Stands for data when needs are checked: it gives "rewards" when any was recorded."""
+    """Stands for data when needs are checked: it gives a "teacher", and "rewards" when any was recorded."""
 
     rewarded: bool
 
     def provides(self) -> frozenset[str]:
-        """Rewards, if there are any."""
-        return frozenset({"rewards"}) if self.rewarded else frozenset()
+        """A teacher, and rewards if there are any."""
+        return frozenset({"teacher", *(["rewards"] if self.rewarded else [])})
 
 
 class FitState(eqx.Module):

@@ -66,7 +66,12 @@ class AbstractWeight(AbstractPart):
 
 
 class Uniform(AbstractWeight):
-    """w = 1 on every valid step: cloning, forward KL to the demonstrations. No γ, so γᵗ does not weigh the states."""
+    """w = 1 on every valid step: cloning, forward KL to the demonstrations. No γ, so γᵗ does not weigh the states.
+
+    It ranks nothing: of the policy's own actions nothing is learned by it, so it needs a "teacher".
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
 
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """One for each valid step."""
