@@ -37,7 +37,9 @@ def test_every_name_rebuilds_its_world(name):
         ("gymnx:CartPole-v1", "There is no world 'gymnx:CartPole-v1'. Did you mean '"),
         ("envpool:Hoper-v5", "EnvPool has no world 'Hoper-v5'. Did you mean 'Hopper-v5'"),
         ("gymnasium:Hoper-v5", "Gymnasium has no world 'Hoper-v5'. Did you mean 'Hopper-v5'"),
-        ("gymnasium:no_such_package/Thing-v0", "pip install no-such-package"),
+        ("gymnasium:no_such_package/Thing-v0", "PYTHONPATH=.*or install the package that has it"),
+        ("gymnasium:minigrid/Thing-v0", "pip install minigrid"),
+        ("gymnasium:ALE/Pong-v5", "pip install ale-py"),
         ("a:b:c", "There is no world 'a:b:c'"),
     ],
 )

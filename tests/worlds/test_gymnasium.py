@@ -201,3 +201,65 @@ def test_processes_give_the_same_stream():
 def test_a_refused_option_is_one_sentence():
     with pytest.raises(JourneymanError, match="cannot make 'CartPole-v1' with options"):
         world("gymnasium:CartPole-v1", colour=3)
+
+
+def test_an_option_of_a_wrong_kind_is_one_sentence():
+    with pytest.raises(JourneymanError, match=r"cannot make 'CartPole-v1' with options \{'max_episode_steps': 'abc'\}"):
+        world("gymnasium:CartPole-v1", max_episode_steps="abc")
+
+
+def test_one_environment_is_not_a_vector_of_them():
+    with pytest.raises(JourneymanError, match="TimeLimit is one environment, and a world is made of a vector of them"):
+        GymnasiumWorld.from_vector_env(gymnasium.make("CartPole-v1"))
+
+
+class Wide(Count):
+    """Shows another shape than it says."""
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(5), {}
+
+
+class Old(Count):
+    """Speaks Gym's API before 0.26."""
+
+    def step(self, action):
+        return *super().step(action)[:3], {}
+
+
+class Seedless(Count):
+    """Cannot be seeded."""
+
+    def reset(self):
+        return np.zeros(2), {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Wide, "The reset of 'Faulty-v0' failed (ValueError: "),
+        (Old, "The step of 'Faulty-v0' failed (ValueError: not enough values to unpack"),
+        (Seedless, "The reset of 'Faulty-v0' failed (TypeError: "),
+    ],
+)
+def test_a_faulty_environment_is_one_sentence_with_its_cause(kind, said):
+    gymnasium.register("Faulty-v0", entry_point=kind)
+    try:
+        made = world("gymnasium:Faulty-v0", num_envs=2)
+        with pytest.raises(JourneymanError) as refusal:
+            play(made, 1)
+    finally:
+        del gymnasium.registry["Faulty-v0"]
+    assert str(refusal.value).startswith(said)
+    assert "reset(seed=..., options=...) gives (observation, info)" in str(refusal.value)
+    assert isinstance(refusal.value.__cause__, (ValueError, TypeError))
+
+
+def test_a_module_of_one_s_own_that_fails_is_not_told_to_be_installed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_envs.py").write_text("import no_such_simulator")
+    with pytest.raises(
+        JourneymanError, match=r"The module 'own_envs', .* cannot be imported \(ModuleNotFoundError: No modu"
+    ):
+        world("gymnasium:own_envs:Disc-v0")

@@ -19,6 +19,11 @@ class Spaces(NamedTuple):
     observation_space: Any
     action_space: AbstractSpace
 
+    @property
+    def called(self) -> str:
+        """`name`."""
+        return self.name
+
 
 def misfits(who: str, act: Callable[..., Any], where: AbstractWorld | Spaces, *extra: Any) -> list[str]:
     """Why `act(observation, *extra)` cannot answer the observations of `where` with its actions, in a sentence.
@@ -26,7 +31,7 @@ def misfits(who: str, act: Callable[..., Any], where: AbstractWorld | Spaces, *e
     `act` is traced on `(3, ...)` observations and has to give `(3, ...)` actions; nothing is computed.
     """
     seen = zeros_like_space(where.observation_space, _COUNT)
-    misfit, wanted = f"The {who} does not fit '{where.name}'", where.action_space.shape
+    misfit, wanted = f"The {who} does not fit '{where.called}'", where.action_space.shape
     try:
         answer = jax.eval_shape(act, seen, *extra)
     except jax.errors.JAXTypeError as error:
@@ -62,22 +67,22 @@ def _observation_problems(encoder: Encoder, world: AbstractWorld | Spaces) -> li
     shown = Encoder.of(world.observation_space)
     if encoder.horizon is not None and shown.horizon is None:
         return [
-            f"The policy depends on the time of {encoder.horizon} steps, and '{world.name}' does not show it; use"
+            f"The policy depends on the time of {encoder.horizon} steps, and '{world.called}' does not show it; use"
             f" 'timed:{world.name}' (journeyman.worlds.timed)."
         ]
     if not encoder.reads_as(shown):
         return [
-            f"'{world.name}' shows observations of shapes {shown.shapes}, the policy reads {encoder.shapes};"
+            f"'{world.called}' shows observations of shapes {shown.shapes}, the policy reads {encoder.shapes};"
             " make the policy for this world."
         ]
     # A shorter world is one that the policy knows how to begin.
-    return horizon_problems(encoder, shown.horizon, f"'{world.name}' goes on")
+    return horizon_problems(encoder, shown.horizon, f"'{world.called}' goes on")
 
 
 def _action_problems(head: AbstractHead, world: AbstractWorld | Spaces) -> list[str]:
     wanted, given = world.action_space, head.space()
     finite = isinstance(wanted, AbstractFinite)
-    found = f"'{world.name}' takes {'one of finitely many' if finite else 'real'} actions of shape {wanted.shape}, a"
+    found = f"'{world.called}' takes {'one of finitely many' if finite else 'real'} actions of shape {wanted.shape}, a"
     found += f" {type(head).__name__} gives shape {given.shape}"
     if (wanted.shape, finite) != (given.shape, isinstance(given, AbstractFinite)):
         return [f"{found}; make the policy for this world."]

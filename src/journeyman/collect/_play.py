@@ -124,7 +124,7 @@ def _until_done(
     while (done < quota).any():
         if len(parts) * _CHUNK >= longest * quota.max():
             raise JourneymanError(
-                f"An episode of '{world.name}' did not end within {longest} steps; give the world a time limit."
+                f"An episode of '{world.called}' did not end within {longest} steps; give the world a time limit."
             )
         carry, part = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
         parts.append(jax.tree.map(np.asarray, part))

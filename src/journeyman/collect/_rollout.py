@@ -50,8 +50,8 @@ def start(world: AbstractWorld) -> Carry:
     wrong = int((~np.asarray(finite(np, jax.tree.map(np.asarray, carry.observation), world.num_envs))).sum())
     if wrong:
         raise JourneymanError(
-            f"{wrong} of {world.num_envs} environments of '{world.name}' begin with an observation that is not finite,"
-            " so there is nothing to act on; mend the world's reset."
+            f"{wrong} of {world.num_envs} environments of '{world.called}' begin with an observation that is not"
+            " finite, so there is nothing to act on; mend the world's reset."
         )
     return carry
 

@@ -141,15 +141,15 @@ class TrueDynamics(AbstractPureDynamics):
     def __init__(self, world: AbstractWorld):
         if not isinstance(world, AbstractPureWorld):
             raise JourneymanError(
-                f"'{world.name}' is a host simulator, which cannot be differentiated; use MujocoDynamics for the MuJoCo"
-                " worlds whose observation is their state, or fit_dynamics."
+                f"'{world.called}' is a host simulator, which cannot be differentiated; use MujocoDynamics for the"
+                " MuJoCo worlds whose observation is their state, or fit_dynamics."
             )
         spaces = {"observations": world.observation_space, "actions": world.action_space}
         for what, space in spaces.items():
             if not (isinstance(space, Box) and len(space.shape) == 1):
                 raise JourneymanError(
-                    f"Corrective labels move a state by real numbers, but the {what} of '{world.name}' are not one real"
-                    " vector; choose a world where they are."
+                    f"Corrective labels move a state by real numbers, but the {what} of '{world.called}' are not one"
+                    " real vector; choose a world where they are."
                 )
         self.world = world
 

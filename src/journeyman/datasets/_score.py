@@ -62,7 +62,7 @@ def demonstration_score(data: Dataset | Episodes, world: AbstractWorld | None = 
     try:
         played = [replay(world, e.observation[0], a) for e, a in zip(pieces, actions, strict=True)]
     except JourneymanError as error:
-        return _unknown(f"no rewards are recorded and the replay was refused: {error}")
+        return _unknown(f"no rewards are recorded and the replay was refused: {str(error).rstrip('.')}")
     departed = _departures(pieces, [play.observation for play in played])
     if departed > len(played) / 2:
         return _unknown(

@@ -92,7 +92,7 @@ def backward_induction(world: AbstractTabular, discount: float = 1.0) -> Solutio
     """
     if world.horizon is None:
         raise JourneymanError(
-            f"'{world.name}' has no last step to begin with; give it a horizon or use value_iteration."
+            f"'{world.called}' has no last step to begin with; give it a horizon or use value_iteration."
         )
     reward, move = _model(world, discount)
     table, found = np.zeros((world.horizon + 1, len(reward))), np.zeros((world.horizon, *reward.shape))

@@ -48,6 +48,6 @@ def exact(world: AbstractWorld) -> AbstractExpert:
     if isinstance(world, Ridge):
         return RidgeExpert(world)
     raise JourneymanError(
-        f"No expert of '{world.name}' is known exactly; there is one for ErrorChain and Ridge, elsewhere pass a policy"
-        " (`PolicyExpert`), a planner or a table."
+        f"No expert of '{world.called}' is known exactly; there is one for ErrorChain and Ridge, elsewhere pass a"
+        " policy (`PolicyExpert`), a planner or a table."
     )

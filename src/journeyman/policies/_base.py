@@ -186,7 +186,7 @@ def by_step(policy: DensityPolicy, world: AbstractWorld) -> DensityPolicy:
     column = Encoder.of(world.observation_space).time_column
     if column is None:
         raise JourneymanError(
-            f"'{world.name}' does not show the step number, so no step can have parameters of its own; make it as"
+            f"'{world.called}' does not show the step number, so no step can have parameters of its own; make it as"
             f" 'timed:{world.name}', or with journeyman.worlds.timed."
         )
     if not isinstance(policy.network, MLP):

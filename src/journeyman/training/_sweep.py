@@ -91,7 +91,7 @@ def _check(
     found = plan.problems(world, *learners) + floor_problems(plan, policies[0])
     if isinstance(world, AbstractHostWorld):
         found.append(
-            f"'{world.name}' is a simulator on the host and cannot be mapped over seeds; run `improve` once for each"
+            f"'{world.called}' is a simulator on the host and cannot be mapped over seeds; run `improve` once for each"
             " seed."
         )
     if len(learners) != len(policies):

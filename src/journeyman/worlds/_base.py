@@ -100,6 +100,11 @@ class AbstractWorld(AbstractPart):
     observation_space: eqx.AbstractVar[Any]
     action_space: eqx.AbstractVar[AbstractSpace]
 
+    @property
+    def called(self) -> str:
+        """What a sentence calls it: `name`, or its class where it has none."""
+        return self.name or type(self).__name__
+
     @abc.abstractmethod
     def remake(self, *, seed: int, num_envs: int | None = None) -> "AbstractWorld":
         """The same world afresh, from another seed: a function of its arguments alone."""
@@ -115,7 +120,7 @@ class AbstractWorld(AbstractPart):
         """
         del render_mode
         raise JourneymanError(
-            f"{type(self).__name__} '{self.name}' has no Gymnasium environment of its own, so it can neither be"
+            f"'{self.called}' has no Gymnasium environment of its own, so it can neither be"
             " pictured nor put into a recorded state; use a world that gives 'frames' or 'settable state'."
         )
 
@@ -143,7 +148,7 @@ class AbstractPureWorld(AbstractWorld):
         """
         del observation
         raise JourneymanError(
-            f"An observation of '{self.name or type(self).__name__}' does not say which state the world is in, so"
+            f"An observation of '{self.called}' does not say which state the world is in, so"
             " nobody can plan from it; choose a world that gives 'settable state', or write its `state_of`."
         )
 
@@ -153,7 +158,7 @@ class AbstractPureWorld(AbstractWorld):
         Worlds that give "differentiable dynamics" override this. Raises `JourneymanError` in all others.
         """
         raise JourneymanError(
-            f"'{self.name or type(self).__name__}' does not say what it is without its noise, so it cannot be planned"
+            f"'{self.called}' does not say what it is without its noise, so it cannot be planned"
             " in by derivatives; choose a world that gives 'differentiable dynamics', or write its `noiseless`."
         )
 

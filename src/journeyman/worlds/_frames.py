@@ -59,7 +59,7 @@ def frames(
         return Frames(none, float("nan"), 0, f"'{world.name}' draws no pictures, so there is no film of it.")
     except Exception as error:  # graphics fail in every way a driver can; a report must not
         first = (str(error).splitlines() or [""])[0] or type(error).__name__
-        return Frames(none, float("nan"), 0, f"'{world.name}' could not be pictured: {first}")
+        return Frames(none, float("nan"), 0, f"'{world.called}' could not be pictured: {first}")
 
 
 def _decide(world: AbstractWorld, env: Any, act: Callable, seed: int, max_steps: int | None) -> list[Any]:

@@ -63,6 +63,12 @@ class GymnasiumWorld(AbstractHostWorld):
         rebuild: Callable[[int], Any] | None = None,
     ):
         what = f"'{id}'" if id else type(simulator).__name__
+        if not hasattr(simulator, "num_envs"):
+            raise JourneymanError(
+                f"{what} is one environment, and a world is made of a vector of them; pass"
+                " gymnasium.vector.SyncVectorEnv([make] * n, autoreset_mode=AutoresetMode.NEXT_STEP), or register it"
+                " and name it: journeyman.world('gymnasium:ID')."
+            )
         self.by_hand = _resets_by_hand(simulator, what)
         self.id, self.num_envs, self.seed = id, int(simulator.num_envs), seed
         self.options, self.horizon = options or {}, horizon
@@ -129,8 +135,11 @@ class GymnasiumWorld(AbstractHostWorld):
         """The first observations."""
         self.ended[...] = False
         self.account.clear()
-        observation, _ = self.simulator.reset(seed=environment_seeds(self.seed, self.num_envs))
-        return self.read(observation)
+        try:
+            observation, _ = self.simulator.reset(seed=environment_seeds(self.seed, self.num_envs))
+            return self.read(observation)
+        except Exception as error:
+            raise self._failed("reset", error) from error
 
     @direct
     def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
@@ -142,15 +151,26 @@ class GymnasiumWorld(AbstractHostWorld):
         again = self.by_hand and fresh.any()
         if again:  # stepping an ended environment is undefined, so it is reset once to step, once more to begin
             self.simulator.reset(options={"reset_mask": fresh.copy()})
-        observation, reward, terminated, truncated, info = self.simulator.step(action)
-        if again:
-            observation, _ = self.simulator.reset(options={"reset_mask": fresh.copy()})
+        try:
+            observation, reward, terminated, truncated, info = self.simulator.step(action)
+            if again:
+                observation, _ = self.simulator.reset(options={"reset_mask": fresh.copy()})
+        except Exception as error:
+            raise self._failed("step", error) from error
         reward = np.where(fresh, 0, reward).astype(np.float32)
         terminated = np.asarray(terminated, bool) & ~fresh
         truncated = np.asarray(truncated, bool) & ~fresh
         np.logical_or(terminated, truncated, out=self.ended)
         self.account.count(Successes.said(info), fresh, self.ended)
         return HostStep(self.read(observation), reward, terminated, truncated)
+
+    def _failed(self, verb: str, error: Exception) -> JourneymanError:
+        first = (str(error).splitlines() or [""])[0].rstrip(".")
+        return JourneymanError(
+            f"The {verb} of '{self.id or type(self.simulator).__name__}' failed ({type(error).__name__}: {first}); mend"
+            " the environment: reset(seed=..., options=...) gives (observation, info), step(action) gives (observation,"
+            " reward, terminated, truncated, info), and gymnasium.utils.env_checker.check_env tells more."
+        )
 
     def restart(self, which: np.ndarray) -> PyTree | None:
         """Their first observations, where the simulator is known to heed `reset_mask`."""
@@ -205,7 +225,7 @@ def _make_vector(id: str, num_envs: int, mode: str, options: dict[str, Any]) -> 
             return gymnasium.make_vec(
                 plain, num_envs=num_envs, vectorization_mode=mode, disable_env_checker=True, **options
             )
-        except (TypeError, ValueError, ImportError, gymnasium.error.Error) as error:
+        except Exception as error:  # whatever an environment of the user's own may raise
             raise JourneymanError(cannot_make(id, options, error)) from error
 
 

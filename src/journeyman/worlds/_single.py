@@ -7,8 +7,17 @@ from typing import Any
 
 from journeyman.parts import JourneymanError, did_you_mean, require
 
-# Packages that register environments when they are imported, and the extra that installs them.
-_EXTRAS = {"gym_pusht": "pusht"}
+# Modules that register environments when they are imported, and how each is installed; any other may be the user's own.
+_INSTALLED_BY = {
+    "ale_py": "ale-py",
+    "gym_aloha": "gym-aloha",
+    "gym_pusht": '"journeyman[pusht]"',
+    "gymnasium_robotics": "gymnasium-robotics",
+    "highway_env": "highway-env",
+    "minigrid": "minigrid",
+}
+_MODULE_OF = {"ALE": "ale_py"}
+"""Which module registers a namespace that is not called like it."""
 
 
 def registered(id: str) -> Any | None:
@@ -19,6 +28,7 @@ def registered(id: str) -> Any | None:
     """
     gymnasium = require("gymnasium", extra="gymnasium")
     module, plain = id.split(":", 1) if ":" in id else (id.split("/", 1)[0] if "/" in id else "", id)
+    module = _MODULE_OF.get(module, module)
     if module.isidentifier() and (":" in id or plain not in gymnasium.registry):
         _register(module, id)
     return gymnasium.registry.get(plain)
@@ -42,19 +52,19 @@ def make_single(id: str, options: dict[str, Any], render_mode: str | None = None
             " there is."
         )
     plain = id.split(":", 1)[-1]
+    drawn = {} if render_mode is None else {"render_mode": render_mode}  # an environment need not know the word
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the user named the version
         try:
-            return gymnasium.make(plain, render_mode=render_mode, disable_env_checker=True, **options)
-        except (TypeError, ValueError, ImportError, gymnasium.error.Error) as error:
+            return gymnasium.make(plain, disable_env_checker=True, **drawn, **options)
+        except Exception as error:  # whatever an environment of the user's own may raise
             raise JourneymanError(cannot_make(id, options, error)) from error
 
 
 def cannot_make(id: str, options: dict[str, Any], error: Exception) -> str:
     """The sentence for an environment that exists but cannot be built."""
-    first = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"Gymnasium cannot make '{id}' with options {options}: {first.rstrip('.')}. Mend the options, or install what"
+        f"Gymnasium cannot make '{id}' with options {options}: {_first_line(error)}. Mend the options, or install what"
         ' it misses with: pip install "journeyman[gymnasium]"'
     )
 
@@ -75,12 +85,24 @@ def single_gives(id: str) -> frozenset[str]:
 def _register(module: str, id: str) -> None:
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        if error.name is not None and error.name.split(".")[0] != module:
-            raise
-        extra = _EXTRAS.get(module)
-        line = f'"journeyman[{extra}]"' if extra else module.replace("_", "-")
+    except Exception as error:  # whatever a module of the user's own may raise
+        missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module
+        if not missing:
+            raise JourneymanError(
+                f"The module '{module}', which registers '{id}', cannot be imported ({type(error).__name__}:"
+                f" {_first_line(error)}); mend it, or install what it misses."
+            ) from error
+        if module in _INSTALLED_BY:
+            raise JourneymanError(
+                f"'{id}' is registered by the module '{module}', which is not installed; install it with:"
+                f" pip install {_INSTALLED_BY[module]}"
+            ) from error
         raise JourneymanError(
-            f"'{id}' is registered by the module '{module}', which is not installed; install it with:"
-            f" pip install {line}"
+            f"'{id}' is registered by the module '{module}', and Python finds none of that name; start with `python -m"
+            " journeyman` (or with PYTHONPATH=.) in the folder of a module of your own, or install the package that has"
+            " it."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -54,11 +54,11 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
     env = world.single()
     try:
         read = observation_reader(world.observation_space, copy=True)
-        put = _putting(world, env)
+        put = _putting(world, env, "record rewards with your data, or ")
         actions = np.asarray(actions)
         if actions.shape[1:] != world.action_space.shape:
             raise JourneymanError(
-                f"The recorded actions have shape {actions.shape[1:]} a step, but '{world.name}' takes"
+                f"The recorded actions have shape {actions.shape[1:]} a step, but '{world.called}' takes"
                 f" {world.action_space.shape}; choose the world they were recorded in."
             )
         if isinstance(world.action_space, Box):
@@ -117,13 +117,13 @@ def _padded(env: Any, seen: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(left_out), seen]) if 0 < left_out <= 2 else seen
 
 
-def _putting(world: AbstractWorld, env: Any) -> Callable[[Any, np.ndarray], Any]:
+def _putting(world: AbstractWorld, env: Any, instead: str = "") -> Callable[[Any, np.ndarray], Any]:
     put = _setter(env) if "settable state" in world.provides() else None
     if put is None:
         raise JourneymanError(
-            f"'{world.name}' cannot be put into a given state: nobody has said how for"
-            f" {type(env.unwrapped).__name__}; record rewards with your data, or use a"
-            " world that gives 'settable state'."
+            f"'{world.called}' cannot be put into a given state: nobody has said how for"
+            f" {type(env.unwrapped).__name__}; {instead}use a world that gives 'settable state',"
+            " as MuJoCo's and Push-T's do."
         )
     return put
 

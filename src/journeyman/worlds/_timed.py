@@ -38,7 +38,7 @@ def timed(world: AbstractWorld, *, shown: bool = True) -> "Timed | TimedHost":
     Raises `JourneymanError` for a world without a horizon, and for one that is timed already.
     """
     if isinstance(world, (Timed, TimedHost)):
-        raise JourneymanError(f"'{world.name}' is timed already; leave out the second `timed`.")
+        raise JourneymanError(f"'{world.called}' is timed already; leave out the second `timed`.")
     if isinstance(world, AbstractPureWorld):
         return Timed(world, shown)  # type: ignore[call-arg]
     assert isinstance(world, AbstractHostWorld)
