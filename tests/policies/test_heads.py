@@ -3,11 +3,13 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from scipy.special import log_ndtr
 
@@ -34,6 +36,30 @@ from journeyman.worlds import Box
 
 LOW, HIGH = -1.0, 3.0
 SIGMAS = 4.0  # a Monte Carlo mean may be this many standard errors off: one false alarm in 16 000
+
+
+class _Wrapped(AbstractHead):
+    """A head of one's own over a distribution whose KL and entropy NumPyro does not know."""
+
+    def outputs(self) -> int:
+        return 1
+
+    def parameters(self, raw: Any) -> Any:
+        return raw
+
+    def distribution(self, parameters: Any) -> Any:
+        return dist.VonMises(parameters[..., 0], 2.0)
+
+    def mode(self, parameters: Any) -> Any:
+        return parameters[..., 0]
+
+
+def test_a_head_without_a_kl_or_an_entropy_says_so() -> None:
+    head, raw = _Wrapped(), jnp.zeros((2, 1))
+    with pytest.raises(JourneymanError, match=r"a _Wrapped has no kl that NumPyro knows.* write the head's `kl`"):
+        head.kl(raw, raw)
+    with pytest.raises(JourneymanError, match=r"a _Wrapped has no entropy that NumPyro knows"):
+        head.entropy(raw)
 
 
 def box(size: int) -> Box:

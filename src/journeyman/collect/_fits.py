@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
-from journeyman.worlds import AbstractFinite, AbstractSpace, AbstractWorld, zeros_like_space
+from journeyman.worlds import AbstractFinite, AbstractPureWorld, AbstractSpace, AbstractWorld, zeros_like_space
 
 _COUNT = 3  # observations at once: an answer that forgets the leading axis, or the action's own, is seen
 
@@ -56,6 +57,42 @@ def misfits(who: str, act: Callable[..., Any], where: AbstractWorld | Spaces, *e
     if isinstance(where.action_space, AbstractFinite) and not jnp.issubdtype(answer.dtype, jnp.integer):
         return [f"{misfit}: its actions are {answer.dtype} where the world wants integers; convert them."]
     return []
+
+
+def faults(world: AbstractPureWorld) -> list[str]:
+    """What a pure world's `reset`, `step` and `observe` give that they must not, in sentences; by shapes alone."""
+    key, name = jax.random.key(0), world.called
+    before = jax.eval_shape(world.reset, key)
+    after, outcome = jax.eval_shape(world.step, before, zeros_like_space(world.action_space), key)
+    shown, wanted = jax.eval_shape(world.observe, before), zeros_like_space(world.observation_space)
+    found = []
+    if _form(after) != _form(before):
+        found.append(
+            f"`step` of '{name}' gives the state {_form(after)}, and `reset` {_form(before)}; keep shapes and types"
+            " from step to step."
+        )
+    if outcome.reward.shape:
+        found.append(f"The reward of '{name}' is {_form(outcome.reward)}, and one number is needed; sum or index it.")
+    for flag in ("terminated", "truncated"):
+        if _form(getattr(outcome, flag)) != "bool[]":
+            found.append(f"`{flag}` of '{name}' is {_form(getattr(outcome, flag))}, and one bool is needed; compare.")
+    if _form(shown) != _form(wanted):
+        found.append(
+            f"`observe` of '{name}' gives {_form(shown)}, and its observation_space says {_form(wanted)}; make one fit"
+            " the other."
+        )
+    return found
+
+
+def _form(tree: PyTree) -> str:
+    """Shapes and types, as in `(float32[1], int32[])`."""
+    return str(jax.tree.map(lambda leaf: _Text(f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"), tree))
+
+
+class _Text(str):
+    """A text that is printed without its quotes."""
+
+    __repr__ = str.__str__
 
 
 def world_problems(policy: DensityPolicy, world: AbstractWorld | Spaces) -> list[str]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._decide import decider, drawn, told
+from journeyman.collect._fits import faults
 from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError, mistaken, refuse
@@ -79,7 +80,11 @@ def rollout(
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):
-        return _pure(seedless(world), behaviour, carry, key, num_steps)
+        try:
+            return _pure(seedless(world), behaviour, carry, key, num_steps)
+        except (TypeError, ValueError):  # JAX speaks of a loop, and the world may be at fault
+            refuse(faults(world))
+            raise
     assert isinstance(world, AbstractHostWorld)
     traced = world.traced() if num_steps >= COMPILED and jax.default_backend() == "cpu" else None
     if traced is None:
@@ -106,6 +111,8 @@ def _pure(
         moved, outcome = jax.vmap(world.step)(carry.simulator, sent, move)
         simulator = _renewed(world, carry.ended, moved, reset)
         seen = jax.vmap(world.observe)(simulator)
+        if not jnp.issubdtype(outcome.reward.dtype, jnp.floating):  # points counted in whole numbers
+            outcome = outcome._replace(reward=outcome.reward.astype(jnp.result_type(float)))
         found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
         ended = found.terminated | found.truncated | found.broken
         return _onward(carry, simulator, found, ended, found.broken), _row(carry, action, kept, found)

@@ -5,6 +5,8 @@ belongs to what was sampled (a head on a bounded box has no mass outside and nee
 """
 
 import abc
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 import jax
@@ -13,7 +15,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.parts import AbstractPart
+from journeyman.parts import AbstractPart, JourneymanError
 from journeyman.policies._observation import AbstractStatistics
 from journeyman.worlds import AbstractFinite, AbstractSpace, Box
 
@@ -108,11 +110,23 @@ class AbstractHead(AbstractPart):
 
     def kl(self, first: PyTree, second: PyTree) -> Array:
         """KL(first ‖ second), nats, per batch element."""
-        return dist.kl_divergence(self.distribution(first), self.distribution(second))
+        with self._asked("kl"):
+            return dist.kl_divergence(self.distribution(first), self.distribution(second))
 
     def entropy(self, parameters: PyTree) -> Array:
         """The entropy, nats."""
-        return self.distribution(parameters).entropy()
+        with self._asked("entropy"):
+            return self.distribution(parameters).entropy()
+
+    @contextlib.contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except NotImplementedError as error:
+            raise JourneymanError(
+                f"The distribution of a {type(self).__name__} has no {what} that NumPyro knows, and it is needed here;"
+                f" write the head's `{what}`, or use a recipe without it."
+            ) from error
 
     def space(self) -> AbstractSpace:
         """The actions it is over: all real arrays of the mode's shape, unless a head says otherwise."""
