@@ -8,7 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from journeyman.collect import Mean, Sample, play, play_to_the_end, rollout, start
-from journeyman.collect._decide import actor
+from journeyman.collect._decide import decider
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
 from journeyman.weights import advantages
@@ -144,7 +144,7 @@ def test_numpy_decides_for_one_network_that_reads_the_time() -> None:
     seen = zeros_like_space(made.observation_space, 2) | {"time": np.asarray([1, 3], np.int32)}
     for per_step in (False, True):
         one = policy(made, jax.random.key(0), hidden=(4,), per_step=per_step)
-        decided = actor(Mean(one), seen, ())
+        decided = decider(Mean(one), seen, ())
         assert decided.by_numpy != per_step, "separate parameters are gathered, which only the compiled program does"
         np.testing.assert_array_equal(decided.act(seen, ())[0], one.mode(seen))
 
