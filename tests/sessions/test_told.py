@@ -84,7 +84,6 @@ def test_the_numbers_of_a_clone_stand_in_summary_json(tmp_path: Path, journeyman
     assert (told["demonstrations"]["episodes"], told["epoch"], told["asked_epochs"]) == (6, 4, 4)
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"return of −{abs(one['mean']):.4g} [−" in page, "a true minus in sentences, as in the tables"
-    assert "&#39;LinearQuadratic&#39; draws no pictures, so there is no film of it." in page
 
 
 def test_one_demonstration_can_be_cloned_with_nothing_held_out(tmp_path: Path, journeyman: Journeyman) -> None:

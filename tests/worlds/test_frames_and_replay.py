@@ -29,6 +29,29 @@ def test_push_t_is_pictured():
     assert shown.episode_return >= 0
 
 
+def test_a_world_that_draws_nothing_is_said_to():
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class Blank(gymnasium.Env):
+        observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+        def __init__(self, render_mode=None):
+            self.render_mode = render_mode
+
+        def reset(self, *, seed=None, options=None):
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            return np.zeros(1, np.float32), 0.0, False, True, {}
+
+    gymnasium.register("Blank-v0", Blank)
+    try:
+        shown = frames(world("gymnasium:Blank-v0", num_envs=1), lambda seen: 0 * seen)
+    finally:
+        del gymnasium.registry["Blank-v0"]
+    assert shown.reason == "'gymnasium:Blank-v0' draws no pictures, so there is no film of it."
+
+
 def test_hopper_is_pictured_from_envpool_s_world_as_from_gymnasium_s():
     pytest.importorskip("envpool")
     pytest.importorskip("mujoco")
