@@ -98,10 +98,7 @@ OBTAINED: dict[str, str] = {
 
 
 def mistaken(name: str, value: Any, kind: type, advice: str = "") -> list[str]:
-    """Why `value` cannot be what `name` stands for, a `kind`, in a sentence with the remedy; nothing where it is one.
-
-    The remedy is the part of `value` that is meant, where it holds one (`Trained` its policy), else `advice`.
-    """
+    """Why `value` is no `kind`, as `name` must be, and the remedy: its part that is meant, or `advice`."""
     if isinstance(value, kind):
         return []
     wanted, choices = kind.__name__.removeprefix("Abstract"), [n for n, cls in _PARTS.items() if issubclass(cls, kind)]
@@ -111,8 +108,7 @@ def mistaken(name: str, value: Any, kind: type, advice: str = "") -> list[str]:
     if isinstance(value, type) or inspect.isroutine(value):
         found = f"the {'class' if isinstance(value, type) else 'function'} '{value.__name__}'"
     else:
-        plain = value is None or isinstance(value, (str, int, float))
-        found = repr(value)[:60] if plain else _article(type(value).__name__)
+        found = repr(value)[:60] if isinstance(value, str | int | float | None) else _article(type(value).__name__)
     if isinstance(value, type) and issubclass(value, kind):
         advice = "pass an instance of it"
     return [f"{name} is {found}, and {_article(wanted)} is needed; {advice}."]
