@@ -56,6 +56,8 @@ def test_an_earlier_run_is_kept(folder: Path, journeyman: Journeyman) -> None:
     code, _, err = journeyman(*words)
     assert code == 2
     assert "holds a run already and nothing is ever overwritten unasked" in err
+    assert "(`journeyman resume`, in Python resume=True)" in err
+    assert "(--overwrite, in Python overwrite=True)" in err
     code, _, err = journeyman("improve", *PENDULUM, "--steps", "512", "--batch", "256", "--out", folder)
     assert code == 2
     assert "holds a run already" in err
