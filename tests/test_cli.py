@@ -118,7 +118,10 @@ def test_ctrl_c_outside_a_run(capsys: pytest.CaptureFixture[str], monkeypatch: p
 
 
 def test_ctrl_c_while_the_libraries_are_imported(tmp_path: Path) -> None:
-    (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt")
+    (tmp_path / "tyro.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt as stop:\n"
+        "    raise ImportError from stop  # as extensions in C do"
+    )
     found = os.environ.get("PYTHONPATH", "")
     stopped = journeyman(
         "worlds", env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), found)))}
