@@ -208,7 +208,7 @@ def test_what_cannot_be_asked_is_refused():
     plane = policy(LinearQuadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2)), jax.random.key(0))
     with pytest.raises(JourneymanError, match="The expert does not fit"):
         cost_by_horizon(acts, PolicyExpert(plane), NEVER)
-    with pytest.raises(JourneymanError, match="make the policy for this world"):
+    with pytest.raises(JourneymanError, match="The policy does not fit 'ErrorChain'"):
         cost_by_horizon(linear_policy(LinearQuadratic(), -0.3, 0.1), expert, NEVER)
     with pytest.raises(JourneymanError, match="At least one episode"):
         cost_by_horizon(acts, expert, NEVER, episodes=0)
