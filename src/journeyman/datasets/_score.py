@@ -94,8 +94,9 @@ def _departures(episodes: list[Episodes], played: list[Any]) -> int:
 
 
 def _say(returns: np.ndarray, best: np.ndarray, how: str, departed: int) -> DemonstrationScore:
+    many = "" if len(returns) == 1 else "s"
     sentence = (
-        f"{len(returns)} demonstrations, {how}: mean return {returns.mean():.4g} ({returns.min():.4g} to"
+        f"{len(returns)} demonstration{many}, {how}: mean return {returns.mean():.4g} ({returns.min():.4g} to"
         f" {returns.max():.4g}), mean of each one's best reward {best.mean():.3f}."
     )
     if departed:
