@@ -21,7 +21,9 @@ needs_envpool = pytest.mark.skipif(
     importlib.util.find_spec("envpool") is None, reason="needs the extra 'envpool', which is not installed"
 )
 LINEAR = ("--world", "LinearQuadratic", "--options", "horizon=10")
-SMALL = ("--steps", "64", "--batch", "32", "--num-envs", "4", "--episodes", "2", "--shape.hidden", "4")
+STEPS = ("--steps", "64", "--batch", "32", "--num-envs", "4", "--episodes", "2")
+SMALL = (*STEPS, "--shape.hidden", "4")
+REINFORCE = ("--algorithm", "reinforce")
 
 Refused = Callable[..., str]
 
@@ -276,11 +278,10 @@ def test_improve_in_python_refuses_it_too(tmp_path: Path) -> None:
         (["--checkpoint-every", "0"], "--checkpoint-every must be a positive number, not 0"),
         (["--discount", "0"], "--discount must lie in (0, 1], not 0.0"),
         (["--discount", "1.01"], "--discount must lie in (0, 1], not 1.01"),
-        (["--lambda_", "2"], "--lambda must lie in [0, 1], not 2.0"),
-        (["--learning-rate", "-0.1"], "--learning-rate must be a positive number, not -0.1"),
-        (["--learning-rate", "nan"], "--learning-rate must be a positive number, not nan"),
+        (["--lambda", "2"], "--lambda must lie in [0, 1], not 2.0"),
+        ([*REINFORCE, "--learning-rate", "-0.1"], "--learning-rate must be a positive number, not -0.1"),
+        ([*REINFORCE, "--learning-rate", "nan"], "--learning-rate must be a positive number, not nan"),
         (["--kl", "inf"], "--kl must be a positive number, not inf"),
-        (["--minimum-std", "0"], "--minimum-std must be a positive number, not 0.0"),
         (["--shape.hidden", "8", "0"], "--shape.hidden must be positive widths, not [8, 0]"),
         (["--seed", "-1"], "A world needs a seed of 0 or more"),
     ],
@@ -291,6 +292,11 @@ def test_numbers_of_improve(refused: Refused, words: list[str], says: str) -> No
     assert "things are wrong" not in said
 
 
+def test_a_floor_of_nothing(refused: Refused, artefact: Path) -> None:
+    said = refused("improve", *LINEAR, *STEPS, "--policy", artefact, "--minimum-std", "0")
+    assert said.startswith("--minimum-std must be a positive number, not 0.0")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -299,8 +305,8 @@ def test_numbers_of_improve(refused: Refused, words: list[str], says: str) -> No
         (["--episodes", "0"], "--episodes must be a positive number, not 0"),
         (["--learning-rate", "-1"], "--learning-rate must be a positive number, not -1.0"),
         (["--weight-decay", "-1"], "--weight-decay must be 0 or more, not -1.0"),
-        (["--held-out", "0"], "--held-out must lie between 0 and 1, not 0.0"),
-        (["--held-out", "1"], "--held-out must lie between 0 and 1, not 1.0"),
+        (["--held-out", "-0.1"], "--held-out must lie in [0, 1), not -0.1"),
+        (["--held-out", "1"], "--held-out must lie in [0, 1), not 1.0"),
         (["--shape.hidden", "-2"], "--shape.hidden must be positive widths, not [-2]"),
     ],
 )
@@ -323,11 +329,11 @@ def test_everything_is_told_at_once(refused: Refused, tmp_path: Path) -> None:
     for word in ("2. --held-out", "3. 'taken' is a file", "4. demos.npz"):
         assert word in said
     said = refused(
-        *("improve", "--world", "LinearQadratic", *SMALL, "--steps", "0", "--discount", "2", "--algorithm", "dagger"),
+        *("improve", "--world", "LinearQadratic", *STEPS, "--steps", "0", "--algorithm", "dagger"),
         *("--policy", "nothing", "--expert", "nobody", "--data", "nowhere.npz", "--out", "taken"),
     )
-    assert said.startswith("7 things are wrong:")
-    wrong = "--steps,--discount,taken,LinearQadratic,'nothing' holds,'nobody' holds,'nowhere.npz'"
+    assert said.startswith("6 things are wrong:")
+    wrong = "--steps,taken,LinearQadratic,'nothing' holds,'nobody' holds,'nowhere.npz'"
     for word in wrong.split(","):
         assert said.count(word) == 1, f"{word} in {said}"
 
@@ -345,7 +351,7 @@ def test_dagger_with_a_clone_of_other_data(refused: Refused, artefact: Path, dat
     one = policy(LinearQuadratic(horizon=10), jax.random.key(0), hidden=(4,))
     save(one, tmp_path / "clone", links={"file": "0123456789abcdef"})
     said = refused(
-        *("improve", *LINEAR, *SMALL, "--algorithm", "dagger"),
+        *("improve", *LINEAR, *STEPS, "--algorithm", "dagger"),
         *("--policy", "clone", "--expert", artefact, "--data", data),
     )
     assert said.startswith("The clone in 'clone' was made from data 0123456789abcdef, but")
@@ -355,7 +361,7 @@ def test_dagger_with_a_clone_of_other_data(refused: Refused, artefact: Path, dat
 def test_an_expert_of_another_world(refused: Refused, artefact: Path, data: Path, tmp_path: Path) -> None:
     save(policy(world("GeometricChain"), jax.random.key(0), hidden=(4,)), tmp_path / "expert")
     said = refused(
-        *("improve", *LINEAR, *SMALL, "--algorithm", "dagger"),
+        *("improve", *LINEAR, *STEPS, "--algorithm", "dagger"),
         *("--policy", artefact, "--expert", "expert", "--data", data),
     )
     assert said.startswith("The expert does not fit. 'LinearQuadratic' takes real actions of shape (1,)")
