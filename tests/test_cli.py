@@ -123,8 +123,17 @@ def test_ctrl_c_while_the_libraries_are_imported(tmp_path: Path) -> None:
         "    raise ImportError from stop  # as extensions in C do"
     )
     found = os.environ.get("PYTHONPATH", "")
-    stopped = journeyman(
-        "worlds", env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), found)))}
+    # Where the tests run in the background, their processes would be deaf to Ctrl-C.
+    heard = (
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        " sys.argv[1:] = ['worlds']; runpy.run_module('journeyman', run_name='__main__', alter_sys=True)"
+    )
+    stopped = subprocess.run(
+        [sys.executable, "-c", heard],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), found)))},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert stopped.returncode == 130
     assert stopped.stderr == "journeyman: stopped before anything began\n"
