@@ -88,7 +88,9 @@ def iterate(learner: Learner, state: LearnerState, batch: Episodes, key: Array) 
     after, metrics = learn(learner, state, samples, key)
     after = settle(after, refit(learner, state.weight, batch, weighed.target, key), batch)
     clean = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(eqx.filter(after, eqx.is_inexact_array))]).all()
-    told = jnp.stack([jnp.isfinite(value).all() for value in {**weighed.metrics, **metrics}.values()]).all()
+    # Of targets that are all alike there is nothing to explain, and that is told as nan.
+    said = {name: value for name, value in {**weighed.metrics, **metrics}.items() if name != "explained_variance"}
+    told = jnp.stack([jnp.isfinite(value).all() for value in said.values()]).all()
     return after, jnp.stack([metrics["bad_leaf"] >= 0, weighed.metrics["bad_weights"] > 0, ~clean, ~told])
 
 

@@ -19,8 +19,8 @@ def placed(lengths: np.ndarray, closed: np.ndarray) -> tuple[np.ndarray, np.ndar
     with a reset step between them, and a new row begins where the next one does not fit or the one before is not
     `closed` by an end, which alone would tell the two apart.
 
-    >>> placed(np.asarray([9, 1, 1, 1, 1, 1]), np.ones(6, bool))
-    (array([0, 1, 1, 1, 1, 1]), array([0, 0, 2, 4, 6, 8]))
+    >>> placed(np.asarray([9, 1, 1, 1, 1, 1, 1]), np.ones(7, bool))
+    (array([0, 1, 1, 1, 1, 1, 2]), array([0, 0, 2, 4, 6, 8, 0]))
     """
     longest, count = int(lengths.max()), len(lengths)
     if count * longest <= ROOM * int(lengths.sum()):
