@@ -29,7 +29,7 @@ def test_seeds_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     rows = read_metrics(out)
     assert [len(row["evaluation_return"]) for row in rows if "evaluation_return" in row] == [3, 3, 3]
     page = (out / "report.html").read_text()
-    assert "95 % bootstrap interval over seeds" in page
+    assert "95 % interval over seeds" in page
     assert "mean over 3 seeds" in page
     with pytest.raises(JourneymanError, match=r"is a sweep with a policy for each seed; name one .*5'"):
         load_policy(out)

@@ -97,7 +97,7 @@ def improve_curves(
         if len(told) < 2:
             continue
         if isinstance(told[0][key], list):
-            band, about = _over_seeds([row[key] for row in told]), "mean and 95 % bootstrap interval over seeds"
+            band, about = _over_seeds([row[key] for row in told]), "mean and 95 % interval over seeds"
         else:
             middle = np.asarray([row[key] for row in told])
             n = np.asarray([row[count] if count else row.get("evaluation_episodes", 20) for row in told])
