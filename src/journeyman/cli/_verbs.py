@@ -132,7 +132,7 @@ class DaggerImport(ImportSettings):
     visited: Annotated[Path, tyro.conf.Positional]
     """What was exported."""
     labels: Annotated[Path, tyro.conf.Positional]
-    """The labels: one row each, `observation` as exported and `action` as it should have been."""
+    """The labels: one row each, `observation` as exported and in `target_action` what should have been done there."""
 
 
 @dataclasses.dataclass(frozen=True)
