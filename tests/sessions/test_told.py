@@ -69,6 +69,11 @@ def test_the_numbers_of_practice_stand_in_summary_json(tmp_path: Path, journeyma
         assert f"{name}: {one['mean']:.4g} [{one['low']:.4g}, {one['high']:.4g}] over 2 seeds." in out
     assert (told["score"], told["seeds"], told["steps"], told["asked_steps"]) == ("return", 2, 240, 240)
     assert told["broken_steps"] == {"learning": 0, "evaluated": 0}
+    assert "distinct start states: " in out
+    begun = max(
+        (sum(row.get("starts", [0])), sum(row.get("distinct_starts", [0]))) for row in numbers(tmp_path / "run")
+    )
+    assert f"distinct start states: {begun[1]} of {begun[0]}, in the batch of practice where most began" in out
     assert "broke" not in out
     assert "unfinished" not in out
 

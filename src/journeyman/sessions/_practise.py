@@ -192,7 +192,7 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         say(f"{label}: {one.score.mean:.4g} [{one.score.low:.4g}, {one.score.high:.4g}] over {over}.")
     findings = broken_findings(broken, _broken(rows), rows[-1]["step"] * settings.seeds)
     rest = unfinished(rows[-1]["step"], settings.steps, "environment steps", settings.out)
-    for sentence in (*(one.sentence for one in findings), *rest):
+    for sentence in (*_begun(rows), *(one.sentence for one in findings), *rest):
         say(sentence)
     write_summary(settings.out, _numbers(settings, rows, ends, broken))
     page = Report(
@@ -219,6 +219,13 @@ def _taken(settings: ImproveSettings, rows: list[dict[str, Any]], before: Policy
         f"Practice took the mean {settings.score} from {before.score.mean:.4g} to {after.score.mean:.4g}"
         f" in {rows[-1]['step']:,} environment steps{' of each seed' if settings.seeds > 1 else ''}."
     )
+
+
+def _begun(rows: list[dict[str, Any]]) -> list[str]:
+    """In how many different states the episodes of the batch began in which most did, over all seeds."""
+    counts = [(int(np.sum(row.get("starts", 0))), int(np.sum(row.get("distinct_starts", 0)))) for row in rows]
+    most, differ = max(counts)
+    return [f"distinct start states: {differ} of {most}, in the batch of practice where most began"] if most else []
 
 
 def _broken(rows: list[dict[str, Any]]) -> int:

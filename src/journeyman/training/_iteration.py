@@ -16,7 +16,7 @@ from journeyman.collect import Carry, beginning, restarted, rollout
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples
 from journeyman.training._learner import Learner, LearnerState, learn, refit, settle, weigh
-from journeyman.training._tally import Tally
+from journeyman.training._tally import Tally, starts
 from journeyman.worlds import AbstractPureWorld, AbstractSpace, AbstractWorld, Box
 
 Row = dict[str, dict[str, Array]]
@@ -147,11 +147,11 @@ def stepped_once(
 def count(
     running: Running, space: AbstractSpace, episodes: Episodes, broken: Array
 ) -> tuple[Running, dict[str, Array]]:
-    """The episodes that ended, the actions that the box clipped, and the steps that broke."""
+    """The episodes that ended and those that began, the actions that the box clipped, and the steps that broke."""
     tally, finished = running.tally.count(episodes)
     found = finished.summary()
     total = running.episodes + found["finished"]
-    found = {"episodes": total, **found, "broken_steps": broken}
+    found = {"episodes": total, **found, "broken_steps": broken, **starts(episodes)}
     if isinstance(space, Box):
         found["clipped_share"] = _clipped_share(space, episodes)
     return Running(running.learner, running.carry, tally, total), found

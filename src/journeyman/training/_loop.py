@@ -277,7 +277,8 @@ class Loop:
         told: dict[str, Any] = {"step": iteration * self.batch, "iteration": iteration}
         counted = dict(row["counted"])
         if not np.any(counted["finished"]):  # a mean over no episode says nothing
-            counted = {n: v for n, v in counted.items() if n in ("episodes", "broken_steps", "clipped_share")}
+            without = {"return", "return_deviation", "length", "finished"}
+            counted = {n: v for n, v in counted.items() if n not in without}
         learned = row["learned"] if iteration > 1 or not self.warm else {}
         numbers = {**counted, **row["weighed"], **learned}
         named = {name: value.tolist() for name, value in numbers.items() if not name.startswith("bad_")}
