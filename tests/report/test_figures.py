@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from journeyman.report import Band, CompoundingFigure, Curve, Reference
+from journeyman.report import Band, CompoundingFigure, CostFigure, Curve, Reference
+from journeyman.report._cost import cost_drawing
 from journeyman.report._figures import compounding_drawing, curve_drawings
 from journeyman.report._traces import band_and_line, largest, roles, thin
 
@@ -123,11 +124,53 @@ def test_compounding_without_distance_has_two_panels() -> None:
     assert "yaxis3" not in drawing.figure["layout"]
 
 
-@pytest.mark.parametrize("which", ["learning", "compounding"])
+def costly(mean: list[float], low: list[float]) -> CompoundingFigure:
+    high = [2 * abs(one) + 1 for one in mean]
+    cost = CostFigure(
+        [1, 2, 4], Band(mean, low, high), [False, True, True], {"εH²/2": [0.5, 2.0, 8.0], "εH": [1.0, 2.0, 4.0]}
+    )
+    return replace(compounding(), cost=cost)
+
+
+def test_the_cost_by_horizon_is_drawn_with_its_bounds_on_axes_of_logarithms() -> None:
+    drawing = cost_drawing(costly([0.4, 2.0, 9.0], [0.1, 1.0, 7.0]), roles(["clone", "expert"]))
+    assert drawing is not None
+    layout = drawing.figure["layout"]
+    assert layout["xaxis"]["type"] == layout["yaxis"]["type"] == "log"
+    lines = {trace["name"]: trace for trace in drawing.figure["data"] if "name" in trace}
+    assert set(lines) == {"cost of the clone", "εH²/2", "εH"}
+    assert lines["cost of the clone"]["y"] == [0.4, 2.0, 9.0]
+    assert lines["εH²/2"]["y"] == [0.5, 2.0, 8.0]
+    assert [key.name for key in drawing.keys] == ["the clone", "εH²/2", "εH"]
+    assert len({key.dash for key in drawing.keys}) == 3, "told apart without colours"
+    assert drawing.rows[1] == ["2", "2", "1 to 5", "2", "2", "yes"]
+    low, high = layout["yaxis"]["range"]
+    assert 10**low < 0.1
+    assert 10**high > 19
+
+
+def test_a_cost_that_is_not_above_0_is_a_gap_and_said_and_a_figure_of_none_is_none() -> None:
+    drawing = cost_drawing(costly([-0.4, 2.0, 9.0], [-1.0, -1.0, 7.0]), roles(["clone", "expert"]))
+    assert drawing is not None
+    line = next(trace for trace in drawing.figure["data"] if trace.get("name") == "cost of the clone")
+    assert line["y"] == [None, 2.0, 9.0]
+    assert "1 of 3 means are not above 0 and not drawn" in drawing.caption
+    band = [value for value in drawing.figure["data"][0]["y"] if value is not None]
+    assert min(band) > 0
+    assert drawing.rows[0][1:3] == ["−0.400", "−1 to 1.80"]
+    assert cost_drawing(costly([-0.4, 0.0, -1.0], [-1.0, -1.0, -2.0]), roles(["clone", "expert"])) is None
+    assert cost_drawing(compounding(), roles(["clone", "expert"])) is None
+
+
+@pytest.mark.parametrize("which", ["learning", "compounding", "cost"])
 def test_plotly_accepts_the_figure(which: str) -> None:
     objects = pytest.importorskip("plotly.graph_objects", reason="needs the extra 'report'")
     if which == "learning":
         figure = drawn(replace(STEPS, references=(Reference("expert", 3.0),)))[0].figure
+    elif which == "cost":
+        drawing = cost_drawing(costly([0.4, 2.0, 9.0], [0.1, 1.0, 7.0]), roles(["clone", "expert"]))
+        assert drawing is not None
+        figure = drawing.figure
     else:
         figure = compounding_drawing(compounding(), roles(["clone", "expert"])).figure
     # Plotly's Python validators know numbers and names of settings, but not the page's variables for colours.

@@ -91,6 +91,8 @@ def test_what_errors_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert "Compounding error in ErrorChain" in page
     assert "clone on its own states" in page
+    assert "errors cost by horizon" in page
+    assert "εH²/2" in page
     assert str(tmp_path / "clone on") not in page
     told = json.loads(ask("--expert", tmp_path / "expert", "--horizons", 5, 10, 20, "--json"))
     assert told == json.loads((tmp_path / "new" / "diagnosis.json").read_text(encoding="utf-8"))

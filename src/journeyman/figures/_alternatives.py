@@ -71,4 +71,4 @@ def _computed(read: dict[str, dict[str, dict[str, Any]]], effort: Effort) -> Com
         f" episode). The gap at the end of each curve: {ends}."
     )
     most = max(one["seeds"] for curves in numbers.values() for one in curves.values())
-    return Computed(arrays, numbers, caption, f"up to {most} seeds of each learner; bands: 95 % bootstrap intervals")
+    return Computed(arrays, numbers, caption, f"up to {most} seeds of each learner; bands: 95 % intervals")

@@ -58,7 +58,7 @@ def compare(name: str, steps: int, runs: Path | None, effort: Effort) -> Compute
         f" with its defaults. At the end: {said}."
     )
     words = (
-        f"{effort.seeds} seeds each from {effort.seed}; lines: means, bands: 95 % bootstrap intervals of the mean"
+        f"{effort.seeds} seeds each from {effort.seed}; lines: means, bands: 95 % intervals of the mean"
         " over seeds; every point is the mean of the episodes finished in a batch"
     )
     return Computed(arrays, numbers, caption, words)

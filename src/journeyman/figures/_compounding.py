@@ -160,7 +160,7 @@ def _power(found: dict[str, Any]) -> str:
 
 def _words(effort: Effort, episodes: int) -> str:
     return (
-        f"{episodes:,} episodes for each curve and as many of the expert, from the same seeds; left: 95 % bootstrap"
-        f" intervals over episodes; middle and right: {effort.seeds} learners from seed {effort.seed}, 95 % bootstrap"
+        f"{episodes:,} episodes for each curve and as many of the expert, from the same seeds; left: 95 %"
+        f" intervals over episodes; middle and right: {effort.seeds} learners from seed {effort.seed}, 95 %"
         " intervals of the mean over them"
     )

@@ -102,7 +102,7 @@ def collapse(effort: Effort) -> Computed:
         realised = [float(kl) if np.isfinite(kl) else "overflow" for kl in along.realised_kl]
         numbers[label] = {"best": along.best, "collapse": along.collapse, "returns": returns, "realised_kl": realised}
     words = (
-        f"{count} episodes for the gradient and as many for each return, from seed {seed:,}; bands: 95 % bootstrap"
+        f"{count} episodes for the gradient and as many for each return, from seed {seed:,}; bands: 95 %"
         " intervals over episodes"
     )
     return Computed(arrays, numbers, _collapse_caption(numbers, count), words)

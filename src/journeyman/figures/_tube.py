@@ -205,6 +205,6 @@ def _percent(one: dict[str, Any]) -> str:
 def _words(effort: Effort) -> str:
     return (
         f"drawn: {DRAWN} trajectories of the first learner, all learners from the same starts; told: means over"
-        f" {effort.seeds} learners from seed {effort.seed} with 95 % bootstrap intervals over them,"
+        f" {effort.seeds} learners from seed {effort.seed} with 95 % intervals over them,"
         f" {effort.some(EPISODES, DRAWN)} trajectories each on paper and {effort.some(HOPS, 4)} in MuJoCo"
     )

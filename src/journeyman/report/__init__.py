@@ -8,6 +8,7 @@ from journeyman.report._from_diagnose import report_interval as report_interval
 from journeyman.report._model import SEVERITIES as SEVERITIES
 from journeyman.report._model import Band as Band
 from journeyman.report._model import CompoundingFigure as CompoundingFigure
+from journeyman.report._model import CostFigure as CostFigure
 from journeyman.report._model import Curve as Curve
 from journeyman.report._model import Film as Film
 from journeyman.report._model import Finding as Finding

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from journeyman.diagnose import ByStep, Compounding, Evaluation, ModeAveraging, Score
+from journeyman.diagnose import ByStep, Compounding, CostByHorizon, Evaluation, ModeAveraging, Score
 from journeyman.diagnose import Interval as Measured
-from journeyman.report._model import Band, CompoundingFigure, Finding, Interval, PolicyRow
+from journeyman.report._model import Band, CompoundingFigure, CostFigure, Finding, Interval, PolicyRow
 
 
 def policy_row(
@@ -40,8 +40,29 @@ def compounding_figure(found: Compounding, *, policy: str = "clone", command: st
         expert_episodes=found.expert_episodes,
         error_unit=found.error_unit,
         distance_unit=found.distance_unit,
+        cost=None if found.by_horizon is None else _cost(found.by_horizon),
         command=command,
     )
+
+
+def _cost(found: CostByHorizon) -> CostFigure:
+    """With the bounds where ε is a probability; else with powers of H, through the first mean that tells something."""
+    mean, low, high = (np.asarray([getattr(one, name) for one in found.cost]) for name in ("mean", "low", "high"))
+    h = found.horizon.astype(float)
+    if found.unrecoverable is not None and found.recoverable is not None:
+        lines = {"εH²/2": found.unrecoverable, "εH": found.recoverable}
+        about = (
+            "Lines: what errors of the frequency ε would cost if each were paid for in every step that is left (εH²/2)"
+            " or once (εH), at the most that a step can cost here."
+        )
+    else:
+        first = int(np.argmax(found.used)) if found.used.any() else int(np.argmax(mean > 0))
+        lines = {name: mean[first] * (h / h[first]) ** power for name, power in (("as H²", 2), ("as H", 1))}
+        about = "Lines: H² goes with errors that are never recovered, H with those that are."
+    if found.exponent is not None:
+        about += f" The cost grows like H to the power {found.exponent.mean:.2f}."
+    interval = f"95 % interval over {found.episodes:,} episodes"
+    return CostFigure(h, Band(mean, low, high), found.used, lines, interval, about)
 
 
 def compounding_findings(found: Compounding) -> list[Finding]:

@@ -88,6 +88,23 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class CostFigure:
+    """What a policy's errors cost over the first H steps of an episode, in units of reward.
+
+    - `horizon`: (points,) the H; `cost`: the mean with its `interval`; `used`: (points,) whether the exponent rests on
+      it.
+    - `lines`: named lines of shape (points,) to compare with: the bounds εH²/2 and εH, or powers of H.
+    """
+
+    horizon: Sequence[float] | np.ndarray
+    cost: Band
+    used: Sequence[bool] | np.ndarray
+    lines: Mapping[str, Sequence[float] | np.ndarray] = field(default_factory=dict)
+    interval: str = "95 % interval over episodes"
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class CompoundingFigure:
     """How a policy's error grows by step number inside the episode: on the expert's states and on its own.
 
@@ -98,6 +115,7 @@ class CompoundingFigure:
     - `alive`: (points,) how many of `episodes` are still running at that step; `expert_alive`: the same for
       the `expert_episodes` of the expert.
     - `references`: named lines of shape (points,), such as ε·t where errors add up.
+    - `cost`: what the errors cost by horizon, in a figure of its own.
     """
 
     policy: str
@@ -113,6 +131,7 @@ class CompoundingFigure:
     references: Mapping[str, Sequence[float] | np.ndarray] = field(default_factory=dict)
     error_unit: str = ""
     distance_unit: str = ""
+    cost: CostFigure | None = None
     interval: str = "the middle half of the episodes"
     caption: str = ""
     command: str = ""
@@ -215,7 +234,10 @@ def _compounding_lengths(figure: CompoundingFigure) -> list[str]:
     series |= {"alive": figure.alive, "expert_alive": figure.expert_alive}
     if figure.distance is not None:
         series["distance"] = figure.distance
-    return _lengths("The compounding figure", len(figure.step), series)
+    found = _lengths("The compounding figure", len(figure.step), series)
+    if (cost := figure.cost) is not None:
+        found += _lengths("The figure of the cost", len(cost.horizon), {"cost": cost.cost, **cost.lines})
+    return found
 
 
 def _film_problems(film: Film) -> list[str]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from journeyman.parts import JourneymanError, require
-from journeyman.report._figures import compounding_drawing, curve_drawings
+from journeyman.report._cost import cost_drawing
+from journeyman.report._figures import Drawing, compounding_drawing, curve_drawings
 from journeyman.report._film import data_url, sheet
 from journeyman.report._model import Film, Interval, PolicyRow, Report
 from journeyman.report._numbers import axis, format_interval, format_number, format_share, signed, tick_texts
@@ -62,8 +63,8 @@ def render(report: Report) -> str:
     library, compressed = _plotly()
     colours = roles(_names(report))
     drawings = curve_drawings(report.curves, colours)
-    compounding = None if report.compounding is None else compounding_drawing(report.compounding, colours)
-    figures = {d.anchor: d.figure for d in [*drawings, *([compounding] if compounding else [])]}
+    compounding = _compounding(report, colours)
+    figures = {d.anchor: d.figure for d in [*drawings, *compounding]}
     script = _packaged("page.js")
     return environment.from_string(_packaged("page.html")).render(
         report=report,
@@ -80,6 +81,13 @@ def render(report: Report) -> str:
         library=compressed if figures else "",
         figures=markup(_json(figures)),
     )
+
+
+def _compounding(report: Report, colours: Mapping[str, str]) -> list[Drawing]:
+    if report.compounding is None:
+        return []
+    cost = cost_drawing(report.compounding, colours)
+    return [compounding_drawing(report.compounding, colours), *([] if cost is None else [cost])]
 
 
 def _names(report: Report) -> list[str]:
