@@ -110,6 +110,21 @@ def test_only_the_baselines_that_learn_ask_for_a_first_batch() -> None:
     assert not RewardToGo().learns
 
 
+class _Short(NoBaseline):
+    """One number a step, as a return has."""
+
+    def value(self, state: Any, episodes: Episodes, returns: jax.Array) -> jax.Array:
+        return jnp.zeros_like(returns)
+
+
+@pytest.mark.parametrize("weight", [Return, Advantage])
+def test_a_baseline_of_another_length_is_told_what_is_needed(weight: type) -> None:
+    two = concatenate([Episodes.episode(np.zeros((6, 1)), np.zeros((5, 1)), reward=np.ones(5)) for _ in range(2)])
+    said = r"The baseline _Short gives values of shape \(2, 5\) where \(2, 6\) is needed: one number for each"
+    with pytest.raises(JourneymanError, match=said):
+        weight(baseline=_Short())((), two)
+
+
 @pytest.mark.parametrize("part", [Return, RewardToGo, Advantage])
 @pytest.mark.parametrize("discount", [0.0, 1.01, float("nan")])
 def test_a_discount_outside_its_range(part: type, discount: float) -> None:

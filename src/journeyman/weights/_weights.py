@@ -104,7 +104,7 @@ class Return(AbstractWeight):
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """The episode's return minus b, at each of its steps; the return is the regression's target."""
         returns = full_returns(episodes, discount=self.discount)
-        value = self.baseline.value(state, episodes, returns)[..., :-1]
+        value = _values(self.baseline, state, episodes, returns)[..., :-1]
         valid = jnp.asarray(episodes.valid, returns.dtype)
         advantage = jnp.where(valid > 0, returns - value, 0.0)
         weight = self.scaling(advantage, valid, returns)
@@ -185,7 +185,7 @@ class Advantage(AbstractWeight):
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """The weight of every step, and what the baseline regresses on: b + A, its λ that of the weight or 1."""
         returns = episodes.discounted_returns(self.discount)
-        value = self.baseline.value(state, episodes, returns)
+        value = _values(self.baseline, state, episodes, returns)
         advantage = advantages(episodes, value, discount=self.discount, lambda_=self.lambda_)
         valid = jnp.asarray(episodes.valid, value.dtype)
         error = advantage
@@ -211,6 +211,18 @@ class Advantage(AbstractWeight):
     def least_steps(self) -> int:
         """As many as the scaling needs."""
         return self.scaling.least_steps
+
+
+def _values(baseline: AbstractBaseline, state: PyTree, episodes: Episodes, returns: Array) -> Array:
+    """b at every observation; one of somebody's own may give something else."""
+    value = baseline.value(state, episodes, returns)
+    wanted = (*returns.shape[:-1], returns.shape[-1] + 1)
+    if jnp.shape(value) != wanted:
+        raise JourneymanError(
+            f"The baseline {type(baseline).__name__} gives values of shape {jnp.shape(value)} where {wanted} is needed:"
+            " one number for each observation, and a stream has one more of them than steps."
+        )
+    return value
 
 
 def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[str, Array]:
