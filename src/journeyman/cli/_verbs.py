@@ -94,7 +94,7 @@ class DataLint(LintSettings):
     """Say on one page what is in a file of demonstrations and what is wrong with it. 0: nothing; 1: something."""
 
     data: Annotated[Path, tyro.conf.Positional]
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    """An npz, HDF5 or CSV file, a folder of Minari's, LeRobot's or `imitation`'s, or the id of a Minari data set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DataConvert(ConvertSettings):
     """Read demonstrations in one format and write them in another; the name of the result says which."""
 
     data: Annotated[Path, tyro.conf.Positional]
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    """An npz, HDF5 or CSV file, a folder of Minari's, LeRobot's or `imitation`'s, or the id of a Minari data set."""
     out: Annotated[Path, tyro.conf.Positional]
     """NAME.npz, NAME.h5, NAME.csv, or NAME-v0 for a Minari folder."""
 

@@ -137,6 +137,8 @@ def _stops(
         stop = _from_ends(columns["episode_end"], steps, count, findings)
     elif "episode_index" in columns:
         stop = _from_index(columns["episode_index"], steps, count, findings)
+    elif "episode_start" in columns:
+        stop = _from_starts(columns["episode_start"], steps, findings)
     elif flag and all(len(array) == steps for array in flag.values()):
         ended = np.any(list(flag.values()), axis=0)
         stop = np.flatnonzero(ended) + 1
@@ -184,6 +186,19 @@ def _from_ends(ends: np.ndarray, steps: int, count: int, findings: Findings) -> 
         _count_fits(steps, count, len(ends), findings)
         return None
     return ends
+
+
+def _from_starts(start: np.ndarray, steps: int, findings: Findings) -> np.ndarray | None:
+    first = _boolean(start, "episode_start", findings)
+    if first is None:
+        return None
+    if len(first) != steps or not first[0]:
+        findings.problems.append(
+            f"'episode_start' has {len(first):,} entries for {steps:,} actions, the first of them"
+            f" {bool(first[:1].any())}; it has one a step and is true where an episode begins, so at the first step."
+        )
+        return None
+    return np.append(np.flatnonzero(first)[1:], steps)
 
 
 def _from_index(index: np.ndarray, steps: int, count: int, findings: Findings) -> np.ndarray | None:

@@ -176,7 +176,7 @@ def _recorded(columns: dict[str, Any], names: dict[str, str], findings: Findings
     return recording
 
 
-_TELLING = ("episode_end", "episode_index", "terminated", "truncated", "done")
+_TELLING = ("episode_end", "episode_index", "episode_start", "terminated", "truncated", "done")
 
 
 def _fit(columns: dict[str, Any], world: AbstractWorld | None, findings: Findings) -> None:

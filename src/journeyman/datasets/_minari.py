@@ -57,7 +57,8 @@ def open_folder(path: Path, stack: contextlib.ExitStack) -> Table:
     data = next((folder for folder in (path / "data", path) if (folder / "metadata.json").is_file()), None)
     if data is None:
         raise JourneymanError(
-            f"'{path}' is a folder and no Minari data set (it has no 'data/metadata.json'); name the file inside it."
+            f"'{path}' is a folder and no data set of Minari (no 'data/metadata.json'), LeRobot (no 'meta/info.json')"
+            " or `imitation` (no 'state.json'); name the file inside it."
         )
     try:
         metadata = json.loads((data / "metadata.json").read_text(encoding="utf-8"))

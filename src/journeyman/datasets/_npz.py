@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from journeyman.datasets import _trajectories
 from journeyman.datasets._column import MAPPED, AbstractColumn, mapped
 from journeyman.datasets._table import MARKER, Table
 from journeyman.parts import JourneymanError
@@ -34,12 +35,17 @@ def open_npz(path: Path, stack: contextlib.ExitStack) -> Table:
         if column.dtype.hasobject:
             objects.append(name)
         arrays[name] = column
+    if theirs := _trajectories.is_npz(arrays):
+        objects = [name for name in objects if name != "infos"]
     if objects:
         raise JourneymanError(
             f"{path.name}: {_quoted(objects)} of Python objects, which could run any code when opened, so they are"
             " never unpickled; write numbers instead: numpy.concatenate(list_of_episodes) as one flat array, with"
             " episode_end=numpy.cumsum(lengths)."
         )
+    if theirs:
+        notes = ["Not read: 'infos'."] if "infos" in arrays else []
+        return Table("imitation", _trajectories.from_npz(arrays), notes=notes)
     header = arrays.pop(MARKER).whole() if MARKER in arrays else None
     return Table("npz", arrays, None if header is None else str(header))
 

@@ -14,6 +14,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "truncated": ("truncations", "truncateds", "timeouts", "timeout"),
     "done": ("dones", "terminal", "terminals"),
     "episode_end": ("episode_ends",),
+    "episode_start": ("episode_starts", "is_first"),
     "episode_index": ("episode_indices", "episode", "episodes", "episode_id", "episode_ids"),
     "target_action": ("target_actions",),
     "log_prob": (),
@@ -93,7 +94,7 @@ def _insert(tree: dict[str, Any], keys: list[str], array: Any, findings: Finding
 def _missing(
     arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings, needed: Sequence[str], ends: bool
 ) -> None:
-    kinds = ("episode_end", "episode_index", "terminated", "truncated", "done")
+    kinds = ("episode_end", "episode_index", "episode_start", "terminated", "truncated", "done")
     there = ", ".join(f"'{key}'" for key in arrays) or "nothing"
     for name in needed:
         if name not in columns:
@@ -105,5 +106,6 @@ def _missing(
     if ends and not any(kind in columns for kind in kinds):
         findings.problems.append(
             f"Nothing says where episodes end; add 'episode_end' (the cumulative count of steps after each episode,"
-            f" such as [161, 279]), or 'terminated' and 'truncated', or 'episode_index'. The file holds {there}."
+            f" such as [161, 279]), or 'terminated' and 'truncated', or 'episode_start', or 'episode_index'. The file"
+            f" holds {there}."
         )

@@ -57,16 +57,17 @@ class Dataset:
 
 
 def read(path: str | os.PathLike[str], *, world: Any = None, source: int = EXPERT) -> Dataset:
-    """Read demonstrations from `path`: npz, HDF5, CSV, a Minari folder or id, or `lasa:SHAPE` (handwriting).
+    """Read demonstrations from `path`: npz, HDF5, CSV, a folder of Minari's, LeRobot's or `imitation`'s, a Minari id,
+    or `lasa:SHAPE` (handwriting).
 
     Whatever the format, flat arrays of all steps, episode after episode: `observation (N, ...)` (or `observation.KEY`
     for dictionaries), `action (N, ...)`, optionally `reward`, `terminated`, `truncated`, `next_observation`,
     `target_action`, `log_prob`, `elapsed` and `source`, and where episodes end: `episode_end` (the cumulative count of
-    steps after each), the flags, or `episode_index`. Usual other names are understood and noted. In HDF5 these are
-    datasets (D4RL's layout), or groups `data/demo_0`, … (robomimic) or `episode_0`, … (Minari); in CSV vectors are
-    numbered columns, `observation_0`, `observation_1`, …. A file that `write` made is recognised and read as it is.
-    An id that is not below Minari's own folder is downloaded. Large arrays that lie in a file as they are are mapped
-    into memory, not read.
+    steps after each), the flags, `episode_start` or `episode_index`. Usual other names are understood and noted. In
+    HDF5 these are datasets (D4RL's layout), or groups `data/demo_0`, … (robomimic) or `episode_0`, … (Minari); in CSV
+    vectors are numbered columns, `observation_0`, `observation_1`, …. A file that `write` made is recognised and read
+    as it is. An id that is not below Minari's own folder is downloaded. Large arrays that lie in a file as they are are
+    mapped into memory, not read.
 
     With one observation more than actions in each episode, or with `next_observation`, every step is kept.
     Otherwise the successor of an episode's last observation was never recorded; as `Episodes` promises true

@@ -27,9 +27,10 @@ DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 class Table:
     """What a file offers: flat arrays of all steps under the file's own names, not read yet.
 
-    `format` is "npz", "HDF5", "CSV", "Minari" or "LASA"; `header` is that of the library's own file, `None` in any
-    other; `notes` say what was assumed to get here; `where` is the folder of a data set that was given by its id;
-    `blank` says of each array of a CSV file where its cells are blank (nan in the array), `None` where nowhere.
+    `format` is "npz", "HDF5", "CSV", "Minari", "LeRobot", "imitation" or "LASA"; `header` is that of the library's own
+    file, `None` in any other; `notes` say what was assumed to get here; `where` is the folder of a data set that was
+    given by its id; `blank` says of each array of a CSV file where its cells are blank (nan in the array), `None` where
+    nowhere.
     """
 
     format: str
@@ -88,7 +89,7 @@ def _open(path: Path, stack: contextlib.ExitStack, blank: Collection[str]) -> Ta
             return _minari.open_id(path.as_posix(), stack)
         raise _no_file(path)
     if path.is_dir():
-        return _minari.open_folder(path, stack)
+        return _open_folder(path, stack)
     named = READ.get(path.suffix.lower())
     with path.open("rb") as file:
         start = file.read(8)
@@ -99,6 +100,16 @@ def _open(path: Path, stack: contextlib.ExitStack, blank: Collection[str]) -> Ta
     if named not in (None, kind):
         table.notes.append(f"'{path.name}' is {kind} by its content and was read as that; rename it to say so.")
     return table
+
+
+def _open_folder(path: Path, stack: contextlib.ExitStack) -> Table:
+    from journeyman.datasets import _lerobot, _minari, _trajectories
+
+    if (path / _lerobot.INFO).is_file():
+        return _lerobot.open_lerobot(path)
+    if (path / _trajectories.STATE).is_file():
+        return _trajectories.open_trajectories(path)
+    return _minari.open_folder(path, stack)
 
 
 _MAGIC = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x93NUMPY": "npz", b"\x89HDF\r\n\x1a\n": "HDF5"}

@@ -37,7 +37,7 @@ class CorrectSettings:
     """Make corrective labels from demonstrations in a file, and clone with them, with noise, and with neither."""
 
     data: Path
-    """Demonstrations: npz, HDF5, CSV or Minari (see docs/own-data.md)."""
+    """Demonstrations: npz, HDF5, CSV, Minari, LeRobot or `imitation` (see docs/own-data.md)."""
     world: str | None = None
     """The world they come from, to clone and evaluate in, and to say how wrong the labels are."""
     options: tuple[str, ...] = ()

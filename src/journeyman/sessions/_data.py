@@ -13,7 +13,7 @@ class LintSettings:
     """Say on one page what is in a file of demonstrations and what is wrong with it. 0: nothing; 1: something."""
 
     data: Path
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    """An npz, HDF5 or CSV file, a folder of Minari's, LeRobot's or `imitation`'s, or the id of a Minari data set."""
     world: str | None = None
     """The world it was recorded in, to hold it against: shapes, bounds, rows, ends, and whether the task is solved."""
     options: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class ConvertSettings:
     """Read demonstrations in one format and write them in another; the name of the result says which."""
 
     data: Path
-    """An npz, HDF5 or CSV file, a Minari folder, or the id of a Minari data set."""
+    """An npz, HDF5 or CSV file, a folder of Minari's, LeRobot's or `imitation`'s, or the id of a Minari data set."""
     out: Path
     """NAME.npz, NAME.h5, NAME.csv, or NAME-v0 for a Minari folder."""
     lossy: bool = False

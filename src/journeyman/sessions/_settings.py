@@ -93,7 +93,7 @@ class FitSettings:
     """Clone a policy from demonstrations in a file, evaluate it, and write a report."""
 
     data: Path
-    """Demonstrations: npz, HDF5, CSV or Minari (see docs/own-data.md)."""
+    """Demonstrations: npz, HDF5, CSV, Minari, LeRobot or `imitation` (see docs/own-data.md)."""
     world: str
     """The world they come from, for instance gymnasium:gym_pusht/PushT-v0."""
     options: tuple[str, ...] = ()

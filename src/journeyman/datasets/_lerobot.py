@@ -1,0 +1,97 @@
+"""LeRobot's folders (versions 2 and 3): Parquet files with one row a frame below `data`, beside `meta/info.json`."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from journeyman.datasets._arrow import is_numeric, numbers, pyarrow, sound
+from journeyman.datasets._column import AbstractColumn, Joined, Read
+from journeyman.datasets._table import Table
+from journeyman.parts import JourneymanError
+
+INFO = Path("meta") / "info.json"
+
+_RENAMED = {"next.reward": "reward", "next.done": "done", "next.truncated": "truncated"}
+"""What a frame's action led to is kept under `next`; here it belongs to the step."""
+
+
+def open_lerobot(path: Path) -> Table:
+    """The table of the LeRobot data set in the folder `path`: a column for each feature that is made of numbers.
+
+    Raises `JourneymanError` for a folder without its data, one cut short, and files that are not built alike.
+    """
+    pictures = _pictures(path / INFO)
+    files = sorted((path / "data").rglob("*.parquet"))
+    if not files:
+        raise JourneymanError(f"'{path}' lacks its 'data/*/*.parquet', where its frames should be; copy it again.")
+    groups: list[tuple[Path, int, int]] = []
+    schema = None
+    for file in files:
+        with sound(file):
+            about = pyarrow("pyarrow.parquet").read_metadata(file)
+            here = about.schema.to_arrow_schema()
+        schema = here if schema is None else schema
+        if here.names != schema.names:
+            raise JourneymanError(
+                f"'{file.relative_to(path)}' holds {', '.join(here.names)} and '{files[0].relative_to(path)}'"
+                f" {', '.join(schema.names)}; a data set has the same features in every file."
+            )
+        groups += [(file, index, about.row_group(index).num_rows) for index in range(about.num_row_groups)]
+    assert schema is not None
+    pictures |= {field.name for field in schema if not is_numeric(field.type)}
+    notes = [f"Not read, for they are pictures or words: {', '.join(map(repr, sorted(pictures)))}."] if pictures else []
+    notes += [f"'{name}' is taken for '{proper}'." for name, proper in _RENAMED.items() if name in schema.names]
+    # A footer tells of every row group, so it is not read for each of them; nor are all files held open.
+    opened = functools.lru_cache(maxsize=16)(functools.partial(pyarrow("pyarrow.parquet").ParquetFile, memory_map=True))
+    names = [str(name) for name in schema.names if name not in pictures]
+    columns = {_RENAMED.get(name, name): _column(name, groups, opened) for name in names}
+    return Table("LeRobot", columns, notes=notes)
+
+
+def _pictures(path: Path) -> set[str]:
+    """The features that are videos and stand in no column."""
+    try:
+        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+        return {name for name, about in features.items() if about["dtype"] == "video"}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JourneymanError(f"'{path}' is not LeRobot's list of features ({error!r}); copy it again.") from error
+
+
+def _column(name: str, groups: list[tuple[Path, int, int]], opened: Callable[[Path], Any]) -> AbstractColumn:
+    """One feature over all row groups, of which the latest one is held."""
+
+    @functools.lru_cache(maxsize=1)
+    def group(file: Path, index: int) -> np.ndarray:
+        with sound(file):
+            table = opened(file).read_row_group(index, columns=[name])
+        found = table.column(name).combine_chunks()
+        return numbers(_one(found), name, file)
+
+    first = group(*groups[0][:2])
+    shape = first.shape[1:]
+    parts = [
+        Read((rows, *shape), first.dtype, functools.partial(_slice, functools.partial(group, file, index), shape, name))
+        for file, index, rows in groups
+    ]
+    return Joined(parts)
+
+
+def _slice(group: Callable[[], np.ndarray], shape: tuple[int, ...], name: str, start: int, stop: int) -> np.ndarray:
+    """Frames `start … stop−1` of a row group."""
+    found = group()
+    if found.shape[1:] != shape:
+        raise JourneymanError(
+            f"'{name}' has shape {shape} a frame in the first file and {found.shape[1:]} in another; a data set has the"
+            " same features in every file."
+        )
+    return found[start:stop]
+
+
+def _one(chunks: Any) -> Any:
+    """One array of what may be one still in chunks."""
+    arrow = pyarrow()
+    return arrow.concat_arrays(chunks.chunks) if isinstance(chunks, arrow.ChunkedArray) else chunks
