@@ -76,12 +76,14 @@ def starts(episodes: Episodes) -> dict[str, Int[Array, ""]]:
     told apart by 32 bits: where 1,024 differ, 1,023 are counted in one batch of 8,000.
     """
     began = (jnp.asarray(episodes.valid) & (jnp.asarray(episodes.elapsed) == 0)).reshape(-1)
-    (places,) = jnp.nonzero(began, size=min(MOST_STARTS, began.size))
-    count = jnp.minimum(began.sum(), len(places)).astype(jnp.int32)
+    # The first ones have the highest rank; a search or a running sum takes the compiler twice as long.
+    rank = jnp.where(began, began.size - jnp.arange(began.size, dtype=jnp.float32), 0.0)
+    there, places = jax.lax.top_k(rank, min(MOST_STARTS, began.size))
     shown = [jnp.asarray(leaf).reshape(began.size, -1)[places] for leaf in jax.tree.leaves(episodes.now)]
     names = _names(jnp.concatenate([_words(leaf) for leaf in shown], axis=1))
-    names = jnp.sort(jnp.where(jnp.arange(len(places), dtype=count.dtype) < count, names, names[0]))
+    names = jnp.sort(jnp.where(there > 0, names, names[0]))
     different = (names[1:] != names[:-1]).sum().astype(jnp.int32)
+    count = (there > 0).sum().astype(jnp.int32)
     return {"starts": count, "distinct_starts": jnp.where(count > 0, 1 + different, 0)}
 
 
