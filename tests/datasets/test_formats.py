@@ -505,6 +505,10 @@ def test_bytes_that_were_damaged_are_refused_or_change_nothing(tmp_path: Path, n
     [
         ("", "is empty; its first line names the columns"),
         ("observation_0,action_0,action_0\n1,2,3\n", "the column 'action_0' stands there twice"),
+        (
+            "0.1,-2,1e3,4\n1,2,3,4\n",
+            "the first line holds numbers (0.1, -2, 1e3, …) and no names; put",
+        ),
         ("observation_0,observation_2,action_0,episode\n1,2,3,0\n", "'observation_1' is missing among its numbered"),
         ("observation_0,action_0,episode\n1,,0\n2,3,0\n", "'action_0' is empty at line 2"),
         ("observation_0,action_0,episode\n1,2,0\n2,left,0\n", "'action_0' is 'left', which is not a number at line 3"),

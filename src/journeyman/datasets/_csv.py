@@ -112,8 +112,21 @@ def _check_header(path: Path, header: list[str]) -> None:
     twice = sorted({name for name in header if header.count(name) > 1})
     if not any(header):
         raise JourneymanError(f"'{path}' is empty; its first line names the columns (observation_0, action_0, …).")
+    if all(_is_number(name) for name in header):
+        raise JourneymanError(
+            f"{path.name}: the first line holds numbers ({', '.join([*header[:3], *['…'] * (len(header) > 3)])}) and no"
+            " names; put a line above it that names the columns, such as episode,observation_0,observation_1,action_0."
+        )
     if twice:
         raise JourneymanError(f"{path.name}: the column '{twice[0]}' stands there twice; rename or leave out one.")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _split(name: str) -> tuple[str, int | None]:
