@@ -94,7 +94,12 @@ def replaced(path: Path, column: str, values: Any) -> None:
 FRAMES = "data/chunk-000/file-000.parquet"
 
 FAULTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "no frames": ("lerobot", lambda path: shutil.rmtree(path / "data"), r"lacks its 'data/\*/\*\.parquet'"),
+    "no frames": ("lerobot", lambda path: shutil.rmtree(path / "data"), r"has no frame in 'data/\*/\*\.parquet'"),
+    "files without rows": (
+        "lerobot",
+        lambda path: parquet.write_table(parquet.read_table(path / FRAMES).slice(0, 0), path / FRAMES),
+        r"has no frame in 'data/\*/\*\.parquet'",
+    ),
     "no features": (
         "lerobot",
         lambda path: (path / "meta/info.json").write_text("{}"),

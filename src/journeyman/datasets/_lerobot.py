@@ -25,11 +25,22 @@ def open_lerobot(path: Path) -> Table:
     Raises `JourneymanError` for a folder without its data, one cut short, and files that are not built alike.
     """
     pictures = _pictures(path / INFO)
+    schema, groups = _row_groups(path)
+    pictures |= {field.name for field in schema if not is_numeric(field.type)}
+    notes = [f"Not read, for they are pictures or words: {', '.join(map(repr, sorted(pictures)))}."] if pictures else []
+    notes += [f"'{name}' is taken for '{proper}'." for name, proper in _RENAMED.items() if name in schema.names]
+    # A footer tells of every row group, so it is not read for each of them; nor are all files held open.
+    opened = functools.lru_cache(maxsize=16)(functools.partial(pyarrow("pyarrow.parquet").ParquetFile, memory_map=True))
+    names = [str(name) for name in schema.names if name not in pictures]
+    columns = {_RENAMED.get(name, name): _column(name, groups, opened) for name in names}
+    return Table("LeRobot", columns, notes=notes)
+
+
+def _row_groups(path: Path) -> tuple[Any, list[tuple[Path, int, int]]]:
+    """What the frames hold, and every row group that has any: its file, its number there, and how many frames."""
     files = sorted((path / "data").rglob("*.parquet"))
-    if not files:
-        raise JourneymanError(f"'{path}' lacks its 'data/*/*.parquet', where its frames should be; copy it again.")
     groups: list[tuple[Path, int, int]] = []
-    schema = None
+    schema: Any = None
     for file in files:
         with sound(file):
             about = pyarrow("pyarrow.parquet").read_metadata(file)
@@ -40,16 +51,11 @@ def open_lerobot(path: Path) -> Table:
                 f"'{file.relative_to(path)}' holds {', '.join(here.names)} and '{files[0].relative_to(path)}'"
                 f" {', '.join(schema.names)}; a data set has the same features in every file."
             )
-        groups += [(file, index, about.row_group(index).num_rows) for index in range(about.num_row_groups)]
-    assert schema is not None
-    pictures |= {field.name for field in schema if not is_numeric(field.type)}
-    notes = [f"Not read, for they are pictures or words: {', '.join(map(repr, sorted(pictures)))}."] if pictures else []
-    notes += [f"'{name}' is taken for '{proper}'." for name, proper in _RENAMED.items() if name in schema.names]
-    # A footer tells of every row group, so it is not read for each of them; nor are all files held open.
-    opened = functools.lru_cache(maxsize=16)(functools.partial(pyarrow("pyarrow.parquet").ParquetFile, memory_map=True))
-    names = [str(name) for name in schema.names if name not in pictures]
-    columns = {_RENAMED.get(name, name): _column(name, groups, opened) for name in names}
-    return Table("LeRobot", columns, notes=notes)
+        counts = [(index, about.row_group(index).num_rows) for index in range(about.num_row_groups)]
+        groups += [(file, index, count) for index, count in counts if count]
+    if not groups:
+        raise JourneymanError(f"'{path}' has no frame in 'data/*/*.parquet', where they should be; copy it again.")
+    return schema, groups
 
 
 def _pictures(path: Path) -> set[str]:
