@@ -47,8 +47,8 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
 # here, alone, and nothing of ours with it.
 optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
 
-# Tracing makes objects by the hundred thousand, and each collection walks over all that pytest holds: a tenth of
-# the suite's time. What is there when the tests are collected stays.
+# Tracing makes objects by the hundred thousand, and each collection walks over all that pytest holds: a twentieth
+# of the suite's time. What is there when the tests are collected stays.
 gc.set_threshold(200_000, 20, 50)
 
 
