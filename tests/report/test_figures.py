@@ -147,6 +147,10 @@ def test_the_cost_by_horizon_is_drawn_with_its_bounds_on_axes_of_logarithms() ->
     low, high = layout["yaxis"]["range"]
     assert 10**low < 0.1
     assert 10**high > 19
+    assert layout["yaxis"]["dtick"] == 1
+    short = cost_drawing(costly([2.0, 3.0, 9.0], [1.5, 2.0, 7.0]), roles(["clone", "expert"]))
+    assert short is not None
+    assert short.figure["layout"]["yaxis"]["dtick"] == "D2", "2 and 5 are named too where there are few powers of ten"
 
 
 def test_a_cost_that_is_not_above_0_is_a_gap_and_said_and_a_figure_of_none_is_none() -> None:

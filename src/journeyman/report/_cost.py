@@ -23,7 +23,9 @@ def cost_drawing(compounding: CompoundingFigure, colours: Mapping[str, str]) -> 
     shown = _above(cost)
     layout = new_layout("H: steps from the start of the episode", float(np.max(cost.horizon)))
     layout["xaxis"] |= {"type": "log", "tickvals": [int(h) for h in cost.horizon], "tickformat": ",~r"}
-    layout["yaxis"] = new_axis(type="log", dtick=1, range=_decades(cost, shown))
+    span = _decades(cost, shown)
+    # Over few decades the powers of ten alone would leave an axis with a single number.
+    layout["yaxis"] = new_axis(type="log", dtick=1 if span[1] - span[0] > 2 else "D2", range=span)
     layout["hovermode"] = "x unified"
     traces = band_and_line(f"cost of the {name}", cost.horizon, shown, role)
     traces[-1] |= {"mode": "lines+markers", "marker": {"color": f"var(--{role})", "size": 7}}
