@@ -1,4 +1,4 @@
-"""LeRobot's and `imitation`'s folders, as those libraries wrote them (`fixtures/foreign.py`), and faults in them."""
+"""LeRobot's and `imitation`'s folders, as they wrote them, and older forms (`fixtures/foreign.py`); faults in them."""
 
 import importlib.util
 import shutil

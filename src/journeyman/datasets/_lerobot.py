@@ -74,8 +74,7 @@ def _column(name: str, groups: list[tuple[Path, int, int]], opened: Callable[[Pa
     def group(file: Path, index: int) -> np.ndarray:
         with sound(file):
             table = opened(file).read_row_group(index, columns=[name])
-        found = table.column(name).combine_chunks()
-        return numbers(_one(found), name, file)
+        return numbers(pyarrow().concat_arrays(table.column(name).chunks), name, file)
 
     first = group(*groups[0][:2])
     shape = first.shape[1:]
@@ -95,9 +94,3 @@ def _slice(group: Callable[[], np.ndarray], shape: tuple[int, ...], name: str, s
             " same features in every file."
         )
     return found[start:stop]
-
-
-def _one(chunks: Any) -> Any:
-    """One array of what may be one still in chunks."""
-    arrow = pyarrow()
-    return arrow.concat_arrays(chunks.chunks) if isinstance(chunks, arrow.ChunkedArray) else chunks

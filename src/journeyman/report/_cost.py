@@ -26,7 +26,6 @@ def cost_drawing(compounding: CompoundingFigure, colours: Mapping[str, str]) -> 
     span = _decades(cost, shown)
     # Over few decades the powers of ten alone would leave an axis with a single number.
     layout["yaxis"] = new_axis(type="log", dtick=1 if span[1] - span[0] > 2 else "D2", range=span)
-    layout["hovermode"] = "x unified"
     traces = band_and_line(f"cost of the {name}", cost.horizon, shown, role)
     traces[-1] |= {"mode": "lines+markers", "marker": {"color": f"var(--{role})", "size": 7}}
     keys = [Key(f"the {name}", role)]
