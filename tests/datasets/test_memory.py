@@ -80,11 +80,16 @@ def save_theirs(path: Path, steps: int, how: str) -> None:
             out.write_batch(batch)
 
 
+_POOLS: list[Any] = []
+"""Held until the process ends: Arrow's threads give memory back after what they read was returned."""
+
+
 def arrow_peak(work: Callable[[], object]) -> int:
     """What Arrow allocated at most, which Python's account does not see."""
     arrow = importlib.import_module("pyarrow")
     usual = arrow.default_memory_pool()
     counted = arrow.proxy_memory_pool(usual)
+    _POOLS.append(counted)
     arrow.set_memory_pool(counted)
     try:
         work()
