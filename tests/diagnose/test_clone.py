@@ -86,6 +86,7 @@ def test_a_demonstrator_with_memory() -> None:
     assert found.finding.startswith("Found: memory (24 episodes, 2 training seeds)")
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_too_short() -> None:
     found = diagnosed(bc(1e-3, epochs=10, batch_size=32), shown(linear), fresh())
     assert found.found == ("underfitting",)
@@ -135,6 +136,7 @@ def test_averaged_modes() -> None:
     assert cause.p < 0.05
 
 
+@pytest.mark.slow
 def test_compounding_errors() -> None:
     """A clone that runs away, beside a recipe that would not."""
 

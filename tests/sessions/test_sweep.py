@@ -41,6 +41,7 @@ def test_seeds_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert read_metrics(out) == rows
 
 
+@pytest.mark.slow
 def test_seeds_that_imitate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = world("LinearQuadratic", horizon=5, start_std=1.0)
     data = play(made, Sample(policy(made, jax.random.key(0), hidden=())), episodes=4, seed=0)

@@ -177,6 +177,7 @@ def _taught(epochs: int, capacity: int, demonstrations: Any) -> Any:
     return before, after
 
 
+@pytest.mark.slow
 def test_a_committee_agrees_where_it_has_seen_data_and_not_beyond() -> None:
     demonstrations = play(WORLD, MeanAction(_linear(-0.6)), episodes=4, seed=0)
     before, after = _taught(200, 200, demonstrations)

@@ -92,6 +92,7 @@ def test_nothing_is_begun_where_no_checkpoint_is(tmp_path: Path) -> None:
     assert not begun(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_done_in_parts_and_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn at once, and drawn of runs that another call has made."""
     monkeypatch.setattr(_comparison, "RECIPES", {"REINFORCE": (reinforce, 1024)})

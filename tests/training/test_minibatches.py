@@ -114,6 +114,21 @@ def test_a_minibatch_beyond_the_target_ends_the_passes_without_its_step() -> Non
     agree(far)
 
 
+def test_what_the_geometry_tells_of_minibatches_is_their_mean() -> None:
+    """A step so short that every minibatch sees the same policy, one pass over each in an order that is known."""
+    geometry = Fisher(1e-2, 3)
+    learner = Learner(Uniform(), OBJECTIVE, geometry, Adam(1e-9), batch_size=SIZE)
+    some = drawn()
+    told = eqx.filter_jit(lambda s: descend(learner, actor(), learner.step.init(partition(actor())[0]), s, KEY))(some)
+    order = np.asarray(shuffled(some.valid, jax.random.fold_in(KEY, 0)))
+    order = order[np.asarray(some.valid)[order] > 0]
+    pieces = [some.take(jnp.asarray(chosen)) for chosen in np.split(order, range(SIZE, len(order), SIZE))]
+    seen = [geometry(actor(), piece, OBJECTIVE.measured_gradient(actor(), piece)[1]).metrics for piece in pieces]
+    for name in ("curvature", "cg_residual", "damping"):
+        mean = np.average([float(one[name]) for one in seen], weights=[16, 16, 8])
+        assert float(told.metrics[name]) == pytest.approx(mean, rel=1e-3), name
+
+
 def test_where_a_target_or_a_ratio_has_no_meaning() -> None:
     parts: tuple = (Uniform(), ClippedSurrogate(), Euclidean(), Adam())
     for options in ({"target_kl": 0.01}, {"target_kl": 0.0, "batch_size": 4}):

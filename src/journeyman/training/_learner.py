@@ -132,8 +132,8 @@ def descend(
     """`learner.epochs` passes of gradient → direction → step over the samples, the first of them numbered `first`.
 
     Epoch i shuffles by `fold_in(key, i)`, so passes in two calls are the passes of one. Minibatches are drawn without
-    replacement; a last short one is divided by its own number of valid samples. The metrics of passes over the whole
-    batch are all those of the last.
+    replacement; a last short one is divided by its own number of valid samples. Metrics are those of the last pass,
+    over minibatches the mean.
     When any new leaf is not finite the old policy and state are kept and `bad_leaf` counts it from 0 (−1: all good).
     """
     if learner.batch_size is None:
@@ -249,8 +249,8 @@ def _minibatches(
         _, now = jax.lax.while_loop(lambda c: (c[0] < batches) & ~c[1].over, batch, (none, now.anew()))
         return index + 1, now
 
-    logged = ("loss", *jax.eval_shape(learner.objective.measure, policy, _keyed(learner, samples, key, 0))[1])
-    start = _Passing(trained, arrays, none, jnp.zeros((), bool), zero, dict.fromkeys(logged, zero))
+    told = jax.eval_shape(lambda some: _told(learner, policy, some), _keyed(learner, samples, key, 0))
+    start = _Passing(trained, arrays, none, jnp.zeros((), bool), zero, dict.fromkeys(("loss", *told), zero))
     _, done = jax.lax.while_loop(lambda c: (c[0] < learner.epochs) & ~c[1].over, epoch, (none, start))
     new = eqx.combine(done.trained, fixed)
     metrics = {name: total / jnp.maximum(done.seen, 1.0) for name, total in done.sums.items()}
@@ -258,6 +258,12 @@ def _minibatches(
         metrics |= _realised(learner.objective, policy, samples)(new)._asdict()
         metrics |= {"entropy": _entropy(policy, samples), "gradient_steps": done.taken}
     return Descended(new, eqx.combine(done.step, static), metrics)
+
+
+def _told(learner: Learner, policy: DensityPolicy, samples: Samples) -> dict[str, Array]:
+    """What the objective and the geometry tell of a minibatch, whatever its gradient."""
+    geometry = learner.geometry(policy, samples, partition(policy)[0]).metrics
+    return {**learner.objective.measure(policy, samples)[1], **geometry}
 
 
 def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:
