@@ -137,3 +137,16 @@ def test_what_means_nothing_is_refused():
         interval([1.0, 2.0], level=1.5)
     with pytest.raises(JourneymanError, match=r"not for shape \(2, 2\)"):
         interval(np.ones((2, 2)))
+
+
+def test_a_ratio_to_what_is_rare_has_no_upper_bound_and_to_nothing_no_interval():
+    often = Clusters(np.asarray([0.0, 0, 1, 3, 2, 0, 0, 1]), np.full(8, 10.0))
+    for count in (3, 8, 24):
+        once = Clusters(np.eye(count)[0], np.full(count, 10.0))
+        found = compare(often, once, "ratio")
+        assert found.high == np.inf
+        assert found.low < found.mean
+    never = Clusters(np.zeros(8), np.full(8, 10.0))
+    nothing = compare(often, never, "ratio")
+    assert nothing.mean == np.inf
+    assert not nothing.known

@@ -4,6 +4,7 @@ import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -107,3 +108,19 @@ def test_what_has_no_answer_is_refused():
         backward_induction(TwoState())
     with pytest.raises(JourneymanError, match=r"discount must lie in \(0, 1\], not 0"):
         value_iteration(TwoState(), 0.0)
+
+
+def test_without_a_discount_of_equal_actions_one_leads_to_the_end():
+    """Three states in a row and a goal behind: everywhere all actions promise the goal, and only one goes there."""
+    moves = np.zeros((4, 2, 4))
+    for state in range(3):
+        moves[state, 0, max(state - 1, 0)] = moves[state, 1, state + 1] = 1
+    moves[3, :, 3] = 1
+    reward = np.zeros((4, 2, 4))
+    reward[2, 1, 3] = 1
+    row = Tabular(moves, reward, terminal=(3,))
+    for solve in (value_iteration, policy_iteration):
+        found = solve(row, 1.0)
+        assert found.actions[:3].tolist() == [1, 1, 1], solve.__name__
+        np.testing.assert_allclose(found.value[:3], 1)
+    assert TabularExpert.of(row, 1.0).label(jnp.arange(3), jax.random.key(0)).tolist() == [1, 1, 1]

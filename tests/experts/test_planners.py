@@ -14,7 +14,7 @@ from journeyman.experts import CEM, ILQR, MPPI, AbstractExpert, LinearRegulator
 from journeyman.parts import JourneymanError, describe, rebuild
 from journeyman.policies import policy
 from journeyman.training import Plan, fit, improve
-from journeyman.worlds import GeometricChain, LinearQuadratic, Pendulum
+from journeyman.worlds import GeometricChain, LinearQuadratic, Pendulum, timed
 
 GAMMA = 0.9
 LQ = LinearQuadratic(
@@ -200,6 +200,11 @@ def test_what_cannot_be_planned_is_refused(build, said):
         build()
 
 
+def test_a_world_that_hides_what_the_one_inside_it_shows_is_refused():
+    with pytest.raises(JourneymanError, match=r"CEM needs 'settable state' .* 'timed:Pendulum' does not give it"):
+        CEM(timed(Pendulum(horizon=5)))
+
+
 def test_a_world_whose_observation_hides_its_state_is_refused():
     from journeyman.worlds import AbstractPureWorld, Box, Outcome
 
@@ -221,7 +226,7 @@ def test_a_world_whose_observation_hides_its_state_is_refused():
         def observe(self, state):
             return state[:1]
 
-    with pytest.raises(JourneymanError, match="CEM needs 'settable state'"):
+    with pytest.raises(JourneymanError, match=r"CEM needs 'settable state'"):
         CEM(Curtain())
     with pytest.raises(JourneymanError, match=r"(?s)ILQR needs 'differentiable dynamics'.*ILQR needs 'settable state'"):
         ILQR(Curtain())

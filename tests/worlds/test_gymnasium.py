@@ -16,6 +16,7 @@ from journeyman.worlds import (
     world,
     world_config,
 )
+from journeyman.worlds._states import _play
 
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
@@ -263,3 +264,65 @@ def test_a_module_of_one_s_own_that_fails_is_not_told_to_be_installed(tmp_path, 
         JourneymanError, match=r"The module 'own_envs', .* cannot be imported \(ModuleNotFoundError: No modu"
     ):
         world("gymnasium:own_envs:Disc-v0")
+
+
+class Keeper(Count):
+    """Pays for changes of its action, which it keeps as it was given; says of success what it is told to say."""
+
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (1,), np.float64)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        before, self.kept = getattr(self, "kept", np.zeros(1)), action
+        self.count += 1
+        won = {"is_success": True} if self.length == 3 and self.count == 3 else {}
+        return (
+            np.array([self.start, self.count]),
+            -abs(float((action - before)[0])),
+            self.count >= self.length,
+            False,
+            won,
+        )
+
+
+def kept(lengths):
+    made = SyncVectorEnv([lambda n=n: Keeper(n) for n in lengths], autoreset_mode=AutoresetMode.NEXT_STEP)
+    return GymnasiumWorld.from_vector_env(made)
+
+
+def test_an_environment_may_keep_its_action_and_bounds_are_in_its_own_precision():
+    made = kept((9,))
+    made.reset()
+    paid = [float(made.step(np.full((1, 1), a, np.float32)).reward[0]) for a in (1, -1, 1, -1)]
+    np.testing.assert_allclose(paid, [-0.1, -0.2, -0.2, -0.2], rtol=1e-6)
+
+
+def test_who_speaks_of_success_alone_has_failed_where_nothing_is_said():
+    made = kept((2, 3))
+    made.reset()
+    for _ in range(6):
+        made.step(np.zeros((2, 1), np.float32))
+    assert made.successes() == [[False, False], [True]]
+
+
+def test_replayed_it_has_failed_too():
+    put = lambda env, state: env.reset()[0]  # noqa: E731
+    ended = lambda length: _play(Keeper(length), put, np.zeros(2), np.zeros((3, 1)), np.asarray)  # noqa: E731
+    assert (ended(3).success.tolist(), ended(3).judged) == ([False, False, True], True)
+    assert (ended(2).success.tolist(), ended(2).judged) == ([False, True, True], False)
+
+
+@pytest.mark.parametrize("box", [((1,), np.int64), ((2, 2), np.float32), ((), np.float32)])
+def test_actions_that_are_no_vector_of_reals_are_refused(box):
+    class Odd(Count):
+        action_space = gymnasium.spaces.Box(0, 10, *box)
+
+    with pytest.raises(JourneymanError, match="an action here is one vector of real numbers"):
+        GymnasiumWorld.from_vector_env(SyncVectorEnv([Odd], autoreset_mode=AutoresetMode.NEXT_STEP))
+
+
+@pytest.mark.parametrize(("given", "horizon"), [(None, 200), (-1, None), (7, 7)])
+def test_the_time_limit_is_gymnasiums(given, horizon):
+    made = world("gymnasium:Pendulum-v1", num_envs=1, max_episode_steps=given)
+    assert made.horizon == horizon
+    made.close()

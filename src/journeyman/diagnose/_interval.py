@@ -125,14 +125,22 @@ def interval_of(clusters: Clusters, level: float = 0.95, seed: int = 0) -> Inter
 def compare(
     first: Clusters, second: Clusters, how: Literal["difference", "ratio"], level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """first − second or first / second of two independent measurements; `n` is that of the smaller one."""
+    """first − second or first / second of two independent measurements; `n` is that of the smaller one.
+
+    A resample of the second that sums to 0 makes a ratio infinite, and the upper bound where there are many of them;
+    0/0 says nothing and is left out. A ratio to an estimate of 0 has no interval.
+    """
     first, second = first.used(), second.used()
     combine = np.subtract if how == "difference" else np.divide
-    mean = float(combine(first.estimate, second.estimate))
     count = min(len(first.numerator), len(second.numerator))
-    if count < 2:
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a rare thing a resample may hold none
+        mean = float(combine(first.estimate, second.estimate))
+        if count < 2:
+            return Interval(mean, math.nan, math.nan, count)
+        replicates = combine(_replicates(first, seed), _replicates(second, seed + 1))
+    replicates = replicates[~np.isnan(replicates)]
+    if not (math.isfinite(mean) and len(replicates)):
         return Interval(mean, math.nan, math.nan, count)
-    replicates = combine(_replicates(first, seed), _replicates(second, seed + 1))
     if np.allclose(replicates, mean, rtol=1e-12, atol=0):
         return Interval(mean, mean, mean, count)
     return Interval(mean, *_bounds(mean, replicates, 0.0, count, level), count)
@@ -162,8 +170,9 @@ def _replicates(clusters: Clusters, seed: int) -> np.ndarray:
 
 def _bounds(mean: float, replicates: np.ndarray, acceleration: float, count: int, level: float) -> tuple[float, float]:
     reach = math.sqrt(count / (count - 1)) * student((1 + level) / 2, count - 1)
+    finite = bool(np.isfinite(replicates).all())
     if count < FEW:
-        error = reach * float(np.std(replicates))
+        error = reach * float(np.std(replicates)) if finite else math.inf
         return mean - error, mean + error
     below = float((replicates < mean).mean() + (replicates == mean).mean() / 2)
     bias = _NORMAL.inv_cdf(min(max(below, 1 / len(replicates)), 1 - 1 / len(replicates)))
@@ -171,7 +180,7 @@ def _bounds(mean: float, replicates: np.ndarray, acceleration: float, count: int
     for z in (-reach, reach):
         moved = bias + z
         quantiles.append(_NORMAL.cdf(bias + moved / max(1 - acceleration * moved, 0.05)))
-    low, high = np.quantile(replicates, quantiles)
+    low, high = np.quantile(replicates, quantiles, method="linear" if finite else "inverted_cdf")
     return float(low), float(high)
 
 

@@ -70,7 +70,9 @@ def _per_hundred(slope: Interval) -> str:
 
 
 def _bounds(value: Interval) -> str:
-    known = f"95 % interval {value.low:.3g} to {value.high:.3g}" if value.known else "one episode, so no interval"
+    known = f"95 % interval {value.low:.3g} to {value.high:.3g}".replace("inf", "∞")
+    if math.isnan(value.low):
+        known = "one episode, so no interval" if value.n == 1 else "no interval"
     return f"{value.mean:.3g} ({known})".replace("-", "−")
 
 

@@ -50,9 +50,8 @@ def value_iteration(
         change, value = float(np.abs(action_values.max(-1) - value).max()), action_values.max(-1)
         history.append(value)
         if factor * change <= tolerance:
-            return Solution(
-                value, action_values, action_values.argmax(-1), np.stack(history), len(history) * reward.size
-            )
+            actions = _best(action_values, move, discount)
+            return Solution(value, action_values, actions, np.stack(history), len(history) * reward.size)
     raise JourneymanError(
         f"Value iteration has not settled after {most} sweeps at discount {discount}: the values still move by"
         f" {change:.3g}; lower the discount, or raise 'most' where every policy surely ends."
@@ -74,7 +73,7 @@ def policy_iteration(world: AbstractTabular, discount: float, *, most: int = 1_0
         value = world.values(policy, discount)
         history.append(value)
         action_values = reward + discount * move @ value
-        best = action_values.argmax(-1)
+        best = _best(action_values, move, discount)
         if actions is not None:
             reached = action_values.max(-1)
             kept = action_values[states, actions] >= reached - _TIE * (1 + np.abs(reached))
@@ -109,8 +108,11 @@ class TabularExpert(AbstractExpert):
 
     @classmethod
     def of(cls, world: AbstractTabular, discount: float) -> "TabularExpert":
-        """The best policy of a finite world."""
-        return cls(jnp.asarray(policy_iteration(world, discount).action_values, jnp.result_type(float)))
+        """The best policy of a finite world; of equals the action of the solution is above by a last digit."""
+        found = policy_iteration(world, discount)
+        values = found.action_values.astype(jnp.result_type(float))
+        best, chosen = values.max(-1, keepdims=True), np.arange(values.shape[1]) == found.actions[:, None]
+        return cls(jnp.asarray(np.where(chosen, best, np.minimum(values, np.nextafter(best, -np.inf)))))
 
     def label(self, observation: PyTree, key: Array) -> Array:
         """The action of the greatest value in each state."""
@@ -125,6 +127,24 @@ def _model(world: AbstractTabular, discount: float) -> tuple[np.ndarray, np.ndar
     tables = world.tables()
     going = tables.transition * ~tables.terminal[:, None, None]
     return (going * tables.reward).sum(-1), going * ~tables.terminal
+
+
+def _best(action_values: np.ndarray, move: np.ndarray, discount: float) -> np.ndarray:
+    """The actions of the greatest value; without a discount, of equals one that can lead on to an end.
+
+    There a walk in a circle promises as much as the way out, and earns nothing.
+    """
+    if discount < 1:
+        return action_values.argmax(-1)
+    greatest = action_values.max(-1, keepdims=True)
+    equal = action_values >= greatest - _TIE * (1 + np.abs(greatest))
+    actions, leads = action_values.argmax(-1), move.sum(-1) < 1 - _TIE
+    done = np.zeros(len(actions), bool)
+    while (new := (equal & leads).any(-1) & ~done).any():
+        actions = np.where(new, (equal & leads).argmax(-1), actions)
+        done |= new
+        leads |= (move * done).sum(-1) > 0
+    return actions
 
 
 def _endless(world: AbstractTabular) -> AbstractTabular:

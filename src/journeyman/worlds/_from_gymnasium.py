@@ -55,10 +55,11 @@ def observation_reader(space: Any, *, copy: bool, xp: Any = np) -> Callable[[Any
 class ActionBuffer:
     """Turns actions into what a batch of simulators takes, in one array that is used again every step.
 
-    A box action is clipped to its bounds; an integer outside the finite set is refused, for simulators trust it.
+    A box action is clipped to its bounds, which are `theirs` in the simulator's own precision where that is finer than
+    `space`; an integer outside the finite set is refused, for simulators trust it.
     """
 
-    def __init__(self, space: Any, num_envs: int, dtype: Any):
+    def __init__(self, space: Any, num_envs: int, dtype: Any, theirs: Any = None):
         if not isinstance(space, AbstractSpace):
             raise JourneymanError(f"The action space is {space}, and only a Box or a finite set can be acted on.")
         self._space = space
@@ -66,8 +67,10 @@ class ActionBuffer:
         if isinstance(space, AbstractFinite):
             self._counts = space.counts
         if isinstance(space, Box):
-            self._low = np.broadcast_to(space.low, self._array.shape).astype(dtype)
-            self._high = np.broadcast_to(space.high, self._array.shape).astype(dtype)
+            _check_vector(space, self._array.dtype)
+            own = space if theirs is None else theirs
+            self._low = np.broadcast_to(own.low, self._array.shape).astype(dtype)
+            self._high = np.broadcast_to(own.high, self._array.shape).astype(dtype)
 
     def __call__(self, action: Any) -> np.ndarray:
         """`(num_envs, ...)` in the simulator's dtype. Raises `JourneymanError` for a wrong shape or integer."""
@@ -99,6 +102,15 @@ class ActionBuffer:
         return (
             f"The actions have shape {action.shape}, but the world takes {self._array.shape}: one for each"
             " environment; check the policy's action dimension."
+        )
+
+
+def _check_vector(space: Box, dtype: np.dtype) -> None:
+    if len(space.shape) != 1 or not np.issubdtype(dtype, np.floating):
+        raise JourneymanError(
+            f"The action space is a box of shape {space.shape} and type {dtype}, and an action here is one vector of"
+            " real numbers; wrap the environment so that it takes one (gymnasium.wrappers.TransformAction reshapes and"
+            " rounds)."
         )
 
 

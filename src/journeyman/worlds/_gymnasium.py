@@ -76,7 +76,8 @@ class GymnasiumWorld(AbstractHostWorld):
         self.observation_space = space_from_gymnasium(simulator.single_observation_space, f"observation of {what}")
         self.action_space = space_from_gymnasium(simulator.single_action_space, f"action of {what}")
         self.read = observation_reader(self.observation_space, copy=True)
-        self.clip = ActionBuffer(self.action_space, self.num_envs, simulator.single_action_space.dtype)
+        theirs = simulator.single_action_space
+        self.clip = ActionBuffer(self.action_space, self.num_envs, theirs.dtype, theirs)
         self.ended = np.zeros(self.num_envs, bool)
         self.account = Successes(self.num_envs)
 
@@ -101,7 +102,8 @@ class GymnasiumWorld(AbstractHostWorld):
             capabilities |= {"frames"}
         probe.close()
         simulator = _make_vector(id, num_envs, options.get("vectorization", "sync"), plain)
-        horizon = options.get("max_episode_steps", entry.max_episode_steps)
+        given = options.get("max_episode_steps")  # None is the registered limit, −1 none at all
+        horizon = entry.max_episode_steps if given is None else given if given > 0 else None
         return cls(simulator, id=id, seed=seed, options=options, horizon=horizon, capabilities=capabilities)
 
     @classmethod
@@ -146,7 +148,7 @@ class GymnasiumWorld(AbstractHostWorld):
         """One step of every environment."""
         if meanwhile is not None:
             meanwhile()
-        action = self.clip(action)
+        action = self.clip(action).copy()  # an environment may keep its action: the last one, a penalty, a delay
         fresh = self.ended.copy()
         again = self.by_hand and fresh.any()
         if again:  # stepping an ended environment is undefined, so it is reset once to step, once more to begin

@@ -130,15 +130,16 @@ def _putting(world: AbstractWorld, env: Any, instead: str = "") -> Callable[[Any
 
 def _play(env: Any, put: Callable, state: np.ndarray, actions: np.ndarray, read: Callable) -> Replay:
     env.reset(seed=0)
-    seen, rewards, ended, success, judged = [read(put(env, state))], [], [], [], False
+    seen, rewards, ended, told = [read(put(env, state))], [], [], []
     for action in actions:
         observation, reward, terminated, _, info = env.step(action)
         seen.append(read(observation))
         rewards.append(reward)
         ended.append(terminated)
-        said = Successes.said(info)
-        judged = judged or said is not None
-        success.append(terminated if said is None else said)
+        told.append(Successes.said(info))
+    # Some speak of success alone: where nothing is said beside that, there was none.
+    judged = any(said is not None for said in told)
+    success = [said is not None and bool(said) for said in told] if judged else ended
     stacked = {key: np.stack([one[key] for one in seen]) for key in seen[0]} if isinstance(seen[0], dict) else None
     observation = np.stack(seen) if stacked is None else stacked
     return Replay(

@@ -12,17 +12,20 @@ class Successes:
     """Keeps, for each environment, whether its episodes succeeded: the simulator said so at one of their steps.
 
     `finished` lists them environment by environment, the oldest first; it is `None` until the simulator says anything.
-    A simulator that never does costs two look-ups a step.
+    The episodes that ended before it first did are among them, for some speak of success alone. A simulator that never
+    speaks costs two look-ups and a sum a step.
     """
 
     def __init__(self, num_envs: int) -> None:
         self.finished: list[list[bool]] | None = None
         self._so_far = np.zeros(num_envs, bool)
+        self._before = np.zeros(num_envs, int)
 
     def clear(self) -> None:
         """Every environment begins anew."""
         self.finished = None
         self._so_far[...] = False
+        self._before[...] = 0
 
     def forget(self, which: np.ndarray) -> None:
         """The episodes under way where `which` marks it are dropped."""
@@ -36,9 +39,10 @@ class Successes:
     def count(self, said: Any, fresh: np.ndarray, ended: np.ndarray) -> None:
         """One step of every environment; where `fresh`, it was a reset and `said` is no step's."""
         if said is None and self.finished is None:
+            self._before += ended
             return
         if self.finished is None:
-            self.finished = [[] for _ in self._so_far]
+            self.finished = [[False] * int(count) for count in self._before]
         if said is not None:
             self._so_far |= np.asarray(said, bool) & ~fresh
         for i in np.flatnonzero(ended):
