@@ -129,6 +129,22 @@ def test_flags(tmp_path: Path) -> None:
         "'terminated' is true at episode 0, step 1 (row 1), inside an episode that goes on to step 3 (1 in" in message
     )
     assert "'truncated' has 5 entries for 9 actions" in refused(tmp_path, truncated=np.zeros(5, bool))
+    for length in (8, 10):  # also where nothing else says where episodes end
+        message = refused(tmp_path, terminated=np.arange(length) == length - 1, episode_end=None)
+        assert f"'terminated' has {length} entries for 9 actions; give one entry a step." in message
+        (problem,) = datasets.lint(tmp_path / "demos.npz").problems
+        assert problem in message
+
+
+def test_boundaries_that_contradict_one_another(tmp_path: Path) -> None:
+    index, starts = np.repeat([0, 1, 2], [4, 2, 3]), np.isin(np.arange(9), [0, 4, 6])
+    np.savez(tmp_path / "good.npz", **arrays(episode_index=index, episode_start=starts))
+    assert datasets.read(tmp_path / "good.npz").episodes.num_steps == 6
+    message = refused(tmp_path, episode_index=np.repeat([0, 1, 2], [3, 3, 3]))
+    assert "'episode_index' ends an episode at row 2 and 'episode_end' goes on there (2 such rows in all)" in message
+    assert message.split("demos.npz: ")[1] in datasets.lint(tmp_path / "demos.npz").problems
+    message = refused(tmp_path, episode_end=None, episode_index=np.zeros(9, int), episode_start=starts)
+    assert "'episode_start' ends an episode at row 3 and 'episode_index' goes on there" in message
     assert "'dones' is 0.5 at row 2; a flag is 0 or 1" in refused(tmp_path, dones=with_value((9,), (2,), 0.5))
 
 

@@ -45,19 +45,24 @@ def flags(columns: dict[str, Any], names: dict[str, str], findings: Findings) ->
     a column of time limits it can only be the first; alone it counts as a cut, which never claims that the value
     of what follows is 0.
     """
-    found = {}
+    found, steps = {}, len(columns["action"])
     for name in ("terminated", "truncated", "done"):
-        if name in columns and (flag := _boolean(columns[name], names[name], findings)) is not None:
+        flag = _boolean(columns[name], names[name], findings) if name in columns else None
+        if flag is not None and len(flag) != steps:
+            findings.problems.append(
+                f"'{names[name]}' has {len(flag):,} entries for {steps:,} actions; give one entry a step."
+            )
+        elif flag is not None:
             found[name] = flag
     if "done" not in found:
         return found
     done, key = found.pop("done"), names["done"]
     if "terminated" in found:
         findings.notes.append(f"'{key}' is not used for what it means: 'terminated' says which ends are real.")
-        found.setdefault("truncated", done & ~found["terminated"] if done.shape == found["terminated"].shape else done)
+        found.setdefault("truncated", done & ~found["terminated"])
     elif "truncated" in found:
         findings.notes.append(f"'{key}' is taken for 'terminated', since '{names['truncated']}' marks time limits.")
-        found["terminated"] = done & ~found["truncated"] if done.shape == found["truncated"].shape else done
+        found["terminated"] = done & ~found["truncated"]
     else:
         findings.notes.append(
             f"'{key}' does not say whether the world ended or the recording was cut; its {int(done.sum())} ends count"
@@ -132,20 +137,33 @@ def _count_fits(steps: int, count: int, episodes: int, findings: Findings) -> bo
 def _stops(
     columns: dict[str, Any], flag: dict[str, np.ndarray], steps: int, count: int, findings: Findings
 ) -> np.ndarray | None:
-    stop = None
-    if "episode_end" in columns:
-        stop = _from_ends(columns["episode_end"], steps, count, findings)
-    elif "episode_index" in columns:
-        stop = _from_index(columns["episode_index"], steps, count, findings)
-    elif "episode_start" in columns:
-        stop = _from_starts(columns["episode_start"], steps, findings)
-    elif flag and all(len(array) == steps for array in flag.values()):
-        ended = np.any(list(flag.values()), axis=0)
-        stop = np.flatnonzero(ended) + 1
-        if not len(stop) or stop[-1] != steps:
-            left = steps - (int(stop[-1]) if len(stop) else 0)
-            findings.notes.append(f"The last {left:,} steps carry no end: they count as one episode that was cut.")
-            stop = np.append(stop, steps)
+    """Where every column of boundaries ends the episodes, which must be the same; without one, where the flags do."""
+    found = {name: of(columns[name], steps, count, findings) for name, of in _BOUNDARIES.items() if name in columns}
+    if found:
+        return _agreed({name: stop for name, stop in found.items() if stop is not None}, findings)
+    if not flag:
+        return None  # the flags there are have been refused
+    stop = np.flatnonzero(np.any(list(flag.values()), axis=0)) + 1
+    if not len(stop) or stop[-1] != steps:
+        left = steps - (int(stop[-1]) if len(stop) else 0)
+        findings.notes.append(f"The last {left:,} steps carry no end: they count as one episode that was cut.")
+        stop = np.append(stop, steps)
+    return stop
+
+
+def _agreed(found: dict[str, np.ndarray], findings: Findings) -> np.ndarray | None:
+    if not found:
+        return None
+    (name, stop), *others = found.items()
+    for other, stops in others:
+        differ = np.setxor1d(stop, stops)
+        if len(differ):
+            ending, going = (name, other) if differ[0] in stop else (other, name)
+            findings.problems.append(
+                f"'{ending}' ends an episode at row {int(differ[0]) - 1} and '{going}' goes on there ({len(differ)}"
+                " such rows in all); let both agree, or leave the wrong one out."
+            )
+            return None
     return stop
 
 
@@ -188,7 +206,8 @@ def _from_ends(ends: np.ndarray, steps: int, count: int, findings: Findings) -> 
     return ends
 
 
-def _from_starts(start: np.ndarray, steps: int, findings: Findings) -> np.ndarray | None:
+def _from_starts(start: np.ndarray, steps: int, count: int, findings: Findings) -> np.ndarray | None:
+    del count
     first = _boolean(start, "episode_start", findings)
     if first is None:
         return None
@@ -223,6 +242,9 @@ def _from_index(index: np.ndarray, steps: int, count: int, findings: Findings) -
     return stop - np.arange(1, len(stop) + 1) if len(index) == count == steps + len(stop) else stop
 
 
+_BOUNDARIES = {"episode_end": _from_ends, "episode_index": _from_index, "episode_start": _from_starts}
+
+
 def check_lengths(ends: Ends, complete: bool, findings: Findings) -> None:
     """Something must remain where each episode's last step is left out, because its successor is not in the file."""
     if not complete and (ends.stop - ends.start == 1).all():
@@ -233,14 +255,9 @@ def check_lengths(ends: Ends, complete: bool, findings: Findings) -> None:
 
 def check_flags(ends: Ends, flag: dict[str, np.ndarray], findings: Findings) -> dict[str, np.ndarray]:
     """`terminated` and `truncated` of each episode's last step, `(episodes,)`; a flag elsewhere is a problem."""
-    steps, last = int(ends.stop[-1]), ends.stop - 1
+    last = ends.stop - 1
     terminated = np.zeros(len(last), bool)
     for name, array in flag.items():
-        if len(array) != steps:
-            findings.problems.append(
-                f"'{name}' has {len(array):,} entries for {steps:,} actions; give one entry a step."
-            )
-            continue
         inside = array.copy()
         inside[last] = False
         if inside.any():
@@ -257,5 +274,5 @@ def check_flags(ends: Ends, flag: dict[str, np.ndarray], findings: Findings) -> 
             f"Nothing says why episodes end: all {len(last)} count as cut (truncated), none as ended by the world."
         )
     recorded = flag.get("truncated")
-    cut = recorded[last] if recorded is not None and len(recorded) == steps else ~terminated
+    cut = recorded[last] if recorded is not None else ~terminated
     return {"terminated": terminated, "truncated": cut | ~terminated}
