@@ -373,6 +373,30 @@ def test_copied_successors_in_a_column_of_their_own() -> None:
     only(linted(content), "copied successor", problem=True)
 
 
+@pytest.mark.parametrize("apart", [True, False], ids=["next_observation", "T+1 observations"])
+def test_successors_of_resets(tmp_path: Path, apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = clean()
+    at = np.arange(158) + np.repeat(np.arange(4), LENGTHS)
+    last = np.cumsum(LENGTHS)[:-1]
+    first = content["observation"][at][last]
+    if apart:
+        content["next_observation"] = content["observation"][at + 1]
+        content["observation"] = content["observation"][at]
+        content["next_observation"][last - 1] = first
+    else:
+        content["observation"][last + np.arange(3)] = first
+    sentence = only(linted(content), "successor of a reset", problem=True)
+    assert sentence.startswith("3 of 3 episodes end with the first observation of the next one")
+    np.savez(tmp_path / "demos.npz", **content)
+    assert sentence in datasets.read(tmp_path / "demos.npz").notes
+    monkeypatch.setattr(_column, "PIECE", 100)
+    assert only(linted(content), "successor of a reset", problem=True) == sentence
+    # one of three may be chance
+    for row in last[:2]:
+        content["next_observation" if apart else "observation"][row - 1 if apart else row + (row > 40)] += 1
+    assert linted(content).remarks == ()
+
+
 def test_single_steps_missing_rewards_and_missing_successors_are_told() -> None:
     content = clean(lengths=(12, 1, 9))
     assert only(linted(content), "episode length", problem=False).startswith("1 of 3 episodes are a single step long")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from journeyman.datasets._angles import Turning
+from journeyman.datasets._column import fetch
 from journeyman.datasets._recording import Recording
 from journeyman.datasets._survey import MANY, Survey, digests
 
@@ -203,7 +204,7 @@ def copied_successors(recording: Recording) -> list[Remark]:
     for index in range(len(recording.leaves("observation"))):
         repeats, still = np.zeros(len(at_ends), bool), 0
         for rows, now, after, last in recording.moves(index):
-            same = (now == after).reshape(len(now), -1).all(axis=1)
+            same = _equal(now, after)
             repeats[np.searchsorted(recording.ends.stop, rows[same & last], side="right")] = True
             still += int((same & ~last).sum())
         at_ends &= repeats
@@ -216,6 +217,43 @@ def copied_successors(recording: Recording) -> list[Remark]:
         " successor was copied, not recorded, and is a false transition. Leave it out, and that step is left out too."
     )
     return [Remark("copied successor", True, sentence)]
+
+
+def successors_of_resets(recording: Recording) -> list[Remark]:
+    """Last successors that are the first observation of the next episode: a world that resets itself, or `np.roll`.
+
+    Said where at least half of the episodes that have a next one end so. One whose last observation did not change at
+    all is not counted.
+    """
+    ends = recording.ends
+    rolled, moved = np.ones(len(ends.stop) - 1, bool), np.zeros(len(ends.stop) - 1, bool)
+    if not recording.complete or not len(rolled):
+        return []
+    for index, (_, leaf) in enumerate(recording.leaves("observation")):
+        same = np.zeros(len(rolled), bool)
+        for rows, now, after, last in recording.moves(index):
+            episode = np.searchsorted(ends.stop, rows[last], side="right")
+            inner = episode < len(rolled)
+            episode, now, after = episode[inner], now[last][inner], after[last][inner]
+            if len(episode):
+                first = ends.first[episode + 1]
+                follows = fetch(leaf, int(first[0]), int(first[-1]) + 1)[first - first[0]]
+                same[episode] = _equal(after, follows)
+                moved[episode] |= ~_equal(after, now)
+        rolled &= same
+    count = int((rolled & moved).sum())
+    if count < max(1, 0.5 * len(rolled)):
+        return []
+    sentence = (
+        f"{count} of {len(rolled)} episodes end with the first observation of the next one: the last successor was seen"
+        " after a reset, and is a false transition, unless episodes end where they begin. Store what was seen before"
+        " the reset, or leave 'next_observation' out, and that step is left out too."
+    )
+    return [Remark("successor of a reset", True, sentence)]
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one == other).reshape(len(one), -1).all(axis=1)
 
 
 def short_episodes(recording: Recording) -> list[Remark]:

@@ -107,10 +107,10 @@ def lint(path: str | os.PathLike[str], *, world: AbstractWorld | None = None) ->
     The file is read piece by piece: what is held does not grow with it, but for a byte or so a step for the flags of
     where episodes end, and one episode or stream at a time. What `read` would refuse is a problem here, with the same
     sentence; so are episodes that repeat others, time limits recorded as terminations, observations that show the
-    action chosen in them, copied successors, and values mostly outside the bounds of `world`. With a `world` that can
-    be put into a recorded state it is also checked that actions stand in the right row, that terminated episodes end
-    there, and that the demonstrations solve the task by the world's own rule. What is worth knowing but not wrong is
-    told as well: constant and equal columns, angles that wrap, what had to be assumed.
+    action chosen in them, copied successors, those seen after a reset, and values mostly outside the bounds of `world`.
+    With a `world` that can be put into a recorded state it is also checked that actions stand in the right row, that
+    terminated episodes end there, and that the demonstrations solve the task by the world's own rule. What is worth
+    knowing but not wrong is told as well: constant and equal columns, angles that wrap, what had to be assumed.
 
     Raises `JourneymanError` where there is nothing to look at: no such file, of no known kind, or cut short.
     """
@@ -220,6 +220,7 @@ def _remarks(
     remarks += checks.outside(surveys, "" if world is None else world.name)
     if not findings.problems:
         remarks += checks.copied_successors(recording)
+        remarks += checks.successors_of_resets(recording)
         remarks += checks.angles(recording)
     if not isinstance(world, (Timed, TimedHost)):  # theirs end when the time is up
         remarks += checks.time_limits(recording, None if world is None else world.horizon)

@@ -10,10 +10,12 @@ import numpy as np
 
 from journeyman.corrections._packing import placed
 from journeyman.datasets._angles import wrapping_columns
-from journeyman.datasets._column import AbstractColumn
+from journeyman.datasets._checks import successors_of_resets
+from journeyman.datasets._column import AbstractColumn, Held
 from journeyman.datasets._ends import Ends, check_flags, check_lengths, find_ends, flags
 from journeyman.datasets._extras import find_extras
 from journeyman.datasets._open import Findings, find_columns
+from journeyman.datasets._recording import Recording
 from journeyman.datasets._streams import read_streams
 from journeyman.datasets._table import Table, open_table
 from journeyman.datasets._values import (
@@ -111,6 +113,9 @@ def _flat(
         columns["next_observation"] = fit_observation(columns["next_observation"], world, Findings())
     _refuse(path, findings)
     assert ends is not None  # a missing span is always a problem
+    held = jax.tree.map(Held, columns)
+    recording = Recording(held, names, ends, last["terminated"], last["truncated"], "terminated" in flag)
+    findings.notes += [remark.sentence for remark in successors_of_resets(recording)]
     extras.setdefault("source", np.full(len(columns["action"]), source, np.int8))
     episodes, kept = _rows(path, columns, ends, last, extras, findings)
     _describe_columns(episodes, findings)
