@@ -185,6 +185,32 @@ def test_choices_the_world_does_not_have(tmp_path: Path) -> None:
     assert "store the index of the choice, not a vector" in refused(tmp_path, choices, action=np.zeros((9, 3)))
 
 
+def test_observations_the_world_does_not_have(tmp_path: Path) -> None:
+    lake = world(observation=Discrete(n=16))
+    for value in (99, -3):
+        message = refused(tmp_path, lake, observation=with_value((9,), (4,), value).astype(int))
+        assert f"'observation' is {value} at row 4 and the world 'Hopper-v5' shows the whole numbers 0 to 15" in message
+    seen = np.arange(9)
+    message = refused(tmp_path, lake, observation=seen, next_observation=np.where(seen == 8, 16, seen + 1))
+    assert "'next_observation' is 16 at row 8 and the world 'Hopper-v5' shows the whole numbers 0 to 15" in message
+
+
+def test_choices_that_int32_does_not_hold(tmp_path: Path) -> None:
+    message = refused(tmp_path, action=np.full(9, 2**32 + 3))
+    assert (
+        "'action' is 4294967299 at row 0 (9 such values in all), and a discrete choice is a whole number of" in message
+    )
+    choices = np.arange(9) % 2
+    message = refused(tmp_path, action=choices, target_action=choices + 0.25)
+    assert "'target_action' is 0.25 at row 0 (9 such values in all), and a discrete choice is a whole number" in message
+    for action, dtype in ((choices, np.int32), (choices / 2, np.float32)):
+        for target in (choices, choices.astype(float)):
+            np.savez(tmp_path / "good.npz", **arrays(action=action, target_action=target))
+            episodes = datasets.read(tmp_path / "good.npz").episodes
+            assert episodes.action.dtype == episodes.target.dtype == dtype
+            np.testing.assert_array_equal(episodes.target[0, :3], [0, 1, 0])
+
+
 def test_missing_columns(tmp_path: Path) -> None:
     message = refused(tmp_path, observation=None, action=None, episode_end=None, acton=np.zeros(3))
     assert "3 things are wrong" in message

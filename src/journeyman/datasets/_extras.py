@@ -24,7 +24,7 @@ def find_extras(columns: dict[str, Any], ends: Ends | None, world: Any, findings
             " same form, or leave it out."
         )
     elif target is not None:
-        found["target_action"] = fit_target(target, world, "target_action", findings)
+        found["target_action"] = fit_target(target, columns["action"], world, "target_action", findings)
         findings.notes.append("'target_action' is what is made likelier in place of 'action'.")
     for name in ("log_prob", "elapsed", "source"):
         column = columns.get(name)

@@ -19,6 +19,7 @@ from journeyman.datasets._recording import Recording
 from journeyman.datasets._streams import read_streams
 from journeyman.datasets._table import Table, open_table
 from journeyman.datasets._values import (
+    check_choices,
     check_finite,
     check_kinds,
     check_reward,
@@ -106,6 +107,7 @@ def _flat(
     if ends is not None:
         last = check_flags(ends, flag, findings)
         check_successor(columns, ends, findings)
+    check_choices(columns, world, findings)
     extras = find_extras(columns, ends, world, findings)
     columns["action"] = fit_action(columns["action"], world, findings)
     columns["observation"] = fit_observation(columns["observation"], world, findings)
@@ -146,9 +148,11 @@ def _fitted(path: Path, episodes: Episodes, world: Any, findings: Findings) -> E
     """The library's own streams in the shapes and dtypes of the world's, by the rules for any other file's columns."""
     lead = episodes.valid.shape
     flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[len(lead) :])  # noqa: E731
-    action = fit_action(flat(episodes.action), world, findings)
-    target = fit_target(flat(episodes.target), world, "target", findings)
-    observation = fit_observation(jax.tree.map(flat, episodes.observation), world, findings)
+    columns = {name: jax.tree.map(flat, getattr(episodes, name)) for name in ("observation", "action", "target")}
+    check_choices(columns, world, findings)
+    action = fit_action(columns["action"], world, findings)
+    target = fit_target(columns["target"], columns["action"], world, "target", findings)
+    observation = fit_observation(columns["observation"], world, findings)
     _refuse(path, findings)
     step = lambda leaf: leaf.reshape(*lead, *leaf.shape[1:])  # noqa: E731
     seen = lambda leaf: leaf.reshape(*lead[:-1], lead[-1] + 1, *leaf.shape[1:])  # noqa: E731

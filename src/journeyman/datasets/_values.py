@@ -131,14 +131,19 @@ def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray
             )
         else:
             _outside(action, space, "action", "clipped by the world, kept as targets", findings)
-    elif action.dtype.kind in "iu" and action.ndim == 1:
+    elif is_choice(action):
         findings.notes.append("'action' is one whole number a step and counts as a discrete choice.")
-        return action.astype(np.int32)
+        return _as_int(action)
     return as_float(action, "action", findings)
 
 
-def fit_target(target: np.ndarray, world: Any, name: str, findings: Findings) -> np.ndarray:
-    """What should have been done, as `fit_action`, with its problems told under `name`."""
+def fit_target(target: np.ndarray, action: np.ndarray, world: Any, name: str, findings: Findings) -> np.ndarray:
+    """What should have been done, as `fit_action`, with its problems told under `name`.
+
+    Without a world it is a choice where `action` is one.
+    """
+    if world is None:
+        return _as_int(target) if is_choice(action) else as_float(target, name, Findings())
     fitted = Findings()  # its notes would repeat those on 'action'
     found = fit_action(target, world, fitted)
     findings.problems += [problem.replace("'action'", f"'{name}'") for problem in fitted.problems]
@@ -156,19 +161,72 @@ def _fit_finite(action: np.ndarray, space: AbstractFinite, name: str, findings: 
             f"'action' has shape {action.shape[1:]} a step and the world {name} takes {many if space.shape else one}"
         )
         return action
-    wrong = space.outside(action)
-    if wrong.any():
-        row, *entry = (int(i) for i in np.argwhere(wrong)[0])
-        where = f"row {row}{f', entry {entry[0]}' if entry else ''}"
-        findings.problems.append(
-            f"'action' is {action[(row, *entry)]} at {where} and the world {name} takes the whole numbers 0 to"
-            f" {space.counts[tuple(entry)] - 1} ({int(wrong.sum())} such values in all); name the right world or repair"
-            " the column."
-        )
-        return action
     if action.dtype.kind == "f":
         findings.notes.append("'action' held whole numbers as floats and was converted to int32.")
-    return action.astype(np.int32, copy=False)
+    return _as_int(action)
+
+
+def spaces_of(columns: dict[str, Any], world: Any) -> dict[str, Any]:
+    """Each array of observations and actions by its full name, with what the world says that it holds."""
+    if world is None:
+        return {}
+    is_space = lambda item: isinstance(item, AbstractSpace)  # noqa: E731
+    inside = jax.tree_util.tree_leaves_with_path(world.observation_space, is_leaf=is_space)
+    found = dict.fromkeys(("action", "target_action", "target"), world.action_space)
+    for name in ("observation", "next_observation"):
+        there = jax.tree_util.tree_leaves_with_path(columns.get(name))
+        found |= {label(name, path): space for (path, _), (_, space) in zip(there, inside, strict=False)}
+    return found
+
+
+def check_choices(columns: dict[str, Any], world: Any, findings: Findings) -> None:
+    """Refuse what is none of the whole numbers that the world knows, or a choice that int32 does not hold.
+
+    Arrays of another shape than the world's are for `fit_action` and `fit_observation` to refuse.
+    """
+    spaces = spaces_of(columns, world)
+    for name in ("observation", "next_observation", "action", "target_action", "target"):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
+            full = label(name, path)
+            space = spaces.get(full)
+            if isinstance(space, AbstractFinite) and np.prod(leaf.shape[1:], dtype=int) == space.counts.size:
+                _check_finite(leaf, space, full, _name(world), findings)
+            elif space is None and not name.endswith("observation") and is_choice(columns["action"]):
+                _check_int32(leaf, full, findings)
+
+
+def _check_finite(leaf: Any, space: AbstractFinite, name: str, world: str, findings: Findings) -> None:
+    wrong = _first(leaf, lambda piece: space.outside(piece.reshape(len(piece), *space.shape)))
+    if wrong is not None:
+        value, row, entry, count = wrong
+        where = f"row {row}{f', entry {entry[0]}' if entry else ''}"
+        verb = "shows" if "observation" in name else "takes"
+        findings.problems.append(
+            f"'{name}' is {value} at {where} and the world {world} {verb} the whole numbers 0 to"
+            f" {space.counts[entry] - 1} ({count} such values in all); name the right world or repair the column."
+        )
+
+
+def _check_int32(leaf: Any, name: str, findings: Findings) -> None:
+    wrong = _first(leaf, _no_int32)
+    if wrong is not None:
+        value, row, _, count = wrong
+        findings.problems.append(
+            f"'{name}' is {value} at row {row} ({count} such values in all), and a discrete choice is a whole number of"
+            " 32 bits; store the index of each choice, or all actions as floats if they are quantities."
+        )
+
+
+def _first(leaf: Any, wrong: Any) -> tuple[Any, int, tuple[int, ...], int] | None:
+    """The first value that is `wrong`, its row, its place in the row, and how many there are, piece by piece."""
+    found, count = None, 0
+    for start, piece in pieces(leaf):
+        bad = wrong(piece)
+        if bad.any() and found is None:
+            row, *entry = (int(i) for i in np.argwhere(bad)[0])
+            found = piece.reshape(bad.shape)[(row, *entry)], start + row, tuple(entry)
+        count += int(bad.sum())
+    return None if found is None else (*found, count)
 
 
 def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
@@ -201,8 +259,8 @@ def fit_observation(observation: Any, world: Any, findings: Findings) -> Any:
 
 def _as_leaves(observation: Any, findings: Findings, whole: Any = ()) -> Any:
     def convert(path: Any, leaf: np.ndarray) -> np.ndarray:
-        if path in whole and (leaf == np.round(leaf)).all():
-            return leaf.astype(np.int32, copy=False)
+        if path in whole and not _no_int32(leaf).any():
+            return _as_int(leaf)
         # Pictures stay bytes; every other number is a real.
         picture = leaf.dtype == np.uint8 and leaf.ndim > 2
         return leaf if picture else as_float(leaf, label("observation", path), findings)
@@ -216,6 +274,21 @@ def as_float(array: np.ndarray, name: str, findings: Findings) -> np.ndarray:
         findings.notes.append(f"'{name}' was converted from {array.dtype} to float32.")
     with np.errstate(over="ignore"):  # refused by `check_finite` with its place
         return array.astype(np.float32, copy=False)
+
+
+def is_choice(action: Any) -> bool:
+    """Whether actions of which no world says what they are count as discrete: one whole number a step."""
+    return action.dtype.kind in "iu" and action.ndim == 1
+
+
+def _as_int(array: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # refused by `check_choices` with its place
+        return array.astype(np.int32, copy=False)
+
+
+def _no_int32(array: np.ndarray) -> np.ndarray:
+    limits = np.iinfo(np.int32)
+    return (array < limits.min) | (array > limits.max) | (array != np.round(array))
 
 
 def _outside(array: np.ndarray, space: Box, name: str, fate: str, findings: Findings) -> None:
