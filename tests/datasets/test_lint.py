@@ -38,7 +38,7 @@ def clean(seed: int = 0, lengths: tuple[int, ...] = LENGTHS) -> dict[str, np.nda
 class _Spaces(AbstractPureWorld):
     """A world of which only the spaces matter."""
 
-    observation_space: Box
+    observation_space: AbstractSpace
     action_space: AbstractSpace
     name: str = "W-v0"
     num_envs: int = 1
@@ -164,7 +164,7 @@ def test_what_read_refuses_is_a_problem_in_the_same_words(tmp_path: Path) -> Non
             datasets.read(tmp_path / "demos.npz")
         return str(error.value), datasets.lint(tmp_path / "demos.npz").problems
 
-    good = clean()
+    good, choices = clean(), np.arange(158) % 3
     bad = good["observation"].copy()
     bad[43, 1] = np.nan
     for more in (
@@ -175,6 +175,12 @@ def test_what_read_refuses_is_a_problem_in_the_same_words(tmp_path: Path) -> Non
         {"action": None},
         {"terminated": None, "truncated": None},
         {"observation": np.full((162, 2), "left")},
+        {"target_action": np.zeros((158, 3))},
+        {"action": choices, "target_action": choices + 0.5},
+        {"action": choices + 2**32},
+        {"log_prob": np.zeros(3)},
+        {"elapsed": np.arange(158) * 2},
+        {"elapsed": np.full(158, -1)},
     ):
         refusal, problems = both(**more)
         assert problems
@@ -205,11 +211,22 @@ def test_shapes_and_bounds_of_a_world() -> None:
     content["action"] *= 100  # percent
     assert any("by more than the width of the bounds" in one for one in linted(content, world()).problems)
     assert told(linted(clean(), world(action=Box.symmetric(1.0, 2))), "outside the bounds") == []
-    choices = {**clean(), "action": np.arange(158) % 3}
-    discrete = world(action=Discrete(n=3))
-    assert told(linted(choices, discrete), "outside the bounds") == []
-    choices["action"][5] = 3
-    assert len(told(linted(choices, discrete), "outside the bounds")) == 1
+
+
+def test_choices_that_a_world_does_not_have() -> None:
+    three = Discrete(n=3)
+    world = _Spaces(three, three)
+    good = {**clean(), "observation": np.random.default_rng(0).integers(0, 3, 162), "action": np.arange(158) % 3}
+    good["target_action"] = good["action"]
+    assert linted(good, world).problems == []
+    for name, verb in (("observation", "shows"), ("action", "takes"), ("target_action", "takes")):
+        bad = good[name].copy()
+        bad[[7, 9]] = 3, -1
+        (sentence,) = linted({**good, name: bad}, world).problems
+        assert sentence == (
+            f"'{name}' is 3 at row 7 and the world 'W-v0' {verb} the whole numbers 0 to 2 (2 such values in all); name"
+            " the right world or repair the column."
+        )
 
 
 # -- columns ----------------------------------------------------------------------------------------------

@@ -12,21 +12,25 @@ from journeyman.datasets import _checks as checks
 from journeyman.datasets._checks import Remark
 from journeyman.datasets._column import AbstractColumn, Read, pieces
 from journeyman.datasets._ends import check_flags, check_lengths, find_ends, flags
+from journeyman.datasets._extras import check_extras
 from journeyman.datasets._lint_page import page
 from journeyman.datasets._open import Findings, find_columns
 from journeyman.datasets._recording import Recording, own_columns
 from journeyman.datasets._survey import Survey, survey
 from journeyman.datasets._table import open_table
 from journeyman.datasets._values import (
+    check_choices,
     check_kinds,
     check_reward,
     check_successor,
     fit_action,
     fit_observation,
+    fit_target,
     label,
+    spaces_of,
 )
 from journeyman.datasets._world_checks import WORLD_CHECKS
-from journeyman.worlds import AbstractSpace, AbstractWorld, Timed, TimedHost
+from journeyman.worlds import AbstractWorld, Timed, TimedHost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +164,7 @@ def _recorded(columns: dict[str, Any], names: dict[str, str], findings: Findings
     if reward is not None and reward.ndim == 2 and reward.shape[1] == 1:
         columns["reward"] = Read((len(reward),), reward.dtype, lambda start, stop: reward.rows(start, stop)[:, 0])
     check_reward(columns, len(columns["action"]), findings)
+    check_extras(columns, ends, findings)
     if ends is None:
         return None
     last = check_flags(ends, flag, findings)
@@ -180,9 +185,13 @@ _TELLING = ("episode_end", "episode_index", "episode_start", "terminated", "trun
 
 
 def _fit(columns: dict[str, Any], world: AbstractWorld | None, findings: Findings) -> None:
-    """Shapes and kinds against the world's, by the rules of `read`, which need no numbers; actions get its shape."""
-    empty = jax.tree.map(lambda leaf: leaf.rows(0, 0), {name: columns[name] for name in ("action", "observation")})
+    """Shapes, kinds and choices against the world's, by the rules of `read`; actions get its shape."""
+    check_choices(columns, world, findings)
+    names = ("action", "target_action", "observation")
+    empty = {name: jax.tree.map(lambda leaf: leaf.rows(0, 0), columns[name]) for name in names if name in columns}
     action, shape = columns["action"], fit_action(empty["action"], world, findings).shape[1:]
+    if "target_action" in empty and columns["target_action"].shape == action.shape:
+        fit_target(empty["target_action"], empty["action"], world, "target_action", findings)
     if shape != action.shape[1:]:
         columns["action"] = Read(
             (len(action), *shape), action.dtype, lambda start, stop: action.rows(start, stop).reshape(-1, *shape)
@@ -195,21 +204,13 @@ def _surveys(
 ) -> list[Survey]:
     """One pass over every array of numbers."""
     found = []
-    spaces = _spaces(columns, world) if world is not None and fits else {}
+    spaces = spaces_of(columns, world) if fits else {}
     for name in ("observation", "action", "reward", "next_observation", "target_action", "log_prob"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             full = label(name, path)
             key = ".".join([names[name], *full.split(".")[1:]])
-            found.append(survey(full, key, leaf, spaces.get(full)))
+            found.append(survey(full, key, leaf, spaces.get(full) if name in ("observation", "action") else None))
     return found
-
-
-def _spaces(columns: dict[str, Any], world: AbstractWorld) -> dict[str, AbstractSpace]:
-    is_space = lambda item: isinstance(item, AbstractSpace)  # noqa: E731
-    inside = jax.tree_util.tree_leaves_with_path(world.observation_space, is_leaf=is_space)
-    there = jax.tree_util.tree_leaves_with_path(columns["observation"])
-    seen = {label("observation", path): space for (path, _), (_, space) in zip(there, inside, strict=False)}
-    return {**seen, "action": world.action_space}
 
 
 def _remarks(
