@@ -228,9 +228,8 @@ def citations(*parts: AbstractPart) -> list[str]:
 def describe(value: Any, path: str = "", *, opaque: bool = False) -> tuple[Any, dict[str, np.ndarray]]:
     """`value` as JSON plus named arrays; a part becomes `{"part": class, field: ...}`.
 
-    Arrays become `{"array": name}` where the name is their path of fields. What has no such form (a function, a
-    foreign object) raises `JourneymanError` with its path, or becomes `{"opaque": type}` with `opaque`: enough for a
-    record, not enough to build it again.
+    Arrays become `{"array": name}` where the name is their path of fields. What has no such form (a function) raises
+    `JourneymanError` with its path, or becomes `{"opaque": type}` with `opaque`: for a record, not to build it again.
     """
     arrays: dict[str, np.ndarray] = {}
 
@@ -239,6 +238,8 @@ def describe(value: Any, path: str = "", *, opaque: bool = False) -> tuple[Any, 
             inner = {name: visit(getattr(item, name), f"{at}.{name}" if at else name) for name in _written(item)}
             return {"part": type(item).__name__, **inner}
         if eqx.is_array(item) or isinstance(item, np.ndarray):
+            if at in arrays:
+                raise JourneymanError(f"Two arrays would be called '{at}' on disk; rename the keys that are alike.")
             arrays[at] = np.asarray(item)
             return {"array": at}
         if isinstance(item, Mapping):

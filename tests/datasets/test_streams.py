@@ -1,6 +1,7 @@
 """The library's own file: every field back, bit for bit; nothing overwritten; nothing changed unnoticed."""
 
 import json
+from collections import OrderedDict, namedtuple
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +79,39 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
         datasets.write(batch(nested=True), path, overwrite=True)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["mine.npz"]
+
+
+ONES = np.ones((4, 1), np.float32)
+
+Pair = namedtuple("Pair", "left right")
+
+NOT_KEPT = {
+    "another dictionary": (OrderedDict(z=ONES, b=ONES), r"a PyTreeDef\(.*OrderedDict.* would come back as"),
+    "a named tuple": (Pair(ONES, ONES), r"a PyTreeDef\(.*Pair.* would come back as"),
+    "keys that are no words": ({0: ONES, 1: ONES}, r"words as keys"),
+    "keys that are alike on disk": ({"a.b": ONES, "a": {"b": ONES}}, r"Two arrays would be called 'observation\.a\.b'"),
+    "a key that a name cannot hold": ({"a\0b": ONES}, r"cannot keep 'observation\.a\\x00b'"),
+    "numbers that no file knows": (jnp.ones((4, 1), jnp.bfloat16), r"cannot keep 'observation', an array of bfloat16"),
+}
+
+
+@pytest.mark.parametrize("name", ["mine.npz", "mine.h5"])
+@pytest.mark.parametrize("what", NOT_KEPT)
+def test_what_would_not_come_back_is_refused_and_the_earlier_file_stays(tmp_path: Path, name: str, what: str) -> None:
+    path = datasets.write(batch(), tmp_path / name)
+    before = path.read_bytes()
+    observation, words = NOT_KEPT[what]
+    with pytest.raises(JourneymanError, match=words):
+        datasets.write(Episodes.episode(observation, ONES[:3]), path, overwrite=True)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_an_observation_of_nothing_in_part_comes_back(tmp_path: Path) -> None:
+    episodes = Episodes.episode({"seen": ONES, "unseen": None}, ONES[:3])
+    found = datasets.read(datasets.write(episodes, tmp_path / "mine.npz")).episodes
+    assert found.observation["unseen"] is None
+    assert found.fingerprint() == episodes.fingerprint()
 
 
 def rewritten(path: Path, change) -> str:

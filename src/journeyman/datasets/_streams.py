@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from journeyman.datasets._table import MARKER
@@ -17,13 +18,21 @@ VERSION = 1
 def streams(episodes: Episodes) -> tuple[str, dict[str, np.ndarray]]:
     """The header, as JSON, and the arrays of all fields. Observations are streams of T+1 for T steps.
 
-    Raises `JourneymanError` when an observation is built from anything but arrays, dictionaries and tuples.
+    Raises `JourneymanError` when an observation is built from anything but arrays, dictionaries and tuples, so that it
+    would not come back.
     """
     fields, arrays = {}, {}
     for name in Episodes.__dataclass_fields__:
         fields[name], inside = describe(getattr(episodes, name), name)
         arrays |= inside
-    return json.dumps({"version": VERSION, "fingerprint": episodes.fingerprint(), "fields": fields}), arrays
+    back, fingerprint = _restored(Path(), fields, arrays), episodes.fingerprint()
+    if back.fingerprint() != fingerprint:
+        given, found = (jax.tree.structure(one.observation) for one in (episodes, back))
+        raise JourneymanError(
+            f"The observation is a {given} and would come back as a {found}: a file keeps arrays in plain dictionaries"
+            " with words as keys, and in tuples; build it from those, such as dict(observation)."
+        )
+    return json.dumps({"version": VERSION, "fingerprint": fingerprint, "fields": fields}), arrays
 
 
 def read_header(path: Path, text: str) -> dict[str, Any]:
@@ -54,10 +63,14 @@ def read_streams(path: Path, text: str, arrays: dict[str, np.ndarray]) -> Episod
     Raises `JourneymanError` for another format version, a missing array, and data that is not what was written.
     """
     header = read_header(path, text)
-    episodes = Episodes(**{name: restore(path, tree, arrays) for name, tree in header["fields"].items()})
+    episodes = _restored(path, header["fields"], arrays)
     if found := changed(header, episodes.fingerprint()):
         raise JourneymanError(f"{path.name}: {found}")
     return episodes
+
+
+def _restored(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, Any]) -> Episodes:
+    return Episodes(**{name: restore(path, tree, arrays) for name, tree in fields.items()})
 
 
 def changed(header: Mapping[str, Any], fingerprint: str) -> str:
@@ -74,6 +87,8 @@ def restore(path: Path, tree: Any, arrays: Mapping[str, Any]) -> Any:
     """As `journeyman.parts.rebuild`, but the arrays stay on the host and keep their dtype."""
     if isinstance(tree, list):
         return tuple(restore(path, item, arrays) for item in tree)
+    if tree is None:
+        return None
     if "map" in tree:
         return {key: restore(path, item, arrays) for key, item in tree["map"].items()}
     if tree.get("array") not in arrays:

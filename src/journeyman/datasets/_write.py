@@ -11,7 +11,7 @@ import numpy as np
 
 from journeyman.datasets._flat import flat, losses, write_csv, write_minari
 from journeyman.datasets._streams import streams
-from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES
+from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES, open_table
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, refuse, require
 from journeyman.policies._files import publish_folder, sync_folder, temporary_sibling
@@ -58,7 +58,12 @@ def store(
     if kind in ("npz", "HDF5"):
         header, arrays = streams(episodes)
         keep = _npz if kind == "npz" else _hdf5
-        _publish(path, overwrite, lambda temporary: keep(temporary, header, arrays, compress))
+
+        def kept(temporary: Path) -> None:
+            keep(temporary, header, arrays, compress)
+            _require_kept(temporary, arrays, kind)
+
+        _publish(path, overwrite, kept)
         return path
     hard, soft = losses(episodes, kind)
     refuse(hard + ([] if lossy else [f"{one} Or pass lossy=True to write without that." for one in soft]))
@@ -93,7 +98,26 @@ def _hdf5(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool
         made[MARKER] = header
         for name, array in arrays.items():
             packed = compress and array.ndim > 0 and array.size > 0
-            made.create_dataset(name, data=array, compression="gzip" if packed else None)
+            try:
+                made.create_dataset(name, data=array, compression="gzip" if packed else None)
+            except (TypeError, ValueError) as error:
+                raise _not_kept(name, array, "HDF5") from error
+
+
+def _require_kept(file: Path, arrays: dict[str, np.ndarray], kind: str) -> None:
+    """Refuse what the format does not give back under its name, in its shape and with its dtype."""
+    with open_table(file) as table:
+        for name, array in arrays.items():
+            found = table.arrays.get(name)
+            if found is None or (found.shape, found.dtype) != (array.shape, array.dtype):
+                raise _not_kept(name, array, kind)
+
+
+def _not_kept(name: str, array: np.ndarray, kind: str) -> JourneymanError:
+    return JourneymanError(
+        f"{kind} cannot keep {name!r}, an array of {array.dtype}, as it is; rename its key if that is no plain word, or"
+        " convert its numbers, such as to float32."
+    )
 
 
 def _publish(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
