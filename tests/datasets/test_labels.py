@@ -187,6 +187,22 @@ def test_a_row_whose_label_is_blank_has_none(visited: Episodes, tmp_path: Path) 
     np.testing.assert_array_equal(labelled(visited, labels, partial=True).episodes.target[kept], label[::2])
 
 
+def test_a_state_that_was_visited_twice_may_have_been_left_by_two_actions(tmp_path: Path) -> None:
+    once = [np.asarray([[start], [row], [row + 1]], np.float32) for start, row in ((0, 1), (0, 5), (9, 7))]
+    actions = np.asarray([[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]], np.float32).reshape(3, 2, 1)
+    visited = concatenate([Episodes.episode(o, a, source=POLICY) for o, a in zip(once, actions, strict=True)])
+    lines = exported(visited, tmp_path)
+    for line in lines:
+        line["target_action_0"] = "" if line["observation_0"] in ("0.0", "9.0") else "8"
+    save_csv(tmp_path / "labels.csv", lines)
+    found = labelled(visited, tmp_path / "labels.csv", partial=True)
+    assert (found.labels, found.steps) == (3, 6)
+    lines[0]["action_0"] = "0.7"  # which the learner did nowhere
+    save_csv(tmp_path / "labels.csv", lines)
+    with pytest.raises(JourneymanError, match=r"'action' is not what the learner did in 1 rows \(rows 0\)"):
+        labelled(visited, tmp_path / "labels.csv", partial=True)
+
+
 def test_a_label_that_is_blank_in_part_is_not_finite(tmp_path: Path) -> None:
     seen = np.arange(3, dtype=np.float32)[:, None]
     visited = concatenate([Episodes.episode(seen, np.zeros((2, 2), np.float32), source=POLICY)])

@@ -50,10 +50,11 @@ def labelled(visited: Episodes, path: str | os.PathLike[str], *, partial: bool =
     did = action.reshape(-1, *action.shape[axes:])
     answers = read_answers(path)
     seen = _seen(path, answers, visited)
-    place = {wanted[at]: at for at in np.flatnonzero(valid).tolist()}
-    at = np.asarray([place.get(key, -1) for key in seen.tolist()])
-    label, problems = _chosen(answers, did[at], at >= 0)
-    labels, more = _table(seen, label, answers.given, set(place), did.dtype)
+    visits = _visits(wanted, did, valid)
+    places = [visits.get(key, []) for key in seen.tolist()]
+    row = np.repeat(np.arange(len(places)), [len(place) for place in places])
+    label, problems = _chosen(answers, row, did[np.asarray([at for place in places for at in place], int)])
+    labels, more = _table(seen, label, answers.given, set(visits), did.dtype)
     found = np.asarray([key in labels for key in wanted.tolist()])
     problems += more + _missing(valid, found, partial)
     refuse([f"{path.name}: {problem}" for problem in problems])
@@ -79,6 +80,14 @@ def _missing(valid: np.ndarray, found: np.ndarray, partial: bool) -> list[str]:
     return problems
 
 
+def _visits(wanted: np.ndarray, did: np.ndarray, valid: np.ndarray) -> dict[bytes, list[int]]:
+    """The steps that show each observation, one for each action that the learner did there."""
+    visits: dict[bytes, dict[bytes, int]] = {}
+    for at in np.flatnonzero(valid).tolist():
+        visits.setdefault(wanted[at], {}).setdefault(did[at].tobytes(), at)
+    return {key: list(steps.values()) for key, steps in visits.items()}
+
+
 def _seen(path: Path, answers: Answers, visited: Episodes) -> np.ndarray:
     """The key of each row's observation, typed as that of `visited`."""
     _require_like(path, answers.observation, answers.label, visited)
@@ -87,11 +96,15 @@ def _seen(path: Path, answers: Answers, visited: Episodes) -> np.ndarray:
     return _keys(typed, 1)
 
 
-def _chosen(answers: Answers, did: np.ndarray, visited: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Each row's label by the rule of `labelled`, and what speaks against it; `did` is what the learner did there."""
-    label, column, nowhere = answers.label, answers.column, np.zeros(len(did), bool)
-    moved = visited & answers.given & _differs(label, did)
-    other = nowhere if answers.action is None else visited & _differs(answers.action, did)
+def _chosen(answers: Answers, row: np.ndarray, did: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Each row's label by the rule of `labelled`, and what speaks against it; the learner `did` that where `row` is.
+
+    Who comes by one state twice may do two things there, and a row does not say which of the two it tells of.
+    """
+    label, column, nowhere = answers.label, answers.column, np.zeros(len(answers.label), bool)
+    visited = np.isin(np.arange(len(label)), row)
+    moved = visited & answers.given & _differs(label, row, did)
+    other = nowhere if answers.action is None else visited & _differs(answers.action, row, did)
     if column == "target" and answers.action is not None and not moved.any():
         label, moved, other = answers.action, other, nowhere
     beside = np.flatnonzero(other & ~(moved if column == "target" else answers.given)).tolist()
@@ -109,11 +122,12 @@ def _chosen(answers: Answers, did: np.ndarray, visited: np.ndarray) -> tuple[np.
     return label, problems
 
 
-def _differs(one: np.ndarray, did: np.ndarray) -> np.ndarray:
-    """In which rows `one` is another action, in the precision of the learner's; what is nan or blank is none."""
+def _differs(one: np.ndarray, row: np.ndarray, did: np.ndarray) -> np.ndarray:
+    """Which rows of `one` are none of the actions `did` there, in their precision; what is nan or blank is none."""
     with np.errstate(over="ignore"):
-        one = np.asarray(one, did.dtype if did.dtype.kind == "f" else float)
-    return ((one != did) & ~np.isnan(one)).reshape(len(did), -1).any(axis=1)
+        mine = np.asarray(one, did.dtype if did.dtype.kind == "f" else float)[row]
+    unlike = ((mine != did) & ~np.isnan(mine)).any(axis=tuple(range(1, did.ndim)))
+    return ~np.isin(np.arange(len(one)), row[~unlike])
 
 
 def _require_like(path: Path, observation: Any, action: Any, visited: Episodes) -> None:
