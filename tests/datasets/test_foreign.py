@@ -105,6 +105,11 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda path: (path / "meta/info.json").write_text("{}"),
         r"not LeRobot's list of features",
     ),
+    "a file is gone": (
+        "lerobot-2",
+        lambda path: (path / "data/chunk-000/episode_000001.parquet").unlink(),
+        r"'meta/info\.json' promises 14 frames and \d+ are there; finish the download",
+    ),
     "cut short": (
         "lerobot",
         lambda path: (path / FRAMES).write_bytes((path / FRAMES).read_bytes()[:-700]),
@@ -151,6 +156,29 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         r"data-00000-of-00001\.arrow' is damaged or cut short",
     ),
 }
+
+
+def test_features_that_nobody_reads_may_be_blank_or_uneven(tmp_path: Path) -> None:
+    path = copied("lerobot", tmp_path)
+    table = parquet.read_table(path / FRAMES)
+    table = table.append_column("annotation.score", arrow.array([None] + [1.0] * 13))
+    table = table.append_column("boxes", arrow.array([[1.0]] * 13 + [[1.0, 2.0]]))
+    parquet.write_table(table, path / FRAMES)
+    found = datasets.read(path)
+    assert any("'annotation.score', 'boxes'" in note for note in found.notes)
+    assert found.episodes.fingerprint() == datasets.read(FIXTURES / "lerobot").episodes.fingerprint()
+
+
+def test_trajectories_of_other_lengths_are_refused(tmp_path: Path) -> None:
+    """Their totals are right: 10 actions and 12 observations."""
+    path = copied("imitation", tmp_path)
+    rows = [[[float(i)] for i in range(count)] for count in (7, 5, 5)]
+    table = arrow.table({"obs": rows[:2], "acts": rows[1:], "terminal": [True, True]})
+    file = path / "data-00000-of-00001.arrow"
+    with arrow.OSFile(str(file), "wb") as sink, arrow.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table)
+    with pytest.raises(JourneymanError, match=r"'obs' of 'trajectory 0' has 7 rows where 5 actions need 5"):
+        datasets.read(path)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

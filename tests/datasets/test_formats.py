@@ -1,7 +1,9 @@
 """Every format: what is written comes back bit for bit, or is refused in words; foreign layouts are read too."""
 
+import gzip
 import json
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journeyman import corrections, datasets
-from journeyman.datasets import _column
+from journeyman.datasets import _column, _npz
 from journeyman.episodes import EXPERT, HUMAN, POLICY, SYNTHETIC, Episodes, concatenate
 from journeyman.parts import JourneymanError
 
@@ -210,6 +212,34 @@ def test_a_column_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.Monk
                     np.testing.assert_array_equal(column.rows(start, start + 2), whole[start : start + 2])
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_array_in_fortran_order_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save) -> None:
+    array, times = np.asfortranarray(np.random.default_rng(0).normal(size=(40, 3, 2))), []
+    save(tmp_path / "a.npz", array=array)
+    verify = _npz.Packed._verify
+    monkeypatch.setattr(_npz.Packed, "_verify", lambda column: (times.append(1), verify(column)))
+    monkeypatch.setattr(_npz.Packed, "_unpack", None)
+    with datasets._table.open_table(tmp_path / "a.npz") as table:
+        for start in range(40):
+            found = table.arrays["array"].rows(start, start + 2)
+            assert found.flags.c_contiguous
+            np.testing.assert_array_equal(found, array[start : start + 2])
+    assert len(times) == 1
+
+
+def test_one_column_of_a_wide_csv_is_read_without_the_others(tmp_path: Path) -> None:
+    path, (rows, width) = tmp_path / "a.csv", (10_000, 60)
+    line = ",".join(["0", "1", *["2"] * width]) + "\n"
+    path.write_text(",".join(["done", "action", *(f"observation_{i}" for i in range(width))]) + "\n" + line * rows)
+    with datasets._table.open_table(path) as table:
+        tracemalloc.start()
+        whole = table.arrays["done"].whole()
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert whole.shape == (rows,)
+    assert held < 8 * rows * (width + 2) * 0.9
+
+
 # -- foreign layouts --------------------------------------------------------------------------------------
 
 LENGTHS = [4, 2, 11]
@@ -314,6 +344,62 @@ def test_episodes_that_are_not_built_alike(tmp_path: Path) -> None:
     assert "'demo_10/actions' has shape (11, 5) and 'demo_1/actions' (4, 1)" in str(error.value)
 
 
+def demos(path: Path, **lengths: tuple[int, int, int]) -> Path:
+    """Of each episode the numbers of actions, observations and rewards."""
+    with h5py.File(path, "w") as file:
+        for name, (actions, observations, rewards) in lengths.items():
+            group = file.create_group(f"data/{name}")
+            group["actions"], group["rewards"] = np.zeros((actions, 1)), np.zeros(rewards)
+            group["obs"] = np.arange(observations)[:, None] * np.ones(2)
+    return path
+
+
+@pytest.mark.parametrize("work", [datasets.read, datasets.lint])
+def test_rows_that_would_slide_from_one_episode_into_the_next_are_refused(tmp_path: Path, work: Callable) -> None:
+    """Their totals are right: 10 actions, 12 observations, 10 rewards."""
+    path = demos(tmp_path / "a.h5", demo_0=(5, 7, 6), demo_1=(5, 5, 4))
+    with pytest.raises(JourneymanError) as error:
+        work(path)
+    assert "'obs' of 'demo_0' has 7 rows where 5 actions need 5" in str(error.value)
+    assert "'rewards' of 'demo_1' has 4 rows where 5 actions need 5" in str(error.value)
+    assert "'obs' of 'demo_1'" not in str(error.value)
+    one_more = demos(tmp_path / "b.h5", demo_0=(5, 6, 5), demo_1=(3, 4, 3), demo_2=(4, 4, 4))
+    with pytest.raises(JourneymanError, match=r"'obs' of 'demo_2' has 4 rows where 4 actions need 5"):
+        work(one_more)
+
+
+def test_groups_that_are_no_episodes_by_name_are_told_of_and_numbers_are_not_taken_twice(tmp_path: Path) -> None:
+    path = demos(tmp_path / "a.h5", demo_0=(5, 6, 5), demo_1_b=(5, 6, 5), demo_2=(3, 4, 3))
+    data = datasets.read(path)
+    assert data.episodes.num_steps == 8
+    assert "Not read: 'demo_1_b', for episodes are called as 'demo_0' is." in data.notes
+    with pytest.raises(JourneymanError, match=r"'demo_02' and 'demo_2' have the same number|'demo_2' and 'demo_02'"):
+        datasets.read(demos(path, demo_2=(5, 6, 5), demo_02=(3, 4, 3)))
+
+
+def test_datasets_that_nobody_reads_may_be_anything(tmp_path: Path) -> None:
+    path = demos(tmp_path / "a.h5", demo_0=(5, 6, 5), demo_1=(3, 4, 3))
+    with h5py.File(path, "a") as file:
+        file["data/demo_1/infos/late"] = np.zeros(3)
+        file["data/demo_0/note"], file["data/demo_1/note"] = np.array([b"a"]), np.zeros((2, 2))
+    data = datasets.read(path)
+    assert "Not read: 'note', 'infos/late'." in data.notes
+    with h5py.File(path, "w") as file:
+        file["observations"], file["actions"], file["episode_end"] = np.zeros((4, 1)), np.zeros((3, 1)), [3]
+        file["comment"], file["kind"] = h5py.Empty("f4"), np.dtype("f4")
+    assert datasets.read(path).episodes.num_steps == 3
+
+
+def test_an_unknown_layout_is_told_in_a_few_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for index in range(300):
+            file[f"traj_{index}/actions"] = np.zeros((5, 1))
+    with pytest.raises(JourneymanError, match=r"'traj_0/actions', .* and 280 more") as error:
+        datasets.read(path)
+    assert len(str(error.value)) < 2500
+
+
 def test_an_array_for_an_episode_and_an_episode_without_steps(tmp_path: Path) -> None:
     path = robomimic(tmp_path / "empty.hdf5")
     with h5py.File(path, "a") as file:
@@ -357,6 +443,18 @@ def test_minari_reads_what_is_written(tmp_path: Path, minari) -> None:
             np.testing.assert_array_equal(read.terminations, ours.terminated)
             np.testing.assert_array_equal(read.infos["target_action"][:-1], ours.target)
             assert theirs.observation_space["agent"].contains(read.observations["agent"][0])
+
+
+def test_a_folder_of_minari_without_an_episode_that_it_promises_is_refused(tmp_path: Path) -> None:
+    path = datasets.write(
+        concatenate([episode("vector", False, 1, length) for length in (3, 12, 2)]), tmp_path / "a-v0"
+    )
+    with h5py.File(path / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_1"]
+    with pytest.raises(JourneymanError) as error:
+        datasets.read(path)
+    assert "'metadata.json' promises 3 episodes and 2 are there; finish the download" in str(error.value)
+    assert "'metadata.json' promises 17 steps and 5 are there" in str(error.value)
 
 
 def made_by_minari(minari, kind: str, *, pictures: bool = False) -> str:
@@ -454,6 +552,13 @@ def test_a_suffix_that_is_not_known_is_not_written_under(tmp_path: Path, name: s
     with pytest.raises(JourneymanError, match=r"not written here; end the name in \.npz, \.h5, \.hdf5, \.csv, in -v0"):
         datasets.write(episode("vector", False, 0, 4), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.npz.gz"])
+def test_a_file_that_was_compressed_is_to_be_unpacked_first(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b"observation_0,action_0\n"))
+    with pytest.raises(JourneymanError, match=r"is compressed by gzip; unpack it first"):
+        datasets.read(tmp_path / name)
 
 
 def test_files_cut_short(tmp_path: Path) -> None:

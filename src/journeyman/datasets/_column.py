@@ -74,6 +74,16 @@ class Read(AbstractColumn):
         return super().whole() if self._whole is None else self._whole()
 
 
+class Unread(AbstractColumn):
+    """An array that has a name, so that it can be told of, and is never looked at."""
+
+    shape, dtype = (0,), np.dtype(object)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Refused: nobody reads it."""
+        raise NotImplementedError(f"rows {start} to {stop} of a column that is not read")
+
+
 class Joined(AbstractColumn):
     """Columns below one another: the episodes of a file that keeps each by itself."""
 

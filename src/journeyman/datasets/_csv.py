@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from journeyman.datasets._column import AbstractColumn, Read
-from journeyman.datasets._open import proper_name
+from journeyman.datasets._column import AbstractColumn, Read, Unread
+from journeyman.datasets._open import proper_name, split_name
 from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError, refuse
 
@@ -35,7 +35,7 @@ def open_csv(path: Path, stack: contextlib.ExitStack, blank: Collection[str] = (
             mark = max(",;\t", key=first.count)
             header = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
             _check_header(path, header)
-            ours = [i for i, name in enumerate(header) if proper_name(re.split(r"[./]", _split(name)[0])[0])]
+            ours = [i for i, name in enumerate(header) if proper_name(split_name(_split(name)[0])[0])]
             spool: Any = stack.enter_context(tempfile.TemporaryFile(prefix="journeyman-"))  # noqa: SIM115
             whole, empty = np.ones(len(ours), bool), _Empty([header[i] for i in ours])
             for block in _blocks(path, csv.reader(file, delimiter=mark), header, ours, empty):
@@ -50,7 +50,7 @@ def open_csv(path: Path, stack: contextlib.ExitStack, blank: Collection[str] = (
     arrays = {base: _column(spool, rows, len(ours), base, place, whole) for base, place in places.items()}
     for i, name in enumerate(header):
         if i not in ours:
-            arrays[name] = Read((rows,), object, _never)
+            arrays[name] = Unread()
     return Table("CSV", arrays, notes=notes, blank={base: empty.mask(place, rows) for base, place in places.items()})
 
 
@@ -102,10 +102,6 @@ def _judge_empty(path: Path, places: dict[str, Any], empty: _Empty, rows: int, b
         ]
     refuse(problems)
     return notes
-
-
-def _never(start: int, stop: int) -> np.ndarray:
-    raise NotImplementedError(f"rows {start} to {stop} of a column that is not read")
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -208,9 +204,12 @@ def _column(spool: Any, rows: int, width: int, base: str, place: Any, whole: np.
     dtype = _dtype(base, bool(whole[place])) if np.ndim(place) == 0 else np.float64
 
     def read(start: int, stop: int) -> np.ndarray:
+        found = np.empty((max(min(stop, rows) - start, 0), *np.shape(place)), dtype)
         spool.seek(8 * width * start)
-        block = np.frombuffer(spool.read(8 * width * max(stop - start, 0)), np.float64).reshape(-1, width)
-        return block[:, place].astype(dtype)
+        for at in range(0, len(found), LINES):  # rows are as wide as the file, so few of them are held
+            count = min(LINES, len(found) - at)
+            found[at : at + count] = np.frombuffer(spool.read(8 * width * count)).reshape(count, width)[:, place]
+        return found
 
     return Read((rows, *np.shape(place)), dtype, read)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from journeyman.datasets._column import MAPPED, AbstractColumn, Held, Joined, Read, mapped
+from journeyman.datasets._column import MAPPED, AbstractColumn, Held, Joined, Read, Unread, mapped
+from journeyman.datasets._episodes_apart import require_rows
+from journeyman.datasets._open import listed, names_read
 from journeyman.datasets._table import MARKER, Table
 from journeyman.parts import JourneymanError, refuse, require
 
@@ -54,10 +56,12 @@ def _open(path: Path, file: Any, h5py: Any) -> Table:
         return Table("HDF5", arrays, file[MARKER].asstr()[()])
     inside = file["data"] if "data" in file and isinstance(file["data"], h5py.Group) else file
     for kind, pattern in _NUMBERED.items():
-        found = {int(match[1]): name for name in inside if (match := pattern.fullmatch(name))}
-        if found:
-            episodes = {found[number]: inside[found[number]] for number in sorted(found)}
-            return Table("HDF5", _join(path, episodes, last_rows=kind == "Minari"))
+        names = sorted(filter(pattern.fullmatch, inside), key=lambda name: int(name.rpartition("_")[2]))
+        if names:
+            _once(path, names)
+            left = [name for name in inside if name not in names and "actions" in _keys(inside.get(name))]
+            notes = [f"Not read: {listed(left)}, for episodes are called as '{names[0]}' is."] if left else []
+            return Table("HDF5", _join(path, {n: inside[n] for n in names}, last_rows=kind == "Minari"), notes=notes)
     return Table("HDF5", {name: _column(path, dataset) for name, dataset in _datasets(file)})
 
 
@@ -67,8 +71,24 @@ def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             raise KeyError(f"'{prefix}{name}' leads to nothing")
         if hasattr(item, "items"):
             yield from _datasets(item, f"{prefix}{name}/")
-        else:
+        elif getattr(item, "shape", None) is not None:  # else a type, or a place without an array
             yield prefix + name, item
+
+
+def _keys(item: Any) -> tuple[str, ...]:
+    return tuple(item) if hasattr(item, "items") else ()
+
+
+def _once(path: Path, names: list[str]) -> None:
+    """Refuse two episodes of one number, which are in no order."""
+    numbers = [int(name.rpartition("_")[2]) for name in names]
+    refuse(
+        [
+            f"{path.name}: '{one}' and '{other}' have the same number; rename or remove one of them."
+            for one, other, a, b in zip(names, names[1:], numbers, numbers[1:], strict=False)
+            if a == b
+        ][:5]
+    )
 
 
 def _column(path: Path, dataset: Any, stop: int | None = None) -> AbstractColumn:
@@ -100,23 +120,37 @@ def _join(path: Path, episodes: dict[str, Any], *, last_rows: bool) -> dict[str,
         ]
     )
     inside = {name: dict(_datasets(group)) for name, group in episodes.items()}
-    _alike(path, inside)
+    keys = dict.fromkeys(key for datasets in inside.values() for key in datasets)
+    names = {key: _name(key, last_rows) for key in keys}
+    read = names_read(names.values())
+    _alike(path, inside, {key for key, name in names.items() if name in read})
     counts = [len(datasets["actions"]) for datasets in inside.values()]
     found: dict[str, AbstractColumn] = {"episode_end": Held(np.cumsum(counts))}
-    for key in next(iter(inside.values())):
-        head, _, rest = key.partition("/")
-        name = _RENAMED.get(head, head) + (f"/{rest}" if rest else "")
-        own = last_rows and head == "infos" and rest in OWN
-        parts = [
-            _column(path, datasets[key], count if own else None)
-            for datasets, count in zip(inside.values(), counts, strict=True)
-        ]
-        if all(part.ndim for part in parts):
-            found[rest if own else name] = Joined(parts)
+    rows = {}
+    for key, name in names.items():
+        if name not in read:
+            found[name] = Unread()
+        elif all(datasets[key].ndim for datasets in inside.values()):
+            own = last_rows and key != name and name in OWN
+            parts = [
+                _column(path, datasets[key], count if own else None)
+                for datasets, count in zip(inside.values(), counts, strict=True)
+            ]
+            found[name], rows[key] = Joined(parts), [len(part) for part in parts]
+    require_rows(path.name, list(episodes), counts, rows)
     return found
 
 
-def _alike(path: Path, inside: dict[str, dict[str, Any]]) -> None:
+def _name(key: str, last_rows: bool) -> str:
+    """Under which name a dataset of an episode is looked for."""
+    head, _, rest = key.partition("/")
+    if last_rows and head == "infos" and rest in OWN:
+        return rest
+    return _RENAMED.get(head, head) + (f"/{rest}" if rest else "")
+
+
+def _alike(path: Path, inside: dict[str, dict[str, Any]], read: set[str]) -> None:
+    """Refuse episodes that lack what another one has of the datasets that are `read`, and shapes that differ."""
     first, wanted = next(iter(inside.items()))
     found = []
     if "actions" not in wanted:
@@ -129,7 +163,7 @@ def _alike(path: Path, inside: dict[str, dict[str, Any]]) -> None:
             found.append(
                 f"{path.name}: '{name}' has no steps ('actions' has shape {datasets['actions'].shape}); leave it out."
             )
-        odd = sorted(set(datasets) ^ set(wanted))
+        odd = sorted((set(datasets) ^ set(wanted)) & read)
         if odd:
             found.append(
                 f"{path.name}: '{name}' and '{first}' are not built alike: {', '.join(map(repr, odd[:5]))} stand in one"
@@ -140,6 +174,6 @@ def _alike(path: Path, inside: dict[str, dict[str, Any]]) -> None:
             f"{path.name}: '{name}/{key}' has shape {datasets[key].shape} and '{first}/{key}' {wanted[key].shape};"
             " beyond the first axis they must agree."
             for key in wanted
-            if datasets[key].shape[1:] != wanted[key].shape[1:]
+            if key in read and datasets[key].shape[1:] != wanted[key].shape[1:]
         ]
     refuse(found[:5])

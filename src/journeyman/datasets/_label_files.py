@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from journeyman.datasets._column import AbstractColumn
 from journeyman.datasets._flat import flat
-from journeyman.datasets._open import Findings, find_columns, proper_name
+from journeyman.datasets._open import Findings, find_columns, proper_name, split_name
 from journeyman.datasets._read import read
 from journeyman.datasets._table import Table, open_table
 from journeyman.datasets._values import check_kinds
@@ -114,7 +114,7 @@ def _own_rows(path: Path) -> Answers:
 
 def _flat_rows(path: Path, table: Table) -> Answers:
     findings = Findings(list(table.notes))
-    there = {proper_name(name.replace("/", ".").split(".")[0]) for name in table.arrays}
+    there = {proper_name(split_name(name)[0]) for name in table.arrays}
     label = next((name for name in COLUMNS if name in there), "action")
     columns, names = find_columns(table.arrays, findings, needed=("observation", label), ends=False)
     check_kinds(columns, findings)

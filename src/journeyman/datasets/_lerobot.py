@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from journeyman.datasets._arrow import is_numeric, numbers, pyarrow, sound
-from journeyman.datasets._column import AbstractColumn, Joined, Read
+from journeyman.datasets._column import AbstractColumn, Joined, Read, Unread
+from journeyman.datasets._episodes_apart import require_complete
+from journeyman.datasets._open import names_read
 from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError
 
@@ -24,15 +26,17 @@ def open_lerobot(path: Path) -> Table:
 
     Raises `JourneymanError` for a folder without its data, one cut short, and files that are not built alike.
     """
-    pictures = _pictures(path / INFO)
+    pictures, promised = _promised(path / INFO)
     schema, groups = _row_groups(path)
+    require_complete(str(INFO), {"frames": (promised, sum(count for *_, count in groups))})
     pictures |= {field.name for field in schema if not is_numeric(field.type)}
     notes = [f"Not read, for they are pictures or words: {', '.join(map(repr, sorted(pictures)))}."] if pictures else []
     notes += [f"'{name}' is taken for '{proper}'." for name, proper in _RENAMED.items() if name in schema.names]
     # A footer tells of every row group, so it is not read for each of them; nor are all files held open.
     opened = functools.lru_cache(maxsize=16)(functools.partial(pyarrow("pyarrow.parquet").ParquetFile, memory_map=True))
-    names = [str(name) for name in schema.names if name not in pictures]
-    columns = {_RENAMED.get(name, name): _column(name, groups, opened) for name in names}
+    names = {str(name): _RENAMED.get(name, str(name)) for name in schema.names if name not in pictures}
+    read = names_read(names.values())
+    columns = {proper: _column(name, groups, opened) if proper in read else Unread() for name, proper in names.items()}
     return Table("LeRobot", columns, notes=notes)
 
 
@@ -58,11 +62,11 @@ def _row_groups(path: Path) -> tuple[Any, list[tuple[Path, int, int]]]:
     return schema, groups
 
 
-def _pictures(path: Path) -> set[str]:
-    """The features that are videos and stand in no column."""
+def _promised(path: Path) -> tuple[set[str], Any]:
+    """The features that are videos and stand in no column, and how many frames there should be."""
     try:
-        features = json.loads(path.read_text(encoding="utf-8"))["features"]
-        return {name for name, about in features.items() if about["dtype"] == "video"}
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return {name for name, one in about["features"].items() if one["dtype"] == "video"}, about.get("total_frames")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JourneymanError(f"'{path}' is not LeRobot's list of features ({error!r}); copy it again.") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from journeyman.datasets._column import AbstractColumn, Held, Joined, Read
+from journeyman.datasets._episodes_apart import require_complete
 from journeyman.datasets._hdf5 import OWN, open_hdf5
 from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError, require
@@ -68,9 +69,16 @@ def open_folder(path: Path, stack: contextlib.ExitStack) -> Table:
     if kind == "hdf5" and not _pictures(spaces, metadata.get("jpeg_encoding", True)):
         if not (data / MAIN_FILE).is_file():
             raise JourneymanError(f"'{data}' lacks '{MAIN_FILE}', where its episodes should be; copy the folder again.")
-        table = open_hdf5(data / MAIN_FILE, stack)
-        return Table("Minari", table.arrays, notes=table.notes)
-    return Table("Minari", _through_minari(data))
+        inside = open_hdf5(data / MAIN_FILE, stack)
+        table = Table("Minari", inside.arrays, notes=inside.notes)
+    else:
+        table = Table("Minari", _through_minari(data))
+    if "episode_end" in table.arrays:
+        ends = table.arrays["episode_end"].whole()
+        there = {"episodes": len(ends), "steps": int(ends[-1])}
+        promised = {name: (metadata.get(f"total_{name}"), count) for name, count in there.items()}
+        require_complete("metadata.json", promised)
+    return table
 
 
 def _pictures(space: str, encoded: bool) -> bool:

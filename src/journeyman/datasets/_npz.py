@@ -1,6 +1,9 @@
 """The arrays of an npz file, piece by piece: a zip archive of npy files. Nothing is ever unpickled."""
 
 import contextlib
+import functools
+import shutil
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -54,7 +57,7 @@ class Packed(AbstractColumn):
     """One npy file inside the archive. Rows are cheapest in their order; those before them unpack it anew."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, stack: contextlib.ExitStack):
-        self._path, self._archive, self._member = path, archive, member
+        self._path, self._archive, self._member, self._stack = path, archive, member, stack
         self._name = member.filename.removesuffix(".npy")
         try:
             self._file = stack.enter_context(archive.open(member))
@@ -63,6 +66,7 @@ class Packed(AbstractColumn):
             self.shape, self._fortran, self.dtype = read(self._file)
             self._begin = self._file.tell()
             size = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+            self._fortran = self._fortran and size > 0
             if self._begin + size > member.file_size and not self.dtype.hasobject:
                 raise EOFError  # the shape promises more than there is
             self._latest = (0, np.empty((0, *self.shape[1:]), self.dtype))
@@ -70,9 +74,9 @@ class Packed(AbstractColumn):
             raise self._damaged() from error
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Unpacked as far as needed; the latest rows are held, for pieces may overlap. Fortran order is read whole."""
+        """Unpacked as far as needed; the latest rows are held, for pieces may overlap."""
         if self._fortran:
-            return self.whole()[start:stop]
+            return np.array(self._unpacked[start:stop], order="C")
         stop = max(min(stop, len(self)), start)
         first, held = self._latest
         kept = held[start - first : stop - first] if first <= start < first + len(held) else held[:0]
@@ -82,6 +86,16 @@ class Packed(AbstractColumn):
         found = np.concatenate([kept, more]) if len(kept) else more
         self._latest = (start, found)
         return found
+
+    @functools.cached_property
+    def _unpacked(self) -> np.ndarray:
+        """Fortran order scatters a row over all of the file, so it is unpacked once, into a temporary file."""
+        self._verify()
+        spool: Any = self._stack.enter_context(tempfile.TemporaryFile(prefix="journeyman-"))  # noqa: SIM115
+        with self._archive.open(self._member) as packed:
+            shutil.copyfileobj(packed, spool)
+        spool.flush()
+        return np.memmap(spool, self.dtype, "r", self._begin, self.shape, "F")
 
     def whole(self) -> np.ndarray:
         """Mapped where the archive stores it as it is and it is large; its checksum is held against it first."""

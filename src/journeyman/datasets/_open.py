@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
+
+import jax
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "observation": ("observations", "obs", "ob", "state", "states"),
@@ -24,6 +27,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 TREES = ("observation", "next_observation")
 """The columns that may be dictionaries, written as `observation.KEY` or `observation/KEY`."""
+
+_SHOWN = 20
 
 
 @dataclasses.dataclass
@@ -50,7 +55,7 @@ def find_columns(
     candidates: dict[str, dict[str, Any]] = {}
     unread = []
     for key, array in arrays.items():
-        head, *rest = key.replace("/", ".").split(".")
+        head, *rest = split_name(key)
         proper = proper_name(head)
         if proper is None or (rest and proper not in TREES):
             unread.append(key)
@@ -70,9 +75,26 @@ def find_columns(
             findings.notes.append(f"'{name}' is taken for '{proper}'.")
         columns[proper], names[proper] = found[name], name
     if unread and all(name in columns for name in needed):
-        findings.notes.append(f"Not read: {', '.join(repr(key) for key in unread)}.")
+        findings.notes.append(f"Not read: {listed(unread)}.")
     _missing(arrays, columns, findings, needed, ends)
     return columns, names
+
+
+def names_read(names: Iterable[str]) -> set[str]:
+    """Those of the arrays `names` that `find_columns` makes columns of."""
+    columns, _ = find_columns({name: name for name in names}, Findings(), needed=(), ends=False)
+    return set(jax.tree.leaves(columns))
+
+
+def split_name(key: str) -> list[str]:
+    """`["observation", "KEY"]` for `observation.KEY` and `observation/KEY`."""
+    return key.replace("/", ".").split(".")
+
+
+def listed(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"'{name}'" for name in itertools.islice(names, _SHOWN)) + more
 
 
 def proper_name(head: str) -> str | None:
@@ -95,7 +117,7 @@ def _missing(
     arrays: Mapping[str, Any], columns: dict[str, Any], findings: Findings, needed: Sequence[str], ends: bool
 ) -> None:
     kinds = ("episode_end", "episode_index", "episode_start", "terminated", "truncated", "done")
-    there = ", ".join(f"'{key}'" for key in arrays) or "nothing"
+    there = listed(arrays) or "nothing"
     for name in needed:
         if name not in columns:
             near = difflib.get_close_matches(name, list(arrays), n=1, cutoff=0.75)

@@ -93,6 +93,8 @@ def _open(path: Path, stack: contextlib.ExitStack, blank: Collection[str]) -> Ta
     named = READ.get(path.suffix.lower())
     with path.open("rb") as file:
         start = file.read(8)
+    if packed := next((name for magic, name in _PACKED.items() if start.startswith(magic)), None):
+        raise JourneymanError(f"'{path}' is compressed by {packed}; unpack it first, and give the file that was in it.")
     kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None) or named or "npz"
     open_csv = partial(_csv.open_csv, blank=blank)
     opened: Any = {"npz": _npz.open_npz, "HDF5": _hdf5.open_hdf5, "CSV": open_csv}[kind]
@@ -113,6 +115,8 @@ def _open_folder(path: Path, stack: contextlib.ExitStack) -> Table:
 
 
 _MAGIC = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x93NUMPY": "npz", b"\x89HDF\r\n\x1a\n": "HDF5"}
+
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "Zstandard"}
 
 
 def _no_file(path: Path) -> JourneymanError:

@@ -10,6 +10,7 @@ import numpy as np
 
 from journeyman.datasets._arrow import numbers, pyarrow, sound
 from journeyman.datasets._column import AbstractColumn, Held, Joined, Read
+from journeyman.datasets._episodes_apart import require_rows
 from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError
 
@@ -33,7 +34,9 @@ def open_trajectories(path: Path) -> Table:
             " `imitation` writes for trajectories; write npz, HDF5 or CSV instead."
         )
     columns = {name: _joined(name, rows) for name in _PARTS if name in names}
-    lengths = [len(batch.column("acts")[row].values) for _, batch, row in rows]
+    counts = {name: [len(batch.column(name)[row].values) for _, batch, row in rows] for name in columns}
+    lengths = counts["acts"]
+    require_rows(f"'{path}'", [f"trajectory {i}" for i in range(len(rows))], lengths, counts)
     terminal = [bool(batch.column("terminal")[row].as_py()) for _, batch, row in rows]
     unread = [repr(name) for name in names if name not in (*_PARTS, "terminal")]
     notes = [f"Not read: {', '.join(unread)}."] if unread else []
