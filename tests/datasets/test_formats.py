@@ -126,6 +126,15 @@ def test_what_a_flat_format_cannot_hold_is_refused_or_left_out_when_told(tmp_pat
         datasets.write(numbered, tmp_path / f"d{name}")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a-v0"])
+@pytest.mark.parametrize("key", ["a ", " a", "a\rb", "a\0b", "a.b", "a,b", "", "a_1"])
+def test_a_key_that_would_come_back_as_another_is_refused(tmp_path: Path, name: str, key: str) -> None:
+    demos = Episodes.episode({key: np.ones(4, np.float32), "z z": np.ones((4, 1), np.float32)}, np.ones((3, 1)))
+    with pytest.raises(JourneymanError, match="would not come back as that name"):
+        datasets.write(demos, tmp_path / name, lossy=True)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_real_action_that_is_always_whole_would_be_a_choice_in_csv(tmp_path: Path) -> None:
     demos = Episodes.episode(np.zeros((4, 2), np.float32), np.arange(3, dtype=np.float32))
     with pytest.raises(JourneymanError, match="always whole, so from CSV it is a choice"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from journeyman.parts import require
 
 _INSTEAD = "write .npz or .h5 instead"
 _OF = {"target_action": "target"}
+
+_KEY = re.compile(r"(?!\s)[^./\[\],;\"'\x00-\x1f]+(?<!\s)")
+"""What a key may be, so that it comes back as it was."""
 
 
 def losses(episodes: Episodes, kind: str) -> tuple[list[str], list[str]]:
@@ -42,7 +46,7 @@ def _judge(full: str, name: str, leaf: Any, path: Any, form: tuple[str, int], ha
     if name != "observation" and path:
         hard.append(f"'{full}' is part of a dictionary, and {kind} holds one array of actions; {_INSTEAD}.")
     keys = [str(getattr(key, "key", "")) for key in path]
-    wrong = [key for key in keys if not key or set(key) & set("./[],;\t\n\"'") or key.rpartition("_")[2].isdigit()]
+    wrong = [key for key in keys if not _KEY.fullmatch(key) or key.rpartition("_")[2].isdigit()]
     if wrong and name == "observation":
         hard.append(
             f"'{full}': {kind} names each array of a dictionary, and '{wrong[0]}' would not come back as that name;"
