@@ -97,12 +97,18 @@ def flat(episodes: Episodes) -> list[dict[str, Any]]:
 
 
 def write_csv(file: Path, table: list[dict[str, Any]]) -> None:
-    """One row a step. Numbers are written with as many digits as it takes to read the same ones back."""
+    """One row a step. Numbers are written with as many digits as it takes to read the same ones back.
+
+    Rewards that are all 0 are unknown (`Episodes`), and recorded ones where a column says so: it is left out.
+    """
+    unknown = not any(columns["reward"].any() for columns in table)
     with file.open("w", encoding="utf-8", newline="") as stream:
         out = csv.writer(stream, lineterminator="\n")
         for episode, columns in enumerate(table):
             steps = len(columns["reward"])
             seen = columns.pop("observation")
+            if unknown:
+                del columns["reward"]
             cells: dict[str, np.ndarray] = {"episode": np.full(steps, episode)}
             cells |= _numbered("observation", jax.tree.map(lambda leaf: leaf[:-1], seen))
             for name, column in columns.items():
