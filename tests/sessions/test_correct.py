@@ -1,6 +1,7 @@
 """`journeyman correct`: labels, the clones beside them, and what is refused before anything is made."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tyro
 
 from journeyman import cli
+from journeyman.cli._verbs import Verb
 from journeyman.collect import Sample, play
 from journeyman.datasets import read, write
 from journeyman.episodes import SYNTHETIC
@@ -64,6 +67,10 @@ def test_the_labels_the_clones_and_the_page_lie_in_the_folder(folder: Path) -> N
     assert f"{labels['kept']} of {labels['tried']} labels were kept" in page
     assert "Under the true dynamics" in page
     assert "noisy clone" in page
+    command = f"correct --data {folder.parent / 'demos.npz'} {' '.join(LINEAR)} --out {folder}"
+    written = re.search(r"<code>journeyman (correct .*?)</code>", page)
+    assert written is not None
+    assert tyro.cli(Verb, args=written[1].split()) == tyro.cli(Verb, args=[*command.split(), *SMALL])
 
 
 def test_every_clone_takes_as_many_steps(folder: Path) -> None:

@@ -36,6 +36,8 @@ def test_every_act_leaves_its_mark(tmp_path: Path, sizes: dict[str, int]) -> Non
     assert {entry.name for entry in folder.iterdir()} >= {
         *("clone", "corrected", "improved", "demonstrations.npz", "report.html", "summary.json")
     }
+    given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in sizes.items())
+    assert f"<code>journeyman quickstart {given}</code>" in (folder / "report.html").read_text()
     assert any(line.startswith(f"demonstrations: {settings.demonstrations} episodes") for line in said)
 
 

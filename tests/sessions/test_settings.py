@@ -1,22 +1,27 @@
 """Settings become JSON and come back; defaults are what the pages say."""
 
+import dataclasses
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import pytest
+import tyro
 
 from journeyman import JourneymanError, algorithms, cli, collect
+from journeyman.cli._verbs import Verb
 from journeyman.experts import PolicyExpert
 from journeyman.policies import policy
-from journeyman.sessions import FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
+from journeyman.sessions import CorrectSettings, FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
 from journeyman.sessions._asking import Asking
 from journeyman.sessions._files import from_json, relative, to_json
 from journeyman.sessions._refusals import parse_options
 from journeyman.sessions._settings import HeadName
+from journeyman.sessions._typed import typed
 from journeyman.training import Learner
 from journeyman.worlds import AbstractSpace, AbstractWorld, Box, LinearQuadratic, MultiDiscrete
 
@@ -151,6 +156,30 @@ def test_defaults_give_no_problem() -> None:
     assert FitSettings(Path("d.npz"), "W").problems() == []
     assert ImproveSettings("W", 1000, batch=1000).problems() == []
     assert ImproveSettings("W", 1000).learner() == ImproveSettings("W", 1000).learner()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (QuickstartSettings(labels=10, seed=2), "quickstart --seed 2 --labels 10"),
+        (
+            CorrectSettings(
+                Path("my data.npz"), "W", ("a=1", "b=2"), shape=PolicyShape((8, 4), "squashed", per_step=True)
+            ),
+            "correct --data 'my data.npz' --world W --options a=1 b=2 --shape.hidden 8 4 --shape.head squashed"
+            " --shape.per-step",
+        ),
+        (
+            ImproveSettings("W", 9, staggered=False, asking=Asking(refit=True)),
+            "improve --world W --steps 9 --asking.refit --no-staggered",
+        ),
+    ],
+)
+def test_the_command_of_a_page_gives_the_settings_back(settings: Any, line: str) -> None:
+    verb, *options = shlex.split(line)
+    assert typed((verb,), settings, ()) == f"journeyman {line}"
+    read = tyro.cli(Verb, args=[verb, *options])
+    assert dataclasses.asdict(read) == dataclasses.asdict(settings)
 
 
 def test_quickstart_s_page_shows_its_numbers_and_the_help_explains_them(capsys: pytest.CaptureFixture[str]) -> None:

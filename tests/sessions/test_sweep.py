@@ -71,8 +71,23 @@ def test_a_curve_over_seeds_has_its_interval_over_seeds() -> None:
     nan = float("nan")
     values = [[1.0, 2.0, 3.0], [nan, nan, nan], [4.0, nan, 6.0]]
     rows = [{"step": i, "return": v, "return_deviation": v, "finished": [1, 1, 1]} for i, v in enumerate(values)]
-    (curve,) = improve_curves("improved", json.loads(json.dumps(rows)), "command")
+    (curve,) = improve_curves("improved", json.loads(json.dumps(rows)), "command", evaluation_episodes=20)
     np.testing.assert_allclose(curve.y.middle, [2.0, nan, 5.0])
     assert curve.y.low[0] < 2.0 < curve.y.high[0]
     assert np.isnan(curve.y.low[1])
     assert "over seeds" in curve.interval
+
+
+def test_a_curve_over_episodes_has_the_standard_errors_of_as_many_as_were_played() -> None:
+    rows: list[dict[str, float]] = [
+        {"step": 0, "evaluation_return": 1.0, "evaluation_deviation": 2.0},
+        {"step": 1, "evaluation_return": 3.0, "evaluation_deviation": 4.0},
+        {"step": 2, "return": 5.0, "return_deviation": 6.0, "finished": 10},
+        {"step": 3, "return": 7.0, "return_deviation": 0.0, "finished": 1},
+    ]
+    mean_action, sampled = improve_curves("improved", rows, "command", evaluation_episodes=5)
+    # A deviation that divides by n makes an error of deviation / √(n − 1).
+    np.testing.assert_allclose(mean_action.y.high, [1 + 1.96 * 2 / 2, 3 + 1.96 * 4 / 2])
+    np.testing.assert_allclose(sampled.y.low, [5 - 1.96 * 6 / 3, np.nan])
+    alone, _ = improve_curves("improved", rows, "command", evaluation_episodes=1)
+    assert (len(alone.y.low), len(alone.y.high)) == (0, 0), "one episode has no band"

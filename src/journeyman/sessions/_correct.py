@@ -15,9 +15,9 @@ from journeyman.parts import JourneymanError, citations, refuse
 from journeyman.report import PolicyRow, Report, policy_row, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
-from journeyman.sessions._files import relative
 from journeyman.sessions._page import demonstration_row, facts, summary_entry, write_summary
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
+from journeyman.sessions._typed import typed
 from journeyman.sessions._unread import usually
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
@@ -172,7 +172,7 @@ def _learner(settings: CorrectSettings, data: Episodes) -> Learner:
 def _page(
     settings: CorrectSettings, ready: _Ready, corrected: Corrected, found: dict[str, Evaluation], told: dict[str, str]
 ) -> Report:
-    command = f"journeyman correct --data {relative(settings.data)} --out {relative(settings.out)}"
+    command = typed(("correct",), settings, ("overwrite",))
     rows: list[PolicyRow] = []
     if ready.world is not None:
         shown, _ = demonstrations(ready.data)

@@ -77,9 +77,15 @@ def fit_curves(rows: Sequence[dict[str, Any]], command: str) -> list[Curve]:
 
 
 def improve_curves(
-    name: str, rows: Sequence[dict[str, Any]], command: str, references: Sequence[Reference] = ()
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    command: str,
+    references: Sequence[Reference] = (),
+    *,
+    evaluation_episodes: int,
 ) -> list[Curve]:
-    """The return while training with sampled actions, and of the mean action where it was evaluated."""
+    """The return while training with sampled actions, and of the mean action where it was evaluated, on
+    `evaluation_episodes` each time."""
     shared = {
         "x_label": "environment steps",
         "y_label": "return",
@@ -90,8 +96,8 @@ def improve_curves(
     }
     curves = []
     for label, key, spread, count in (
-        (f"{name}, mean action", "evaluation_return", "evaluation_deviation", None),
-        (f"{name}, sampled", "return", "return_deviation", "finished"),
+        (f"{name}, mean action", "evaluation_return", "evaluation_deviation", lambda _: evaluation_episodes),
+        (f"{name}, sampled", "return", "return_deviation", lambda row: row["finished"]),
     ):
         told = [row for row in rows if key in row]
         if len(told) < 2:
@@ -99,12 +105,23 @@ def improve_curves(
         if isinstance(told[0][key], list):
             band, about = _over_seeds([row[key] for row in told]), "mean and 95 % interval over seeds"
         else:
-            middle = np.asarray([row[key] for row in told])
-            n = np.asarray([row[count] if count else row.get("evaluation_episodes", 20) for row in told])
-            error = 1.96 * np.asarray([row[spread] for row in told]) / np.sqrt(n)
-            band, about = Band(middle, middle - error, middle + error), "mean ± 1.96 standard errors over episodes"
+            means, deviations = ([row[name] for row in told] for name in (key, spread))
+            band = _over_episodes(means, deviations, [count(row) for row in told])
+            about = "mean ± 1.96 standard errors over episodes"
         curves.append(Curve(name=label, x=[row["step"] for row in told], y=band, interval=about, **shared))
     return curves
+
+
+def _over_episodes(means: Sequence[float], deviations: Sequence[float], counts: Sequence[int]) -> Band:
+    """Of each point, the mean over its episodes and 1.96 standard errors about it; of one episode, the mean alone.
+
+    `deviations` divide by the number of episodes n, so that a standard error is deviation / √(n − 1).
+    """
+    middle, free = np.asarray(means, float), np.asarray(counts) - 1
+    if not (free > 0).any():
+        return Band(middle)
+    error = 1.96 * np.asarray(deviations, float) / np.sqrt(np.where(free > 0, free, np.nan))
+    return Band(middle, middle - error, middle + error)
 
 
 def _over_seeds(values: Sequence[Sequence[float]]) -> Band:

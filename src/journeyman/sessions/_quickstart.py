@@ -31,6 +31,7 @@ from journeyman.report import (
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
 from journeyman.sessions._refusals import stoppable
+from journeyman.sessions._typed import typed
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
 
@@ -57,6 +58,8 @@ class QuickstartSettings:
 
 
 _NAME = "Hopper-v5"
+_EVALUATED = 20
+"""Episodes of the mean action along the way of the practice."""
 
 
 def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = False) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class _Stage:
         self.master = shipped(_NAME)
         self.expert = PolicyExpert(self.master)
         self.shown = np.zeros(0)
-        self.command = f"journeyman quickstart --seed {settings.seed}"
+        self.command = typed(("quickstart",), settings, ("out", "overwrite"))
 
     def record(self, name: str) -> Recorder:
         s = self.settings
@@ -151,7 +154,7 @@ class _Stage:
             batch=4096,
             seed=self.settings.seed,
             minimum_std=0.2,
-            evaluation_episodes=20,
+            evaluation_episodes=_EVALUATED,
             evaluate_every=20,
         )
         return improve(self.learners()["improved"], clone, self.world, plan, record=self.record("improved"))
@@ -173,11 +176,11 @@ class _Stage:
     def page(
         self, data: Episodes, trained: dict[str, Trained], found: dict[str, Evaluation], errors: Compounding
     ) -> Path:
-        s = self.settings
+        s, practice = self.settings, trained["improved"].rows
         told = {
             "clone": f"{data.num_steps} labelled steps",
             "corrected": f"{data.num_steps} labelled steps and {s.labels:,} labels asked for",
-            "improved": f"the clone and {trained['improved'].rows[-1]['step']:,} steps of practice",
+            "improved": f"the clone and {practice[-1]['step']:,} steps of practice",
             "expert": "",
         }
         rows = [policy_row(n, e, data=told[n], command=self.command) for n, e in found.items()]
@@ -185,7 +188,7 @@ class _Stage:
             "demonstrations", report_interval(interval(self.shown)), len(self.shown), command=self.command
         )
         references = [Reference(n, found[n].score().mean) for n in ("expert", "clone")]
-        curves = improve_curves("improved", trained["improved"].rows, self.command, references)
+        curves = improve_curves("improved", practice, self.command, references, evaluation_episodes=_EVALUATED)
         shots = {name: one.policy for name, one in trained.items()} | {"expert": self.master}
         page = Report(
             title=f"From {len(self.shown)} demonstrations to a better policy: {_NAME}",

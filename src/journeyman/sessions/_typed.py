@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,22 @@ from journeyman.sessions._refusals import flag
 
 def typed(words: Sequence[str | Path], settings: Any, leave: Sequence[str]) -> str:
     """`journeyman`, these words, and whatever is set otherwise than by default, but for the fields to `leave` out."""
-    line = ["journeyman", *map(_text, words)]
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.name not in leave and value != field.default:
-            line += [flag(field.name), *map(_text, value if isinstance(value, tuple) else (value,))]
-    return shlex.join(line)
+    default = {field.name: field.default for field in dataclasses.fields(settings)}
+    given = {name: getattr(settings, name) for name in default if name not in leave}
+    return shlex.join(["journeyman", *map(_text, words), *_options(given, default)])
+
+
+def _options(given: Mapping[str, Any], default: Mapping[str, Any], part: str = "") -> Iterator[str]:
+    """The options of what is given otherwise than by default; those of a part are named with it, as --shape.head."""
+    for name, value in given.items():
+        if value == default[name]:
+            continue
+        if dataclasses.is_dataclass(value):
+            yield from _options(vars(value), vars(default[name]), f"{part}{name}.")
+        elif isinstance(value, bool):
+            yield flag(f"{part}{name}") if value else flag(f"{part}no_{name}")
+        else:
+            yield from (flag(f"{part}{name}"), *map(_text, value if isinstance(value, tuple) else (value,)))
 
 
 def _text(value: Any) -> str:
