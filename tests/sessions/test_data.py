@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from journeyman import cli, datasets
 from journeyman.algorithms import bc
+from journeyman.datasets._open import Findings
+from journeyman.datasets._values import fit_observation
 from journeyman.episodes import Episodes, concatenate
 from journeyman.policies import policy
 from journeyman.training import fit
-from journeyman.worlds import Pendulum
+from journeyman.worlds import Box, Pendulum
 
 
 def demos(steps: int = 12, seed: int = 0) -> Episodes:
@@ -25,6 +28,14 @@ def demos(steps: int = 12, seed: int = 0) -> Episodes:
         return Episodes.episode(seen, random.uniform(-1, 1, (time, 1)).astype(np.float32), random.normal(size=time))
 
     return concatenate([one(steps), one(steps + 3)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_bounds_of_a_world_overflow_nothing() -> None:
+    most = np.full(2, np.finfo(np.float32).max)
+    findings = Findings()
+    fit_observation(np.zeros((3, 2), np.float32), SimpleNamespace(observation_space=Box(-most, most)), findings)
+    assert (findings.notes, findings.problems) == ([], [])
 
 
 def test_lint_ends_with_0_or_1_and_prints_a_page_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -293,7 +293,8 @@ def _no_int32(array: np.ndarray) -> np.ndarray:
 
 def _outside(array: np.ndarray, space: Box, name: str, fate: str, findings: Findings) -> None:
     room = 1e-6 * np.maximum(1.0, np.abs(np.where(np.isfinite(space.high), space.high, 0)))
-    outside = (array < space.low - room) | (array > space.high + room)
+    with np.errstate(over="ignore"):  # beyond the largest number nothing lies
+        outside = (array < space.low - room) | (array > space.high + room)
     if outside.any():
         steps = outside.reshape(len(outside), -1).any(axis=1)
         findings.notes.append(
