@@ -283,7 +283,7 @@ def test_improve_in_python_refuses_it_too(tmp_path: Path) -> None:
         ([*REINFORCE, "--learning-rate", "nan"], "--learning-rate must be a positive number, not nan"),
         (["--kl", "inf"], "--kl must be a positive number, not inf"),
         (["--shape.hidden", "8", "0"], "--shape.hidden must be positive widths, not [8, 0]"),
-        (["--seed", "-1"], "A world needs a seed of 0 or more"),
+        (["--seed", "-1"], "--seed must be a whole number from 0 to 4294967295, not -1"),
     ],
 )
 def test_numbers_of_improve(refused: Refused, words: list[str], says: str) -> None:
@@ -304,7 +304,7 @@ def test_a_floor_of_nothing(refused: Refused, artefact: Path) -> None:
         (["--batch-size", "0"], "--batch-size must be a positive number, not 0"),
         (["--episodes", "0"], "--episodes must be a positive number, not 0"),
         (["--learning-rate", "-1"], "--learning-rate must be a positive number, not -1.0"),
-        (["--weight-decay", "-1"], "--weight-decay must be 0 or more, not -1.0"),
+        (["--weight-decay", "-1"], "--weight-decay must be 0 or more, and finite, not -1.0"),
         (["--held-out", "-0.1"], "--held-out must lie in [0, 1), not -0.1"),
         (["--held-out", "1"], "--held-out must lie in [0, 1), not 1.0"),
         (["--shape.hidden", "-2"], "--shape.hidden must be positive widths, not [-2]"),

@@ -38,7 +38,15 @@ def test_every_act_leaves_its_mark(tmp_path: Path, sizes: dict[str, int]) -> Non
     }
     given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in sizes.items())
     assert f"<code>journeyman quickstart {given}</code>" in (folder / "report.html").read_text()
-    assert any(line.startswith(f"demonstrations: {settings.demonstrations} episodes") for line in said)
+    assert any(line.startswith(f"demonstrations: {settings.demonstrations} episode") for line in said)
+
+
+def test_a_seed_of_no_use_is_told_with_what_else_is_wrong(tmp_path: Path, journeyman: Journeyman) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, err = journeyman("quickstart", "--seed", -1, "--out", tmp_path / "file")
+    assert code == 2
+    assert "--seed must be a whole number from 0 to 4294967295, not -1; change it." in err
+    assert "is a file, and a quickstart is a folder" in err
 
 
 def test_an_earlier_quickstart_is_kept(tmp_path: Path, journeyman: Journeyman) -> None:

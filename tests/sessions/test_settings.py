@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from journeyman.training import Learner
 from journeyman.worlds import AbstractSpace, AbstractWorld, Box, LinearQuadratic, MultiDiscrete
 
 ROOT = Path(__file__).resolve().parents[2]
+INFINITE = float("inf")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,29 @@ def test_numbers_of_ppo_that_make_no_sense_are_told_at_once() -> None:
     found = ImproveSettings("W", 100, algorithm="ppo", clip=0.0, entropy=-1.0, target_kl=0.0, epochs=0).problems()
     assert len(found) == 4
     assert all(any(word in problem for problem in found) for word in ("--clip", "--entropy", "--target-kl", "--epochs"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (FitSettings(Path("d"), "W", weight_decay=INFINITE), "--weight-decay must be 0 or more, and finite, not inf"),
+        (ImproveSettings("W", 9, algorithm="ppo", entropy=INFINITE), "--entropy must be 0 or more, and finite"),
+        (CorrectSettings(Path("d"), noise=INFINITE), "--noise must be 0 or more, and finite, not inf; change it."),
+        (CorrectSettings(Path("d"), "W", weight_decay=INFINITE), "--weight-decay must be 0 or more, and finite"),
+        *(
+            (made(seed=seed), f"--seed must be a whole number from 0 to 4294967295, not {seed}; change it.")
+            for seed in (-1, 2**32)
+            for made in (
+                partial(FitSettings, Path("d"), "W"),
+                partial(ImproveSettings, "W", 9),
+                partial(CorrectSettings, Path("d")),
+            )
+        ),
+    ],
+)
+def test_a_number_that_nothing_can_be_made_with_is_told_by_name(settings: Any, said: str) -> None:
+    (problem,) = settings.problems()
+    assert problem.startswith(said)
 
 
 def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
@@ -103,7 +128,9 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
         (Asking(beta=1.0, schedule="exponential"), "must lie between 0 and 1 to fall, not at 1.0"),
         (Asking(every=0), "--asking.every must be 1 or more, not 0"),
         (Asking(batch_size=0), "--asking.batch-size must be 1 or more, not 0"),
-        (Asking(noise="isotropic", std=float("nan")), "--asking.std must be 0 or more, not nan"),
+        (Asking(noise="isotropic", std=float("nan")), "--asking.std must be 0 or more, and finite, not nan"),
+        (Asking(noise="random", trace=INFINITE), "--asking.trace must be 0 or more, and finite, not inf"),
+        (Asking(where="uncertain", above=INFINITE), "--asking.above must be a finite number, not inf"),
         (Asking(where="uncertain", share=0.0), r"--asking.share must lie in \(0, 1\], not at 0.0"),
         (Asking(where="disagree", members=1), "--asking.members must be 2 or more to disagree, not 1"),
         (Asking(budget=-1), "--asking.budget must be 0 labels or more, not -1"),

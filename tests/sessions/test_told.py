@@ -9,11 +9,12 @@ import pytest
 
 from journeyman.collect import Sample, play
 from journeyman.datasets import write
+from journeyman.policies import save
 from journeyman.sessions import FitSettings
 from journeyman.sessions import _refusals as refusals
 from journeyman.sessions._clone import NOT_HELD_OUT
-from journeyman.verify import linear_policy
-from journeyman.worlds import LinearQuadratic, Outcome
+from journeyman.verify import erring_policy, linear_policy
+from journeyman.worlds import ErrorChain, LinearQuadratic, Outcome
 from tests.sessions.conftest import Journeyman, numbers
 
 WORLD = ("--world", "LinearQuadratic", "--options", "horizon=6", "start_std=0.5")
@@ -109,6 +110,59 @@ def test_one_demonstration_can_be_cloned_with_nothing_held_out(tmp_path: Path, j
     assert FitSettings(Path("d"), "W", held_out=1.0).problems() == [
         "--held-out must lie in [0, 1), not 1.0; 0.1 is usual, and 0 keeps none."
     ]
+
+
+def test_the_page_counts_the_demonstrations_that_were_trained_on(tmp_path: Path, journeyman: Journeyman) -> None:
+    words = ("--data", shown(tmp_path / "three.npz", 3), "--epochs", 1, "--out", tmp_path / "run")
+    assert journeyman(*FIT, *words)[0] == 0
+    # A tenth of three rounds to none, and one at least is held out.
+    assert "2 of 3 demonstrations for training" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_of_one_episode_nobody_knows_the_bounds(tmp_path: Path, journeyman: Journeyman) -> None:
+    run, once = tmp_path / "run", ("--episodes", 1)
+    words = ("--data", shown(tmp_path / "six.npz", 6), *"--epochs 1 --score".split(), "best reward", "--out", run)
+    told = [journeyman(*FIT, *words, *once), journeyman("evaluate", run, *once)]
+    told.append(journeyman(*IMPROVE, "--steps", 120, *once, "--evaluation-episodes", 0, "--out", tmp_path / "practice"))
+    for code, out, err in told:
+        assert code == 0, err
+        assert " over 1 episode" in out
+        assert "nan" not in out
+        assert "1 episodes" not in out
+    code, out, _ = journeyman("evaluate", run, *once, "--json")
+    found = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert found["mean action"]["episodes"] == 1
+    assert found["mean action"]["low"] is found["sampled"]["high"] is None
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_is_none_is_one_sentence(tmp_path: Path, journeyman: Journeyman, seed: int) -> None:
+    data = shown(tmp_path / "six.npz", 6)
+    save(linear_policy(LinearQuadratic(horizon=6), -0.3, 0.05), tmp_path / "policy")
+    for words in (
+        (*FIT, "--data", data),
+        ("correct", *WORLD, "--data", data),
+        (*IMPROVE, "--steps", 240),
+        ("evaluate", tmp_path / "policy", *WORLD),
+    ):
+        out = () if words[0] == "evaluate" else ("--out", tmp_path / "out")
+        code, _, err = journeyman(*words, *out, "--seed", seed)
+        assert (code, err) == (
+            2,
+            f"journeyman: --seed must be a whole number from 0 to 4294967295, not {seed}; change it.\n",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_floor_is_refused_for_a_policy_of_choices(tmp_path: Path, journeyman: Journeyman) -> None:
+    chain = ErrorChain(signs=4, horizon=6)
+    save(erring_policy(chain, 1), tmp_path / "clone")
+    words = ("improve", "--world", "ErrorChain", "--options", "signs=4", "horizon=6", "--policy", tmp_path / "clone")
+    words = (*words, *"--algorithm reinforce --batch 60 --num-envs 5 --steps 240 --minimum-std 0.3".split())
+    code, _, err = journeyman(*words, "--out", tmp_path / "run")
+    assert code == 2
+    assert "--minimum-std is 0.3, and a Categorical has no deviation to raise; leave it out." in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_would_learn_nothing_is_refused(tmp_path: Path, journeyman: Journeyman) -> None:

@@ -178,7 +178,9 @@ def _worlds(verb: Worlds) -> None:
 def _evaluate(verb: Evaluate) -> None:
     import json
 
+    from journeyman.diagnose._numbers import plain
     from journeyman.sessions import judge
+    from journeyman.sessions._wording import bounded, counted
 
     found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes, seed=verb.seed)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}
@@ -190,14 +192,13 @@ def _evaluate(verb: Evaluate) -> None:
         share = found.success
         parts["success"] = share and {"share": share.mean, "low": share.low, "high": share.high, "episodes": share.n}
         about = {"world": verb.world or found.world, "score": verb.score, "seed": found.seed}
-        _say(json.dumps({**about, "distinct_starts": starts, "broken_steps": found.broken_steps, **parts}))
+        whole = {**about, "distinct_starts": starts, "broken_steps": found.broken_steps, **parts}
+        _say(json.dumps(plain(whole), allow_nan=False))
         return
     for name, one in scores.items():
-        numbers = f"{verb.score} {one.mean:.4g} [{one.low:.4g}, {one.high:.4g}]"
-        _say(f"{name}: {numbers} over {one.n} episodes, seed {found.seed}")
+        _say(f"{name}: {verb.score} {bounded(one)} over {counted(one.n)}, seed {found.seed}")
     if found.success is not None:
-        share = found.success
-        _say(f"success: {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}] of the episodes by the mean action")
+        _say(f"success: {bounded(found.success, '.0%')} of the episodes by the mean action")
     _say(f"distinct start states: {starts} of {found.episodes}")
     if found.broken_steps:
         _say(f"broken: {found.broken_steps} steps gave what is not finite, and each ended its episode")

@@ -1,6 +1,7 @@
 """How an expert is asked (DAgger) or disturbed (DART), as a user sets it."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from journeyman.algorithms import dagger, dart
@@ -22,7 +23,7 @@ from journeyman.collect import (
     Undisturbed,
 )
 from journeyman.experts import AbstractExpert
-from journeyman.sessions._refusals import flag
+from journeyman.sessions._refusals import flag, not_negative
 from journeyman.sessions._unread import Rule, chosen, usually
 from journeyman.training import Learner
 
@@ -79,11 +80,9 @@ class Asking:
             value = getattr(self, name)
             if value is not None and value < 1:
                 found.append(f"{flag('asking.' + name)} must be 1 or more, not {value}.")
-        for name in ("std", "trace"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                found.append(f"--asking.{name} must be 0 or more, not {value}; 0.1 is usual.")
-        return found
+        if self.above is not None and not math.isfinite(self.above):
+            found.append(f"--asking.above must be a finite number, not {self.above}; leave it out to set none.")
+        return found + not_negative("0.1 is usual", **{"asking.std": self.std, "asking.trace": self.trace})
 
     @property
     def _schedule(self) -> str:

@@ -39,8 +39,9 @@ from journeyman.sessions._page import (
     unfinished,
     write_summary,
 )
-from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
+from journeyman.sessions._refusals import attempt, can_report, make_world, resumable, seeded
 from journeyman.sessions._settings import FitSettings
+from journeyman.sessions._wording import bounded, counted
 from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
 from journeyman.worlds import AbstractWorld
 
@@ -103,7 +104,7 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     made = attempt(found, lambda: world_of(settings))
     data = attempt(found, lambda: read(settings.data, world=made))
     parts = None
-    if data is not None and 0 <= settings.held_out < 1:
+    if data is not None and 0 <= settings.held_out < 1 and not seeded(settings.seed):
         parts = attempt(found, lambda: split(settings, data.episodes))
     if made is not None:
         attempt(found, lambda: settings.shape.make_head(made))
@@ -146,14 +147,14 @@ def clone_page(
     demonstrated, others = demonstrations(data)
     shown = demonstration_score(demonstrated, made)
     own = demonstration_row(shown, settings.score, command)
-    learnt = _learnt_from(demonstrated, settings)
+    learnt = _learnt_from(demonstrated, held_out)
     row = policy_row("clone", evaluation, score=settings.score, data=learnt, command=command)
     beside = demonstrated.episodes if held_out is None else held_out
     errors = compounding(found, None, made, demonstrations=beside, episodes=min(20, settings.episodes))
     modes = mode_averaging(found, demonstrated.episodes, success=demonstration_success(demonstrated, made))
     broken = broken_findings(evaluation.broken_steps)
     rest = unfinished(rows[-1]["epoch"] if rows else 0, settings.epochs, "passes", settings.out)
-    told = [f"clone: {_words(row)} over {row.episodes} episodes ({settings.score}).", *_judged(rows, held_out)]
+    told = [f"clone: {_reached(row)} ({settings.score}).", *_judged(rows, held_out)]
     for sentence in filter(None, (others, shown.sentence, *told, modes.finding, *(b.sentence for b in broken), *rest)):
         say(sentence)
     write_summary(settings.out, _numbers(settings, rows, row, own, evaluation.broken_steps, modes.averages))
@@ -202,19 +203,22 @@ def _numbers(
     return found | {"asked_epochs": settings.epochs, "averages_modes": averages, "broken_steps": broken}
 
 
-def _learnt_from(data: Dataset, settings: FitSettings) -> str:
-    number = len(data.actions)
-    share = f"{1 - settings.held_out:.0%} of them" if settings.held_out else "all"
-    return f"{number} demonstration{'' if number == 1 else 's'}, {share} for training"
+def _learnt_from(data: Dataset, held_out: Episodes | None) -> str:
+    """How many demonstrations the clone was trained on; `data` holds nothing but demonstrations."""
+    shown = counted(len(data.actions), "demonstration")
+    if held_out is None:
+        return f"{shown}, all for training"
+    training = len(list(data.episodes.unpack())) - len(list(held_out.unpack()))
+    return f"{training} of {shown} for training"
 
 
-def _words(row: Any) -> str:
-    return f"{row.score.mean:.4g} [{row.score.low:.4g}, {row.score.high:.4g}]"
+def _reached(row: PolicyRow) -> str:
+    return f"{bounded(row.score)} over {counted(row.episodes)}"
 
 
-def _summary(row: Any, own: Any, rows: list[dict[str, Any]], settings: FitSettings) -> list[str]:
+def _summary(row: PolicyRow, own: PolicyRow | None, rows: list[dict[str, Any]], settings: FitSettings) -> list[str]:
     beside = f", beside {own.score.mean:.4g} of the demonstrations" if own is not None else ""
-    found = [f"The clone reaches a {settings.score} of {_words(row)} over {row.episodes} episodes{beside}."]
+    found = [f"The clone reaches a {settings.score} of {_reached(row)}{beside}."]
     if rows and "held_out_nll" in rows[-1]:
         found.append(
             f"On held-out episodes its negative log-likelihood is {rows[-1]['held_out_nll']:.3f} nats a step"

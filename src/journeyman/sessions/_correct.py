@@ -19,6 +19,7 @@ from journeyman.sessions._page import demonstration_row, facts, summary_entry, w
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.sessions._unread import usually
+from journeyman.sessions._wording import bounded, counted
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
@@ -136,7 +137,7 @@ def _written(settings: CorrectSettings, ready: _Ready, corrected: Corrected, say
         for name in NAMES:
             found[name] = _judged(settings, ready.world, name, given[name], quiet)
             score = found[name].score(settings.score)
-            say(f"{_title(name)}: {score.mean:.4g} [{score.low:.4g}, {score.high:.4g}] over {score.n} episodes.")
+            say(f"{_title(name)}: {bounded(score)} over {counted(score.n)}.")
     told = {name: f"{given[name].num_steps:,} steps" for name in NAMES}
     summary = {"labels": label_numbers(corrected)}
     summary |= {name: summary_entry(one, settings.score) for name, one in found.items()}

@@ -23,7 +23,7 @@ from journeyman.corrections import (
 )
 from journeyman.objectives import JacobianPenalty
 from journeyman.report import Finding
-from journeyman.sessions._refusals import flag, positive
+from journeyman.sessions._refusals import not_negative, positive, seeded
 from journeyman.sessions._settings import PolicyShape, ScoreName
 from journeyman.sessions._unread import Rule, chosen, unread, usually
 from journeyman.worlds import AbstractPureWorld, AbstractWorld
@@ -95,10 +95,7 @@ class CorrectSettings:
             learning_rate=self.learning_rate,
             episodes=self.episodes,
         )
-        for name in ("noise", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                found.append(f"{flag(name)} must be 0 or more, not {value}.")
+        found += not_negative("change it", noise=self.noise, weight_decay=self.weight_decay) + seeded(self.seed)
         if self.members is not None and self.members < 2:
             found.append(f"--members must be 2 or more, not {self.members}: each is judged on what it has not seen.")
         if self.dynamics == "true" and self.world is None:

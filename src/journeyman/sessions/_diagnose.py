@@ -23,7 +23,7 @@ from journeyman.policies import DensityPolicy
 from journeyman.report import CompoundingFigure, Finding, Report, compounding_figure, write
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._page import facts
-from journeyman.sessions._refusals import attempt, can_report, make_world, positive
+from journeyman.sessions._refusals import attempt, can_report, make_world, positive, seeded
 from journeyman.sessions._typed import typed
 from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.weights import Advantage
@@ -124,7 +124,8 @@ def diagnose_gradient(settings: DiagnoseGradientSettings) -> GradientQuality:
 
     Raises `JourneymanError` with everything that is wrong at once.
     """
-    found = positive(episodes=settings.episodes, ratio=settings.ratio) + target_problems(settings)
+    found = positive(episodes=settings.episodes, ratio=settings.ratio) + seeded(settings.seed)
+    found += target_problems(settings)
     estimators = attempt(found, lambda: standard_estimators(settings.discount, settings.lambda_))
     policy, world = _loaded(found, settings.policy, settings.world, settings.options)
     diagnosis = gradient(
@@ -140,7 +141,7 @@ def diagnose_step(settings: DiagnoseStepSettings) -> StepQuality:
     Raises `JourneymanError` with everything that is wrong at once.
     """
     found = positive(kl=settings.kl, episodes=settings.episodes, evaluation_episodes=settings.evaluation_episodes)
-    found += target_problems(settings)
+    found += seeded(settings.seed) + target_problems(settings)
     weight = attempt(found, lambda: Advantage(settings.discount, settings.lambda_))
     geometry = attempt(found, lambda: Fisher(settings.damping))
     policy, world = _loaded(found, settings.policy, settings.world, settings.options)
@@ -165,7 +166,7 @@ def diagnose_compounding(settings: DiagnoseCompoundingSettings) -> Compounding:
 
     Raises `JourneymanError` with everything that is wrong at once.
     """
-    found = positive(episodes=settings.episodes, bins=settings.bins) + target_problems(settings)
+    found = positive(episodes=settings.episodes, bins=settings.bins) + seeded(settings.seed) + target_problems(settings)
     asked = None if settings.expert == "shipped" else attempt(found, lambda: load_policy(Path(settings.expert)))
     policy, world = _loaded(found, settings.policy, settings.world, settings.options)
     if asked is not None:

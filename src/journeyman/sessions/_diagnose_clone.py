@@ -15,7 +15,7 @@ from journeyman.sessions._clone import fresh_policy, world_of
 from journeyman.sessions._diagnose import UNSAID, shipped_expert, target_problems, write_page
 from journeyman.sessions._files import from_json, load_policy
 from journeyman.sessions._page import facts
-from journeyman.sessions._refusals import attempt, positive
+from journeyman.sessions._refusals import attempt, positive, seeded
 from journeyman.sessions._settings import FitSettings
 from journeyman.sessions._typed import typed
 from journeyman.training import EVALUATION_SEED, read_record, world_problems
@@ -58,7 +58,7 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
     policy = attempt(found, lambda: load_policy(settings.run))
     named = settings.expert not in (None, "shipped")
     asked = attempt(found, lambda: load_policy(Path(str(settings.expert)))) if named else None
-    found += target_problems(settings)
+    found += seeded(settings.seed) + target_problems(settings)
     refuse(found)
     assert fitted is not None  # else something was found
     assert policy is not None

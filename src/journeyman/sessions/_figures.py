@@ -7,7 +7,7 @@ from pathlib import Path
 from journeyman.figures import SETS, Effort, Figure, SetName, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
 from journeyman.sessions._files import relative
-from journeyman.sessions._refusals import attempt, positive, stoppable
+from journeyman.sessions._refusals import attempt, positive, seeded, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.worlds import world
 
@@ -44,9 +44,7 @@ class FiguresSettings:
     def problems(self) -> list[str]:
         """What is wrong with these numbers, in sentences."""
         steps = 1 if self.humanoid is None else self.humanoid
-        found = positive(seeds=self.seeds, scale=self.scale, humanoid=steps)
-        if self.seed < 0:
-            found.append(f"--seed must be 0 or more, not {self.seed}; change it.")
+        found = positive(seeds=self.seeds, scale=self.scale, humanoid=steps) + seeded(self.seed)
         if self.humanoid is None and self.comparison_world != "Humanoid-v5":
             found.append(
                 f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"

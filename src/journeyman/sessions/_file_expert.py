@@ -12,6 +12,7 @@ from journeyman.episodes import concatenate
 from journeyman.parts import refuse
 from journeyman.sessions._files import load_policy, relative
 from journeyman.sessions._refusals import attempt, make_world, positive
+from journeyman.sessions._wording import counted
 from journeyman.training import world_problems
 from journeyman.worlds import AbstractHostWorld
 
@@ -69,7 +70,7 @@ def export_states(settings: ExportSettings) -> list[str]:
             made.close()
     asked = ask_for_labels(visited, settings.out, overwrite=settings.overwrite)
     return [
-        f"{visited.num_steps:,} states of {settings.episodes} episodes: {asked.path}",
+        f"{visited.num_steps:,} states of {counted(settings.episodes)}: {asked.path}",
         asked.how,
         f"Then: journeyman dagger import {relative(asked.path)} LABELS --out aggregated.npz",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from journeyman.diagnose import Evaluation, evaluate
 from journeyman.parts import JourneymanError, refuse
 from journeyman.sessions._files import load_policy
-from journeyman.sessions._refusals import attempt, make_world, positive
+from journeyman.sessions._refusals import attempt, make_world, positive, seeded
 from journeyman.training import EVALUATION_SEED, read_record, world_problems
 from journeyman.worlds import AbstractWorld
 
@@ -24,7 +24,7 @@ def judge(
     Without a `world` in that of the run, with the run's options unless others are given. Raises `JourneymanError` with
     everything that is wrong at once.
     """
-    found = positive(episodes=episodes)
+    found = positive(episodes=episodes) + seeded(seed)
     policy = attempt(found, lambda: load_policy(path))
     made = attempt(found, lambda: _world(path, world, options))
     if policy is not None and made is not None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,11 @@ import numpy as np
 
 from journeyman.datasets import DemonstrationScore
 from journeyman.diagnose import Evaluation, Score, interval
+from journeyman.diagnose._numbers import plain
 from journeyman.policies import AbstractDensityPolicy
 from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, report_interval
 from journeyman.sessions._files import relative
+from journeyman.sessions._wording import counted
 from journeyman.worlds import AbstractWorld, frames
 
 _FILMED_STEPS, _PICTURES = 300, 36
@@ -53,7 +54,7 @@ def demonstration_row(found: DemonstrationScore, score: Score, command: str) -> 
         score=report_interval(interval(values)),
         episodes=len(values),
         best=float(np.max(values)),
-        data=f"{len(values)} episodes, {found.how}",
+        data=f"{counted(len(values))}, {found.how}",
         command=command,
     )
 
@@ -164,12 +165,6 @@ def row_entry(row: PolicyRow) -> dict[str, Any]:
 
 def write_summary(folder: Path, numbers: dict[str, Any]) -> None:
     """`summary.json`; JSON has no number that is not finite, so such a one is null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(one) for name, one in value.items()}
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
     (folder / "summary.json").write_text(json.dumps(plain(numbers), indent=2, allow_nan=False) + "\n")
 
 

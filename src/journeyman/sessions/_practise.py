@@ -12,7 +12,7 @@ from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.parts import citations, problems, rebuild, refuse
-from journeyman.policies import DensityPolicy, inspect, is_fresh
+from journeyman.policies import DensityPolicy, floored, inspect, is_fresh
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._files import load_policy, relative, to_json
@@ -27,6 +27,7 @@ from journeyman.sessions._page import (
 )
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import ImproveSettings, ScoreName
+from journeyman.sessions._wording import bounded, counted
 from journeyman.training import (
     Learner,
     Plan,
@@ -103,7 +104,7 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     assert made is not None  # else something was found
     assert starts is not None
     learner = settings.learner(_expert(asked))
-    refuse([] if resume else _idle(settings, learner, starts, data))
+    refuse([] if resume else [*_not_raised(settings, starts[0]), *_idle(settings, learner, starts, data)])
     return _Ready(made, starts, learner, data)
 
 
@@ -122,6 +123,16 @@ def _idle(
     return [
         f"--steps {settings.steps} is no more than the first batch of {batch:,} steps, which only {why}, so that"
         f" nothing would be learned; ask for more than {batch:,} steps, or for a smaller --batch."
+    ]
+
+
+def _not_raised(settings: ImproveSettings, start: DensityPolicy) -> list[str]:
+    """Whether a floor was given to a policy that has no deviation to raise, in a sentence."""
+    if settings.minimum_std is None or floored(start, settings.minimum_std) is not start:
+        return []
+    return [
+        f"--minimum-std is {settings.minimum_std}, and a {type(start.head).__name__} has no deviation to raise;"
+        " leave it out."
     ]
 
 
@@ -188,8 +199,8 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         found = [evaluate(one, made, episodes=settings.episodes) for one in ones]
         broken += sum(one.broken_steps for one in found)
         ends[label] = one = _table_row(label, found, settings.score, told[label], command)
-        over = f"{one.episodes} episodes" if len(ones) == 1 else f"{len(ones)} seeds"
-        say(f"{label}: {one.score.mean:.4g} [{one.score.low:.4g}, {one.score.high:.4g}] over {over}.")
+        over = counted(one.episodes) if len(ones) == 1 else counted(len(ones), "seed")
+        say(f"{label}: {bounded(one.score)} over {over}.")
     findings = broken_findings(broken, _broken(rows), rows[-1]["step"] * settings.seeds)
     rest = unfinished(rows[-1]["step"], settings.steps, "environment steps", settings.out)
     for sentence in (*_begun(rows), *(one.sentence for one in findings), *rest):

@@ -15,7 +15,7 @@ from journeyman.datasets import write as write_data
 from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
-from journeyman.parts import JourneymanError, citations
+from journeyman.parts import JourneymanError, citations, refuse
 from journeyman.policies import DensityPolicy, policy
 from journeyman.report import (
     PolicyRow,
@@ -30,8 +30,9 @@ from journeyman.report import (
 )
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
-from journeyman.sessions._refusals import stoppable
+from journeyman.sessions._refusals import attempt, seeded, stoppable
 from journeyman.sessions._typed import typed
+from journeyman.sessions._wording import bounded, counted
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
 
@@ -67,7 +68,9 @@ def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = 
 
     Raises `JourneymanError` when the folder is in use (without `overwrite`), before anything is made.
     """
-    _check_folder(settings)
+    found = seeded(settings.seed)
+    attempt(found, lambda: _check_folder(settings))
+    refuse(found)
     began = time.perf_counter()
     stage = _Stage(settings, say, quiet)
     data = stage.demonstrate()
@@ -131,7 +134,7 @@ class _Stage:
         s.out.mkdir(parents=True, exist_ok=True)
         write_data(data, s.out / "demonstrations.npz", overwrite=s.overwrite)
         self.say(
-            f"demonstrations: {s.demonstrations} episodes, mean return {self.shown.mean():.0f},"
+            f"demonstrations: {counted(s.demonstrations)}, mean return {self.shown.mean():.0f},"
             f" {data.num_steps} steps kept."
         )
         return data
@@ -169,8 +172,7 @@ class _Stage:
 
     def judge(self, name: str, one: DensityPolicy) -> Evaluation:
         found = evaluate(one, self.world, episodes=self.settings.episodes)
-        score = found.score()
-        self.say(f"{name}: {score.mean:.0f} [{score.low:.0f}, {score.high:.0f}] over {found.episodes} episodes.")
+        self.say(f"{name}: {bounded(found.score(), '.0f')} over {counted(found.episodes)}.")
         return found
 
     def page(
@@ -191,7 +193,7 @@ class _Stage:
         curves = improve_curves("improved", practice, self.command, references, evaluation_episodes=_EVALUATED)
         shots = {name: one.policy for name, one in trained.items()} | {"expert": self.master}
         page = Report(
-            title=f"From {len(self.shown)} demonstrations to a better policy: {_NAME}",
+            title=f"From {counted(len(self.shown), 'demonstration')} to a better policy: {_NAME}",
             summary=_summary(found, s),
             facts=facts(read_record(s.out / "improved"), world=_NAME, command=self.command, seed=str(s.seed)),
             policies=[shown, *rows],
@@ -210,9 +212,9 @@ class _Stage:
 def _summary(found: dict[str, Evaluation], settings: QuickstartSettings) -> list[str]:
     mean = {name: one.score().mean for name, one in found.items()}
     return [
-        f"From {settings.demonstrations} demonstrations the clone reaches {mean['clone']:.0f} of the expert's"
-        f" {mean['expert']:.0f}; corrected by the expert it reaches {mean['corrected']:.0f}, and by practice alone"
-        f" {mean['improved']:.0f}.",
+        f"From {counted(settings.demonstrations, 'demonstration')} the clone reaches {mean['clone']:.0f} of the"
+        f" expert's {mean['expert']:.0f}; corrected by the expert it reaches {mean['corrected']:.0f}, and by practice"
+        f" alone {mean['improved']:.0f}.",
         f"The correction is DAgger with {settings.labels:,} labels; the practice is natural policy gradients from the"
         f" clone, without the expert.",
     ]

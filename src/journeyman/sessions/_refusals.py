@@ -14,14 +14,15 @@ from journeyman.training import Interrupted, begun
 from journeyman.worlds import AbstractWorld, LinearQuadratic, world
 
 Made = TypeVar("Made")
+_LAST_SEED = 2**32 - 1
 
 
 def attempt(found: list[str], make: Callable[[], Made]) -> Made | None:
-    """What `make` gives; where it refuses, its problems join `found` and nothing is given."""
+    """What `make` gives; where it refuses, its problems join those `found`, each told once, and nothing is given."""
     try:
         return make()
     except JourneymanError as error:
-        found += error.problems
+        found += [problem for problem in error.problems if problem not in found]
         return None
 
 
@@ -32,6 +33,22 @@ def positive(**numbers: float | None) -> list[str]:
         for name, value in numbers.items()
         if value is not None and not (value > 0 and math.isfinite(value))
     ]
+
+
+def not_negative(advice: str, /, **numbers: float | None) -> list[str]:
+    """Which of these settings that are given are below zero (or not finite), in sentences that end in `advice`."""
+    return [
+        f"{flag(name)} must be 0 or more, and finite, not {value}; {advice}."
+        for name, value in numbers.items()
+        if value is not None and not (value >= 0 and math.isfinite(value))
+    ]
+
+
+def seeded(seed: int) -> list[str]:
+    """Why no random numbers can be drawn from this seed, in a sentence: the largest has 32 bits."""
+    if 0 <= seed <= _LAST_SEED:
+        return []
+    return [f"--seed must be a whole number from 0 to {_LAST_SEED}, not {seed}; change it."]
 
 
 def flag(name: str) -> str:
@@ -69,7 +86,10 @@ def _value(text: str) -> Any:
 
 def make_world(name: str, words: Sequence[str], *, num_envs: int, seed: int) -> AbstractWorld:
     """`world(name, **options)`, the options as they are written on the command line."""
-    options = parse_options(words)
+    found = seeded(seed)
+    options = attempt(found, lambda: parse_options(words))
+    refuse(found)
+    assert options is not None  # else something was found
     try:
         made = world(name, num_envs=num_envs, seed=seed, **options)
     except (TypeError, ValueError) as error:  # a value of a kind that the world did not expect

@@ -23,7 +23,7 @@ from journeyman.policies import (
     policy,
 )
 from journeyman.sessions._asking import Asking
-from journeyman.sessions._refusals import flag, positive
+from journeyman.sessions._refusals import flag, not_negative, positive, seeded
 from journeyman.sessions._unread import Rule, chosen, unread
 from journeyman.training import Learner
 from journeyman.worlds import AbstractFinite, AbstractWorld, Box
@@ -127,11 +127,10 @@ class FitSettings:
             learning_rate=self.learning_rate,
             episodes=self.episodes,
         )
-        if not self.weight_decay >= 0:
-            found.append(f"--weight-decay must be 0 or more, not {self.weight_decay}; 0.01 is usual.")
+        found += not_negative("0.01 is usual", weight_decay=self.weight_decay)
         if not 0 <= self.held_out < 1:
             found.append(f"--held-out must lie in [0, 1), not {self.held_out}; 0.1 is usual, and 0 keeps none.")
-        return found + self.shape.problems()
+        return found + self.shape.problems() + seeded(self.seed)
 
     def learner(self) -> Learner:
         """Behaviour cloning with these numbers."""
@@ -283,13 +282,13 @@ class ImproveSettings:
             )
         if self.evaluation_episodes < 0:
             found.append(f"--evaluation-episodes must be 0 or more, not {self.evaluation_episodes}; 20 is usual.")
-        if self.entropy is not None and not self.entropy >= 0:
-            found.append(f"--entropy must be 0 or more, not {self.entropy}; 0 is usual.")
+        found += not_negative("0 is usual", entropy=self.entropy)
         if self.discount is not None and not 0 < self.discount <= 1:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
         if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
-        return found + self._missing() + self.asking.problems() + self.shape.problems() + unread(self, self.rules())
+        found += self._missing() + self.asking.problems() + self.shape.problems() + seeded(self.seed)
+        return found + unread(self, self.rules())
 
     @property
     def _titled(self) -> str:
