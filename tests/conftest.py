@@ -3,7 +3,6 @@
 The processes that tests start (the command line, a killed run) are left as a user has them.
 """
 
-import functools
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ import jax  # after the environment that it reads
 import jaxtyping
 import optax
 import pytest
-from jax._src.interpreters import mlir
 
 # Most of the suite's time is compiling programs that run once, and half of that is optimising them and building
 # their fusions by MLIR. XLA reads its flags when it starts, so the processes that tests start do not inherit them.
@@ -48,10 +46,6 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
 # Adam in Optax 0.2 raises a Python float to an integer count, which strict promotion refuses. It is let off
 # here, alone, and nothing of ours with it.
 optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
-
-# JAX registers all of MLIR's dialects anew for each of the thousands of programs, and each that is still cached holds
-# its own: up to a tenth of the time of tests that compile much, and half of their memory.
-mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 # Tracing makes objects by the hundred thousand, and each collection walks over all that pytest holds: a twentieth
 # of the suite's time. What is there when the tests are collected stays.
