@@ -57,6 +57,15 @@ class PartsNest(AbstractPart):
             raise JourneymanError("The rate is negative; raise it.")
 
 
+class PartsCurtain(AbstractPart):
+    """Gives nothing of what is inside it but the metric."""
+
+    inner: Any
+
+    def provides(self) -> frozenset[str]:
+        return frozenset({"metric"})
+
+
 class PartsMarkers(AbstractPart):
     """Its fields are called like the forms that a description has for what is no part."""
 
@@ -71,6 +80,12 @@ class PartsMarkers(AbstractPart):
 def test_needs_are_met_by_any_part_however_deep() -> None:
     assert problems(PartsRadius(), PartsNest(PartsMetric(), (PartsRewards(),))) == []
     assert problems(PartsRadius(), later=frozenset({"metric", "rewards"})) == []
+
+
+def test_who_says_what_it_gives_speaks_for_what_is_inside_it() -> None:
+    assert problems(PartsRadius(), PartsCurtain((PartsMetric(),)), PartsRewards()) == []
+    found = problems(PartsRadius(), PartsNest(PartsCurtain((PartsMetric(), PartsRewards()))))
+    assert [sentence.split("(")[0] for sentence in found] == ["PartsRadius needs 'rewards' "]
 
 
 def test_this_part_cannot() -> None:

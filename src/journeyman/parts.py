@@ -173,16 +173,15 @@ def _part_fields(cls: type[AbstractPart]) -> list[tuple[str, type[AbstractPart]]
     ]
 
 
-def walk(part: Any) -> list[AbstractPart]:
-    """Every part inside `part`, itself first, in field order."""
+def walk(part: Any, *, speaking: bool = False) -> list[AbstractPart]:
+    """Every part inside `part`, itself first; `speaking`, one with a `provides` of its own speaks for all inside it."""
     found: list[AbstractPart] = [part] if isinstance(part, AbstractPart) else []
+    if speaking and found and type(part).provides is not AbstractPart.provides:
+        return found
+    inside = part if isinstance(part, (tuple, list)) else ()
     if dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            found += walk(getattr(part, field.name, None))
-    elif isinstance(part, (tuple, list)):
-        for item in part:
-            found += walk(item)
-    return found
+        inside = [getattr(part, field.name, None) for field in dataclasses.fields(part)]
+    return found + [inner for item in inside for inner in walk(item, speaking=speaking)]
 
 
 def problems(*parts: AbstractPart, later: frozenset[str] = frozenset()) -> list[str]:
@@ -191,7 +190,7 @@ def problems(*parts: AbstractPart, later: frozenset[str] = frozenset()) -> list[
     `later` are the capabilities that others will bring, who are not here yet.
     """
     everything = [inner for part in parts for inner in walk(part)]
-    given = later.union(*(inner.provides() for inner in everything))
+    given = later.union(*(one.provides() for part in parts for one in walk(part, speaking=True)))
     found = []
     for inner in everything:
         for need in sorted(inner.requires() - given):

@@ -201,7 +201,7 @@ def test_what_cannot_be_planned_is_refused(build, said):
 
 
 def test_a_world_that_hides_what_the_one_inside_it_shows_is_refused():
-    with pytest.raises(JourneymanError, match=r"CEM needs 'settable state' .* 'timed:Pendulum' does not give it"):
+    with pytest.raises(JourneymanError, match=r"CEM needs 'settable state' .* none of Timed, Pendulum can give it"):
         CEM(timed(Pendulum(horizon=5)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.experts._base import AbstractExpert
-from journeyman.parts import CAPABILITIES, JourneymanError, refuse
+from journeyman.parts import JourneymanError, check
 from journeyman.worlds import AbstractPureWorld, AbstractSpace, Box
 
 
@@ -60,14 +60,7 @@ class AbstractPlanner(AbstractExpert):
                 f"{name} looks at least one step ahead at a discount in (0, 1], not {self.horizon} steps at"
                 f" {self.discount}."
             )
-        given = self.world.provides()
-        refuse(
-            [
-                f"{name} needs '{need}' ({CAPABILITIES[need]}), and '{self.world.called}' does not give it; plan in a"
-                " world that does."
-                for need in sorted(self.requires() - given)
-            ]
-        )
+        check(self)
 
     def label(self, observation: PyTree, key: Array) -> Array:
         """The first action of a plan from each leading batch element."""
