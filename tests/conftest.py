@@ -5,6 +5,7 @@ The processes that tests start (the command line, a killed run) are left as a us
 
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import jax  # after the environment that it reads
 import jaxtyping
 import optax
 import pytest
+from jax._src.interpreters import mlir
+from jaxlib.mlir import ir
 
 # Most of the suite's time is compiling programs that run once, and half of that is optimising them and building
 # their fusions by MLIR. XLA reads its flags when it starts, so the processes that tests start do not inherit them.
@@ -46,6 +49,22 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
 # Adam in Optax 0.2 raises a Python float to an integer count, which strict promotion refuses. It is let off
 # here, alone, and nothing of ours with it.
 optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
+
+# JAX registers all of MLIR's dialects for each program that it compiles: a tenth of the suite's time. Here each thread
+# registers them once, but for what is compiled while another program is lowered, which would land inside that one.
+_own_context = mlir.make_ir_context
+_contexts = threading.local()
+
+
+def _context() -> ir.Context:
+    if ir.Context.current is not None:
+        return _own_context()
+    if not hasattr(_contexts, "shared"):
+        _contexts.shared = _own_context()
+    return _contexts.shared
+
+
+mlir.make_ir_context = _context
 
 # Tracing makes objects by the hundred thousand, and each collection walks over all that pytest holds: a twentieth
 # of the suite's time. What is there when the tests are collected stays.

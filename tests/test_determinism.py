@@ -39,8 +39,8 @@ def hashes(folder: Path, jobs: list[str]) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # training/test_resume.py compares processes, too: whole ones, and those that were killed and resumed
 def test_two_processes_with_one_seed_agree_to_the_bit(tmp_path: Path) -> None:
-    # A pure world's improvement is compared across processes in training/test_resume.py.
     jobs = ["fit", *(["host"] if importlib.util.find_spec("envpool") else [])]
     assert hashes(tmp_path, jobs) == hashes(tmp_path, jobs)
 

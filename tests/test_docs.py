@@ -1,8 +1,9 @@
 """The README and the docs cannot lie: their code runs.
 
 The blocks of one page run in order in an empty folder: `python` blocks in one namespace, `bash` blocks of
-`journeyman` commands in a process of their own each. A block is exempt only by a comment right above it,
-`<!-- no-run: why -->`; `<!-- slow: why -->` keeps it for `pytest -m slow`, which runs the whole page.
+`journeyman` commands in a process of their own each. `pytest -m docs` runs them, as `.ci/run` does. A block is exempt
+only by a comment right above it, `<!-- no-run: why -->`; `<!-- slow: why -->` keeps it for `pytest -m slow`, which runs
+the whole page.
 """
 
 import os
@@ -117,6 +118,7 @@ def test_every_block_is_run_or_openly_exempt(path):
     assert not [f"{name(path)}:{line} {why}" for line, why in found if why]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("path", [p for p in PAGES if runnable(p)], ids=name)
 def test_the_blocks_of_a_page_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

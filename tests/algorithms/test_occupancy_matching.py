@@ -71,6 +71,7 @@ def test_forward_kl_from_samples_averages_the_modes() -> None:
     assert std == pytest.approx(2.06, abs=0.25)
 
 
+@pytest.mark.slow
 def test_reverse_kl_from_samples_seeks_one() -> None:
     mean, std = landed(ReverseKL(), 1.5, 0.8)
     assert mean == pytest.approx(2.0, abs=0.2)
@@ -119,6 +120,7 @@ def furthest(one: DensityPolicy, other: DensityPolicy) -> float:
     return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_the_worlds_reward_does_not_count() -> None:
     plan = dataclasses.replace(PLAN, steps=4 * 640)
     learner = gail(baseline=SMALL)
@@ -145,6 +147,7 @@ def test_finite_actions() -> None:
     assert np.asarray(seen.action)[np.asarray(seen.valid)].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_members_of_a_sweep_are_single_runs() -> None:
     learner, plan = gail(baseline=SMALL, kl=1e-3), dataclasses.replace(PLAN, steps=4 * 640)
     actors = [policy(WORLD, jax.random.key(i), hidden=()) for i in range(2)]

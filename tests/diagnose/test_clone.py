@@ -53,6 +53,7 @@ def linear(r: np.random.Generator, o: np.ndarray) -> np.ndarray:
     return -0.5 * o[:, :1] + 0.1 * r.normal(size=(len(o), 1))
 
 
+@pytest.mark.slow
 def test_a_good_clone_has_no_cause() -> None:
     found = diagnosed(ENOUGH, shown(linear), fresh())
     assert found.found == ()

@@ -120,6 +120,7 @@ def test_the_states_weighed_by_their_discount_give_the_exact_discounted_gradient
 # -- V(o, t) ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_baseline_that_sees_the_time_is_the_value_of_a_finite_horizon() -> None:
     """V_t(x) = −(p_t x² + c_t), with p and c by the backward recursion under the policy's gain."""
     inner, gain = LinearQuadratic(noise=0.5, start=0.0, start_std=1.0, horizon=4, num_envs=4096), -0.3

@@ -119,7 +119,6 @@ def many(learner: Learner, blank: PyTree, keys: Array, spoil: Array) -> tuple[Ar
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("reinforce, leave one out", 5_000),
         ("natural gradient, linear", 5_000),
         *(pytest.param(name, 10_000, marks=pytest.mark.slow) for name in LEARNERS),
     ],

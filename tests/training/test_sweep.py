@@ -272,6 +272,7 @@ def test_a_processor_computes_a_few_members_at_once(members: int, at_once: int) 
     assert together(members) == at_once
 
 
+@pytest.mark.slow
 def test_how_members_are_grouped_changes_no_more_than_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five members in groups of two and a rest, and all at once."""
     plan, found = Plan(steps=4 * 40, batch=40), []
