@@ -104,6 +104,20 @@ def test_a_learning_rate_is_that_of_standardised_targets(unit: float) -> None:
     assert other.std() == pytest.approx(unit * one.std(), rel=0.2)
 
 
+def test_targets_that_were_once_all_equal_leave_their_deviation_at_its_truth() -> None:
+    e, baseline = seen(2, 60), NetworkBaseline(hidden=(4,), epochs=1, batch_size=60)
+    first = np.zeros((2, 60))
+    later = [1e-3 * np.random.default_rng(i).normal(size=(2, 60)) for i in range(2)]
+    state, _ = fit(baseline, e, first)
+    assert state.targets.deviation[0] == 0
+    assert state.network.head.scale.scale[0] == 1, "nothing is divided by 0"
+    for target in later:
+        state, _ = fit(baseline, e, target, state)
+    truth = np.std([first, *later])
+    np.testing.assert_allclose(state.targets.deviation, truth, rtol=1e-4)
+    np.testing.assert_allclose(state.network.head.scale.scale, truth, rtol=1e-4)
+
+
 # -- the two targets --------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,13 @@ def _ridge(rows: Array, goal: Array, penalty: Array) -> Array:
     return jax.scipy.linalg.solve_triangular(upper[:size, :size], upper[:size, size])
 
 
+class NetworkFit(eqx.Module):
+    """What a `NetworkBaseline` knows: V, and the statistics of the targets, which its head's scale is made from."""
+
+    network: DensityPolicy
+    targets: Normalizer
+
+
 class NetworkBaseline(AbstractBaseline):
     """b = V(observation), an MLP fitted by least squares after each policy step.
 
@@ -159,24 +166,23 @@ class NetworkBaseline(AbstractBaseline):
         """A network that says 0 everywhere, nearly."""
         head = FixedGaussian(Scale(jnp.zeros(1), jnp.ones(1)))
         network = MLP.make([encoder.size, *self.hidden, 1], key, last=0.01)
-        return DensityPolicy(encoder, Normalizer.fresh(encoder.size), network, head)
+        return NetworkFit(DensityPolicy(encoder, Normalizer.fresh(encoder.size), network, head), Normalizer.fresh(1))
 
     def value(self, state: PyTree, episodes: Episodes, returns: Array) -> Array:
         """V(observation)."""
-        return state.mode(episodes.observation)[..., 0]
+        return state.network.mode(episodes.observation)[..., 0]
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
         """Standardise anew without changing V, then `epochs` passes of regression."""
         valid = jnp.asarray(episodes.valid).reshape(-1)
-        features = state.encoder(episodes.now)
+        network, targets = state.network, state.targets.merge(target.reshape(-1, 1), valid)
+        features = network.encoder(episodes.now)
         features = features.reshape(-1, features.shape[-1])
-        seen = Normalizer(state.head.scale.location, state.head.scale.scale, state.normalizer.count)
-        scale = seen.merge(target.reshape(-1, 1), valid)
-        state = renormalized(state, state.normalizer.merge(features, valid))
-        state = rescaled(state, Scale(scale.mean, scale.scale))
+        network = renormalized(network, network.normalizer.merge(features, valid))
+        network = rescaled(network, Scale(targets.mean, targets.scale))
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[episodes.valid.ndim :]), episodes.now)
         options = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
-        return regress(state, flat, target.reshape(-1, 1), valid, key, **options)
+        return NetworkFit(regress(network, flat, target.reshape(-1, 1), valid, key, **options), targets)
 
     def regresses_on(self) -> Literal["bootstrapped", "monte carlo"]:
         """`target`."""
