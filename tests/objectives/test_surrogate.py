@@ -77,6 +77,27 @@ def test_a_clipped_sample_has_no_gradient_and_the_other_sign_has_one(ratio: floa
     assert any(np.asarray(leaf).any() for leaf in jax.tree.leaves(back)), "the control: the way back is open"
 
 
+@pytest.mark.parametrize("far", [100.0, 1e4])
+def test_a_ratio_too_large_for_a_number_is_clipped_as_any_other(far: float) -> None:
+    with jax.enable_x64(False):
+        one = policy(LinearQuadratic(horizon=3), jax.random.key(0), hidden=())
+
+        def gradient(objective: AbstractObjective, *old: float) -> list[jax.Array]:
+            ones = jnp.ones(2)
+            actions = jnp.asarray([[0.1], [0.0]])
+            some = Samples(jnp.ones((2, 1)), actions, ones, ones, jnp.ones(()), jnp.asarray(old))
+            return jax.tree.leaves(objective.gradient(one, some)[1])
+
+        clipped, other = gradient(PLAIN, -0.5, -far), gradient(PLAIN, -0.5, -5.0)
+        for leaf, expected, wanted in zip(clipped, other, [-0.1312, -0.1312, 0.4765], strict=True):
+            np.testing.assert_array_equal(leaf, expected)
+            np.testing.assert_allclose(leaf, wanted, atol=1e-4)
+        # Unclipped its gradient is a number, and so is Σ g², which bounds on a gradient ask for.
+        back = gradient(Surrogate(), -0.5, -far)
+        assert all(np.isfinite(leaf).all() and np.isfinite(np.square(leaf)).all() for leaf in back)
+        assert any(np.abs(leaf).max() > 1e12 for leaf in back)
+
+
 def test_weights_are_standardised_over_the_valid_samples_that_are_given() -> None:
     valid = np.array([1, 1, 1, 0, 1, 1, 0])
     weight = np.array([1.0, 5.0, 2.0, 99.0, -3.0, 0.0, -99.0])

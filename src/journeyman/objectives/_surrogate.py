@@ -1,7 +1,8 @@
 """Surrogates of the expected return near the policy that collected the data: ratios instead of log-probabilities.
 
 Both have the gradient of the weighted log-likelihood with weight ρ · A (0 where the ratio is clipped): at ρ = 1, the
-policy gradient itself.
+policy gradient itself. Beyond e³⁰ a ratio goes on as its tangent in log ρ, e³⁰ (1 + log ρ − 30), whose slope is a
+number in single precision.
 """
 
 from typing import ClassVar
@@ -14,6 +15,9 @@ from journeyman.episodes import HostOrDevice
 from journeyman.objectives._likelihood import AbstractObjective, Samples
 from journeyman.parts import JourneymanError, Number, holds
 from journeyman.policies import AbstractDensityPolicy
+
+_MOST = 30.0
+"""Up to which log ρ its exponential is taken: the square of e³⁰, as in the norm of a gradient, is a number still."""
 
 
 class Surrogate(AbstractObjective):
@@ -30,7 +34,7 @@ class Surrogate(AbstractObjective):
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The loss, and `approximate_kl`."""
         log_ratio = _log_ratio(policy, samples)
-        ratio = jnp.exp(log_ratio)
+        ratio = _ratio(log_ratio)
         return -_mean(ratio * samples.weight, samples), {"approximate_kl": _mean(ratio - 1 - log_ratio, samples)}
 
 
@@ -64,7 +68,7 @@ class ClippedSurrogate(AbstractObjective):
     def measure(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The loss, `clip_share` and `approximate_kl`."""
         log_ratio = _log_ratio(policy, samples)
-        ratio = jnp.exp(log_ratio)
+        ratio = _ratio(log_ratio)
         advantage = _standardized(samples) if self.standardize else samples.weight
         inside = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
         loss = -_mean(jnp.minimum(ratio * advantage, inside * advantage), samples)
@@ -82,6 +86,11 @@ def _log_ratio(policy: AbstractDensityPolicy, samples: Samples) -> Array:
     """log ρ; 0 on samples that do not count, whose cleared actions may be ones that nobody would take."""
     log_ratio = policy.log_prob(samples.observation, samples.target) - samples.log_prob
     return jnp.where(samples.valid > 0, log_ratio, 0.0)
+
+
+def _ratio(log_ratio: Array) -> Array:
+    """ρ; where its exponential would overflow, a clipped sample's gradient would be 0 · ∞ and not 0."""
+    return jnp.exp(jnp.minimum(log_ratio, _MOST)) * (1 + jnp.maximum(log_ratio - _MOST, 0.0))
 
 
 def _mean(value: HostOrDevice, samples: Samples) -> Array:
