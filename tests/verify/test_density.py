@@ -63,6 +63,14 @@ def test_a_policy_at_an_observation() -> None:
     assert found["mass"].value == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.parametrize(("head", "rare"), [(Categorical(2), -12.0), (Categorical(3), -9.0), (Bernoulli(3), -10.0)])
+def test_a_choice_that_is_hardly_ever_drawn_fails_no_check(head: AbstractHead, rare: float) -> None:
+    at = jnp.zeros(head.outputs()).at[-1].set(rare)
+    for seed in range(3):
+        found = verify.density(head, at, samples=2000, directions=2, seed=seed)
+        assert found.passed, f"\n{found}"
+
+
 # -- wrong heads ----------------------------------------------------------------------------------------
 
 
@@ -132,6 +140,8 @@ class _Wrong(AbstractHead):
     def entropy(self, parameters: PyTree) -> Array:
         if self.flaw == "the entropy before squashing":
             return self.inner.inner.entropy(parameters)  # type: ignore[attr-defined]
+        if self.flaw == "an entropy off by a thousandth":
+            return 1.001 * self.inner.entropy(parameters)
         return self.inner.entropy(parameters)
 
 
@@ -148,7 +158,8 @@ PLANTED = [
     ("a metric without the deviation", NORMAL, {"kl", "fisher"}),
     ("half the KL", Categorical(3), {"kl", "fisher"}),
     ("no normaliser", Categorical(3), {"mass", "score"}),
-    ("draws of the opposite bits", Bernoulli(3), {"samples", "score"}),
+    ("draws of the opposite bits", Bernoulli(3), {"samples"}),
+    ("an entropy off by a thousandth", Categorical(3), {"entropy"}),
 ]
 
 

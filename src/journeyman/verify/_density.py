@@ -10,18 +10,22 @@ from jaxtyping import Array, PyTree
 from journeyman.parts import JourneymanError
 from journeyman.policies import AbstractDensityPolicy, AbstractHead
 from journeyman.verify._check import Check, Verification
-from journeyman.verify._expectation import Claim, claimed, finite_agreement, real_agreement
+from journeyman.verify._expectation import Claim, claimed, elements, finite_agreement, real_agreement
 from journeyman.verify._subject import Subject, of_head, of_policy
 from journeyman.worlds import AbstractFinite, AbstractSpace, Box
 
 
 class Draws(NamedTuple):
-    """What a sample of actions says, and what the subject says of itself; the score along each of a few directions."""
+    """What actions say, and what the subject says of itself; the score along each of a few directions.
+
+    `points` are the actions that expectations are taken over: all of a finite set, else those that were drawn.
+    """
 
     action: Array  # (samples, ...)
-    log_prob: Array  # (samples,)
-    log_ratio: Array  # (samples,) against the same subject elsewhere
-    score: Array  # (directions, samples)
+    weight: Array  # (points,): the expectation of f is Σ weight · f
+    log_prob: Array  # (points,)
+    log_ratio: Array  # (points,) against the same subject elsewhere
+    score: Array  # (directions, points)
     slope: Array  # (directions, few): the gradient of the log-probability of the first few actions
     difference: Array  # (directions, few): the same by central differences
     kl: Array
@@ -44,9 +48,11 @@ def density(
 
     - `mass`: ∫ exp(log p) over `space` is 1. A finite set is summed; up to two real actions are integrated by the
       trapezoidal rule, in log-odds where the box is bounded; more by importance sampling from a Student t.
-    - `samples`: over a finite set the counts fit the probabilities (χ²); else means of smooth steps along each axis,
-      and of log p itself, are those under exp(log p). `value` is the largest deviation in standard errors.
-    - `score`: E[∂ log p] = 0 along random directions in θ, again in standard errors.
+    - `samples`: over a finite set the counts fit the probabilities (χ², and Poisson for what is rare); else means of
+      smooth steps along each axis, and of log p itself, are those under exp(log p). `value` is the largest deviation in
+      standard errors.
+    - `score`: E[∂ log p] = 0 along random directions in θ, again in standard errors. This expectation and those below are
+      sums over a finite set, where a "standard error" is 2e-7 of the sum's terms; else means over the samples.
     - `gradient`: ∂ log p against central differences; `value` is the largest difference, relative to the largest slope.
     - `itself`, `kl`: KL(θ ‖ θ) = 0; KL(θ ‖ θ') is the mean log-ratio, about a tenth of a nat away (a KL of the other
       order agrees there to second order, and shows only with many samples).
@@ -73,10 +79,11 @@ def density(
         one = of_head(subject, at) if isinstance(subject, AbstractHead) else of_policy(subject, at)
         towards = rng.normal(size=(directions, one.theta.size))
         towards = jnp.asarray(towards / np.linalg.norm(towards, axis=1, keepdims=True))
-        draws = jax.tree.map(np.asarray, _drawn(one, towards, jax.random.key(seed), samples))
+        points = jnp.asarray(elements(space)) if isinstance(space, AbstractFinite) else None
+        draws = jax.tree.map(np.asarray, _drawn(one, towards, jax.random.key(seed), samples, points))
         claim = claimed(one, space, draws.action, rng)
         checks = [_mass(claim, standard_errors), _samples(claim, space, draws, standard_errors)]
-        checks += [*_derivatives(draws, standard_errors), *_divergences(one, draws, standard_errors)]
+        checks += [*_derivatives(claim, draws, standard_errors), *_divergences(claim, one, draws, standard_errors)]
         checks += _bound(one, space)
     return Verification(f"{type(subject).__name__} at {samples:,} samples", tuple(checks))
 
@@ -93,15 +100,19 @@ def _space(subject: Any, space: AbstractSpace | None) -> AbstractSpace:
     return space
 
 
-def _drawn(one: Subject, towards: Array, key: Array, samples: int) -> Draws:
+def _drawn(one: Subject, towards: Array, key: Array, samples: int, points: Array | None) -> Draws:
     few = 8
 
     def run(theta: Array, towards: Array, key: Array) -> Draws:
         action = one.sample(theta, key, samples)
+        over = action if points is None else points
+        log_prob = one.log_prob(theta, over)
+        weight = jnp.full(samples, 1 / samples) if points is None else jnp.exp(log_prob)
         along = lambda v, a: jax.jvp(lambda t: one.log_prob(t, a), (theta,), (v,))[1]  # noqa: E731
-        score = jax.vmap(lambda v: along(v, action))(towards)
+        score = jax.vmap(lambda v: along(v, over))(towards)
         # Where the divergence is about a tenth of a nat: far enough to see, near enough for a mean to settle.
-        length = jnp.minimum(1.0, jnp.sqrt(0.2 / jnp.maximum(jnp.square(score[0]).mean(), 1e-12)))
+        square = jnp.where(weight > 0, weight * jnp.square(score[0]), 0.0).sum()
+        length = jnp.minimum(1.0, jnp.sqrt(0.2 / jnp.maximum(square, 1e-12)))
         there = theta + length * towards[0]
         first = jnp.concatenate([action[: few // 2], one.sample(there, key, few)[few // 2 :]])
 
@@ -113,11 +124,11 @@ def _drawn(one: Subject, towards: Array, key: Array, samples: int) -> Draws:
             return (4 * slopes[1] - slopes[0]) / 3
 
         bend = lambda v: jax.grad(jax.grad(lambda t: one.kl(theta, theta + t * v)))(jnp.zeros(()))  # noqa: E731
-        log_prob = one.log_prob(theta, action)
         return Draws(
             action,
+            weight,
             log_prob,
-            log_prob - one.log_prob(there, action),
+            log_prob - one.log_prob(there, over),
             score,
             jax.vmap(lambda v: along(v, first))(towards),
             jax.vmap(difference)(towards),
@@ -136,6 +147,21 @@ _STEPS = (2e-3, 1e-3)
 # -- the checks -------------------------------------------------------------------------------------------
 
 
+def _mean(claim: Claim, draws: Draws, values: np.ndarray) -> tuple[Any, Any]:
+    """E[values] over the last axis, and its standard error.
+
+    What has a probability of a few times 1/samples may be missing from a sample, whose own deviation then says that
+    nothing is uncertain; so over a finite set nothing is left to a sample, and what is let pass is rounding.
+    """
+    terms = np.where(draws.weight > 0, draws.weight * values, 0.0)
+    if claim.chart is None:
+        return terms.sum(axis=-1), _ROUNDING * np.abs(terms).sum(axis=-1)
+    return terms.sum(axis=-1), values.std(axis=-1) / np.sqrt(values.shape[-1])
+
+
+_ROUNDING = 2e-7
+
+
 def _mass(claim: Claim, errors: float) -> Check:
     room = max(1e-4, errors * claim.error)
     return Check.of("mass", claim.mass, 1.0, room, claim.how)
@@ -150,10 +176,9 @@ def _samples(claim: Claim, space: AbstractSpace, draws: Draws, errors: float) ->
     return Check.of("samples", found, 0.0, errors, "largest deviation of a mean, in standard errors")
 
 
-def _derivatives(draws: Draws, errors: float) -> list[Check]:
-    count = draws.score.shape[1]
-    spread = np.maximum(draws.score.std(axis=1) / np.sqrt(count), 1e-12)
-    score = np.abs(draws.score.mean(axis=1) / spread).max()
+def _derivatives(claim: Claim, draws: Draws, errors: float) -> list[Check]:
+    mean, error = _mean(claim, draws, draws.score)
+    score = np.abs(mean / np.maximum(error, 1e-12)).max()
     largest = np.maximum(np.abs(draws.slope).max(), 1e-3)
     gradient = np.abs(draws.slope - draws.difference).max() / largest
     return [
@@ -162,20 +187,22 @@ def _derivatives(draws: Draws, errors: float) -> list[Check]:
     ]
 
 
-def _divergences(one: Subject, draws: Draws, errors: float) -> list[Check]:
-    count = len(draws.log_prob)
-    standard = lambda x: errors * x.std(axis=-1) / np.sqrt(count) + 1e-9  # noqa: E731
+def _divergences(claim: Claim, one: Subject, draws: Draws, errors: float) -> list[Check]:
+    def expected(values: np.ndarray) -> tuple[Any, Any]:
+        mean, error = _mean(claim, draws, values)
+        return mean, errors * error + 1e-9
+
     above = "at least" if "kl" in one.approximates else "equal"
     below = "at most" if "entropy" in one.approximates else "equal"
-    square = np.square(draws.score)
-    off = (draws.curvature - square.mean(axis=1)) / standard(square)
+    square, room = expected(np.square(draws.score))
+    off = (draws.curvature - square) / room
     worst = int(np.argmin(off) if above == "at least" else np.argmax(np.abs(np.nan_to_num(off, nan=np.inf))))
-    metric = (draws.curvature[worst], square[worst].mean(), standard(square[worst]))
+    metric = (draws.curvature[worst], square[worst], room[worst])
     return [
         Check.of("itself", draws.self_kl, 0.0, 1e-10, "KL(θ ‖ θ)"),
-        Check.of("kl", draws.kl, draws.log_ratio.mean(), standard(draws.log_ratio), "mean log-ratio", side=above),
+        Check.of("kl", draws.kl, *expected(draws.log_ratio), "mean log-ratio", side=above),
         Check.of("fisher", *metric, "mean squared score along the worst direction", side=above),
-        Check.of("entropy", draws.entropy, -draws.log_prob.mean(), standard(draws.log_prob), "−E[log p]", side=below),
+        Check.of("entropy", draws.entropy, *expected(-draws.log_prob), "−E[log p]", side=below),
     ]
 
 

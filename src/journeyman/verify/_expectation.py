@@ -1,6 +1,7 @@
 """Expectations under exp(log p): a sum over a finite set, a quadrature, or importance sampling."""
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import jax
@@ -144,26 +145,41 @@ def _importance(density, seen: np.ndarray, rng: np.random.Generator, count: int 
 
 
 def finite_agreement(claim: Claim, action: np.ndarray) -> float:
-    """χ² of the counts, elements that are expected fewer than five times taken together, as a standard normal.
+    """χ² of the counts of the elements that are expected five times and more, as a standard normal.
 
-    (Wilson and Hilferty 1931.) Infinite where something was drawn that has no probability.
+    (Wilson and Hilferty 1931.) All others are taken together: one more count where five of them are expected, and else
+    judged by the Poisson probability of so many, as a standard normal too; the larger of both numbers is given.
+    Infinite where something was drawn that has no probability.
     """
     place = {element.tobytes(): index for index, element in enumerate(claim.point)}
     index = [place.get(np.asarray(one, np.int32).tobytes(), -1) for one in action]
-    if min(index) < 0:
-        return math.inf
-    counts = np.bincount(index, minlength=len(claim.point)).astype(float)
+    counts = np.bincount(index, minlength=len(claim.point)).astype(float) if min(index) >= 0 else np.ones(1)
     expected = claim.weight * len(action)
-    rare = expected < 5
-    counts, expected = (np.append(x[~rare], x[rare].sum()) for x in (counts, expected))
-    counts, expected = counts[expected > 0], expected[expected > 0]
-    if counts.sum() < len(action):
+    if min(index) < 0 or counts[expected <= 0].any():
         return math.inf
+    rare = expected < 5
+    few, seen = float(expected[rare].sum()), float(counts[rare].sum())
+    common, counted = expected[~rare], counts[~rare]
+    if few >= 5:
+        return _fit(np.append(common, few), np.append(counted, seen))
+    # Given how many were rare, the others are drawn from what is left.
+    share = counted.sum() / max(common.sum(), 1e-300)
+    return max(_fit(common * share, counted), _unlikely(few, seen))
+
+
+def _fit(expected: np.ndarray, counts: np.ndarray) -> float:
     freedom = len(counts) - 1
-    if not freedom:
+    if freedom < 1:
         return 0.0
-    square = float((np.square(counts - expected) / expected).sum())
+    square = float((np.square(counts - expected) / np.maximum(expected, 1e-300)).sum())
     return ((square / freedom) ** (1 / 3) - 1 + 2 / (9 * freedom)) / math.sqrt(2 / (9 * freedom))
+
+
+def _unlikely(expected: float, count: float) -> float:
+    """How many or more than `count` are, where a Poisson number is expected to be `expected`, as a standard normal."""
+    if not count:
+        return 0.0
+    return -NormalDist().inv_cdf(min(max(float(jax.scipy.special.gammainc(count, expected)), 1e-300), 1 - 1e-16))
 
 
 def real_agreement(claim: Claim, action: np.ndarray, log_prob: np.ndarray) -> float:
