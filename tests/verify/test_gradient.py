@@ -17,6 +17,7 @@ from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy
 from journeyman.verify import Verification, chain_policy, exact_problems, linear_policy
+from journeyman.verify._gradient import _compared
 from journeyman.weights import AbstractWeight, ConstantBaseline, LeaveOneOutBaseline, RewardToGo, Weighed
 from journeyman.worlds import GeometricChain, LinearQuadratic
 
@@ -49,6 +50,20 @@ def test_a_right_estimator_passes_and_says_by_how_much() -> None:
 @pytest.mark.parametrize("mistake", ["a fifth too short", "one step late", "downhill", "knows the action"])
 def test_a_wrong_estimator_fails(mistake: str) -> None:
     assert not verify.gradient(_Off(mistake)).passed
+
+
+@pytest.mark.parametrize(("batch", "most", "least"), [(1, 20, 150), (8, 9, 15)])
+def test_a_right_estimator_of_few_skewed_batches_fails_nearly_as_seldom_as_is_promised(
+    batch: int, most: int, least: int
+) -> None:
+    # The chain at θ = ½, L steps: Σ_t (1 − θ)(L − t) = L (L + 1)/4, whose mean is the exact 1. A third of .001.
+    random, times, batches = np.random.default_rng(0), 10_000, 100
+    steps = random.geometric(0.5, size=(times, batches, batch)) - 1
+    estimates = (steps * (steps + 1) / 4).mean(-1)
+    level = 1 - 1e-3 / 3
+    assert sum(not _compared("", one, 1.0, level).passed for one in estimates) <= most, "3.3 are promised"
+    away = np.abs(estimates.mean(1) - 1) / (estimates.std(1, ddof=1) / math.sqrt(batches))
+    assert (away > 3.588).sum() > least, "the control: in standard errors, by the normal distribution"
 
 
 @functools.cache
@@ -113,7 +128,7 @@ def test_the_policies_are_those_that_the_truth_is_for() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: verify.gradient(RewardToGo(), batches=3), "at least 30 batches of at least one episode, not 3 of 8"),
+        (lambda: verify.gradient(RewardToGo(), batches=3), "at least 100 batches of at least one episode, not 3 of 8"),
         (lambda: verify.baseline(ConstantBaseline(), significance=2.0), "The significance is a probability, not 2.0"),
         (lambda: verify.exact_problems(0.0), r"The discount must lie in \(0, 1\], not 0.0"),
         (lambda: chain_policy(1.0), "lies between 0 and 1, not at 1.0"),

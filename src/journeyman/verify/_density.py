@@ -51,8 +51,8 @@ def density(
     - `samples`: over a finite set the counts fit the probabilities (χ², and Poisson for what is rare); else means of
       smooth steps along each axis, and of log p itself, are those under exp(log p). `value` is the largest deviation in
       standard errors.
-    - `score`: E[∂ log p] = 0 along random directions in θ, again in standard errors. This expectation and those below are
-      sums over a finite set, where a "standard error" is 2e-7 of the sum's terms; else means over the samples.
+    - `score`: E[∂ log p] = 0 along random directions in θ, again in standard errors. This expectation and those below
+      are sums over a finite set, where a "standard error" is 2e-7 of the sum's terms; else means over the samples.
     - `gradient`: ∂ log p against central differences; `value` is the largest difference, relative to the largest slope.
     - `itself`, `kl`: KL(θ ‖ θ) = 0; KL(θ ‖ θ') is the mean log-ratio, about a tenth of a nat away (a KL of the other
       order agrees there to second order, and shows only with many samples).
