@@ -110,9 +110,18 @@ def test_both_functions_are_those_of_f(name: str) -> None:
 def test_nothing_overflows(name: str) -> None:
     divergence, _ = F[name]
     log_u = jnp.asarray([-1e4, -200.0, 0.0, 200.0, 1e4])
-    for one in (divergence.value, divergence.weight):
+    for one in (divergence.value, divergence.weight, divergence.gain):
         assert np.isfinite(one(log_u)).all()
         assert float(one(log_u)[2]) == 0, "equal densities"
+
+
+@pytest.mark.parametrize("alpha", [-10.0, -3.0, 3.0, 10.0])
+def test_a_power_of_any_alpha_is_a_number_where_it_is_cut(alpha: float) -> None:
+    divergence, log_u = Alpha(alpha), jnp.asarray([-1e4, -40.0, -30.0, 0.0, 5.0, 30.0, 40.0, 1e4])
+    for one in (divergence.value, divergence.weight, divergence.gain):
+        assert np.isfinite(one(log_u)).all()
+    # What `Occupancy` cuts its log ratios at is not cut again.
+    np.testing.assert_allclose(divergence.gain(log_u)[4], np.expm1(5 * alpha) / alpha, rtol=1e-5)
 
 
 # -- the objective ----------------------------------------------------------------------------------------
@@ -187,6 +196,8 @@ def test_an_odd_number_of_draws_is_refused() -> None:
     for alpha in (0.0, 1.0):
         with pytest.raises(JourneymanError, match="has no such form; use ReverseKL for 0, ForwardKL for 1"):
             Alpha(alpha)
+    with pytest.raises(JourneymanError, match=r"α must lie in \[-10, 10\], not at 20.0: u\^α is soon no number"):
+        Alpha(20.0)
 
 
 # -- where a Gaussian lands -------------------------------------------------------------------------------

@@ -126,15 +126,19 @@ class Alpha(AbstractDivergence):
     """Amari's α-divergence, f = (u^α − α u + α − 1) / (α (α − 1)), from reverse KL (α → 0) to forward KL (α → 1).
 
     α = 2 is half of `ChiSquared`, α = ½ four times the squared Hellinger distance ½ ∫ (√p − √q)². α itself is neither
-    0 nor 1; log u is cut at 30.
+    0 nor 1 and lies within ±10; log u is cut at ±30, and at ±60/|α| where that is less, so that u^α is a number.
     """
 
     alpha: float = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        if self.alpha in (0, 1) or not abs(self.alpha) < 1e3:
+        if self.alpha in (0, 1):
             raise JourneymanError(
                 f"α = {self.alpha} has no such form; use ReverseKL for 0, ForwardKL for 1, 0.5 for what lies between."
+            )
+        if not abs(self.alpha) <= 10:
+            raise JourneymanError(
+                f"α must lie in [-10, 10], not at {self.alpha}: u^α is soon no number beyond; 0.5 is usual."
             )
 
     def value(self, log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
@@ -149,12 +153,17 @@ class Alpha(AbstractDivergence):
 
     def gain(self, log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """(u^α − 1) / α."""
-        return jnp.expm1(self.alpha * jnp.clip(log_ratio, -_MOST, _MOST)) / self.alpha
+        return jnp.expm1(self.alpha * self._cut(log_ratio)) / self.alpha
 
     def _power(self, log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """u^α / (1 + u)."""
-        cut = jnp.clip(log_ratio, -_MOST, _MOST)
+        cut = self._cut(log_ratio)
         return jnp.exp(self.alpha * cut - jax.nn.softplus(cut))
+
+    def _cut(self, log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """log u where u^α, as the u² of `ChiSquared`, is at most e⁶⁰."""
+        most = min(_MOST, 2 * _MOST / abs(self.alpha))
+        return jnp.clip(log_ratio, -most, most)
 
 
 def _log_middle(log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
