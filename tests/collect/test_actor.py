@@ -54,6 +54,27 @@ def test_actions_are_what_the_environment_takes() -> None:
     assert many(np.zeros((3, 3))).shape == (3, 1)
 
 
+class Fine(gymnasium.Env):
+    """Its box has bounds that float32 does not hold."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float64)
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (1,), np.float64)
+
+
+class Loose(Fine):
+    """Takes a dictionary."""
+
+    action_space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)})
+
+
+def test_bounds_are_in_the_environment_s_own_precision() -> None:
+    act, env = jm.actor(fresh("Pendulum-v1"), Fine(), seed=0), Fine()
+    draws = [act(np.zeros(3)) for _ in range(40)]
+    assert all(env.action_space.contains(draw) for draw in draws)
+    assert {-0.1, 0.1} <= {float(draw[0]) for draw in draws}
+    assert all(env.action_space.contains(draw) for draw in act(np.zeros((40, 3))))
+
+
 def test_mean_and_draws() -> None:
     one, env, seen = fresh("Pendulum-v1"), gymnasium.make("Pendulum-v1"), np.asarray([0.1, 0.2, 0.3])
     act = jm.actor(one, env)
@@ -91,6 +112,8 @@ def test_refusals() -> None:
         JourneymanError, match=r"'CartPole-v1' shows observations of shapes \(\(4,\),\), the policy reads"
     ):
         jm.actor(one, gymnasium.make("CartPole-v1"))
+    with pytest.raises(JourneymanError, match=r"The action of 'Loose' is Dict.* can be acted on; wrap the environment"):
+        jm.actor(one, Loose())
     with pytest.raises(JourneymanError, match="`environment` is 'Pendulum', which has no observation_space"):
         jm.actor(one, "Pendulum")
     with pytest.raises(JourneymanError, match=r"`policy` is a SquashedGaussian, and a DensityPolicy is needed"):

@@ -1,11 +1,16 @@
 """Pictures and replays: one fresh environment with the world's physics."""
 
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds import GeometricChain, frames, replay, world
+from journeyman.worlds import GeometricChain, frames, replay, successors, world
 from journeyman.worlds._frames import shrink as shrink_picture
+
+gymnasium = pytest.importorskip("gymnasium")
 
 PUSHT = "gymnasium:gym_pusht/PushT-v0"
 
@@ -29,27 +34,106 @@ def test_push_t_is_pictured():
     assert shown.episode_return >= 0
 
 
-def test_a_world_that_draws_nothing_is_said_to():
-    gymnasium = pytest.importorskip("gymnasium")
+class Line(gymnasium.Env):
+    """A place on a line: pays what it is moved by, ends after four steps, and takes no action outside of its box."""
 
-    class Blank(gymnasium.Env):
-        observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (1,), np.float64)
+    metadata: ClassVar = {"render_modes": ["rgb_array"]}
+    model = SimpleNamespace(nq=1, nv=1)
+    picture: Any = np.full((6, 6, 3), 7, np.uint8)
 
-        def __init__(self, render_mode=None):
-            self.render_mode = render_mode
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
 
-        def reset(self, *, seed=None, options=None):
-            return np.zeros(1, np.float32), {}
+    def reset(self, *, seed=None, options=None):
+        self.set_state(np.zeros(1), np.zeros(1))
+        return self._get_obs(), {}
 
-        def step(self, action):
-            return np.zeros(1, np.float32), 0.0, False, True, {}
+    def step(self, action):
+        assert self.action_space.contains(action), "an action outside of the box"
+        self.place, self.time = self.place + action, self.time + 1
+        return self._get_obs(), float(action[0]), False, bool(self.time[0] >= 4), {}
 
-    gymnasium.register("Blank-v0", Blank)
-    try:
-        shown = frames(world("gymnasium:Blank-v0", num_envs=1), lambda seen: 0 * seen)
-    finally:
-        del gymnasium.registry["Blank-v0"]
-    assert shown.reason == "'gymnasium:Blank-v0' draws no pictures, so there is no film of it."
+    def render(self):
+        return self.picture
+
+    def set_state(self, place, time):
+        self.place, self.time = place, time
+
+    def _get_obs(self):
+        return np.concatenate([self.place, self.time])
+
+
+class MujocoEnv(Line):
+    """By its name a state can be set."""
+
+
+class Fails(Line):
+    def step(self, action):
+        if self.time[0] == 2:
+            raise ZeroDivisionError("a wheel.\nmore")
+        return super().step(action)
+
+
+class Silent(Line):
+    def step(self, action):
+        if self.time[0] == 2:
+            raise AssertionError
+        return super().step(action)
+
+
+class Blank(Line):
+    render = gymnasium.Env.render
+
+
+class Nothing(Line):
+    picture = None
+
+
+class Grey(Line):
+    picture = np.zeros((6, 5), np.uint8)
+
+
+@pytest.fixture
+def registered():
+    made = []
+
+    def register(kind):
+        gymnasium.register(f"{kind.__name__}Own-v0", kind)
+        made.append(f"{kind.__name__}Own-v0")
+        return world(f"gymnasium:{made[-1]}", num_envs=1)
+
+    yield register
+    for id in made:
+        del gymnasium.registry[id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Blank, "'gymnasium:BlankOwn-v0' draws no pictures, so there is no film of it."),
+        (Nothing, "'gymnasium:NothingOwn-v0' draws no pictures, so there is no film of it."),
+        (
+            Grey,
+            "`render` of 'gymnasium:GreyOwn-v0' gives the shape (6, 5), and a film is made of pictures (height, wid",
+        ),
+        (Fails, "'gymnasium:FailsOwn-v0' could not be pictured: ZeroDivisionError: a wheel."),
+        (Silent, "'gymnasium:SilentOwn-v0' could not be pictured: AssertionError."),
+    ],
+)
+def test_a_world_that_draws_nothing_or_fails_is_said_to(registered, kind, said):
+    shown = frames(registered(kind), lambda seen: 0 * seen[:1])
+    assert shown.pictures.shape[0] == 0
+    assert shown.reason.startswith(said)
+
+
+def test_the_film_acts_inside_of_the_environment_s_own_box(registered):
+    made = registered(Line)
+    shown = frames(made, lambda seen: np.ones(1, np.float32))  # 0.1 in float32 lies outside
+    assert (shown.reason, shown.steps, shown.episode_return) == ("", 4, pytest.approx(0.4))
+    with pytest.raises(JourneymanError, match=r"actions have shape \(1, 2\), but the world takes \(1, 1\)"):
+        frames(made, lambda seen: np.ones(2))
 
 
 def test_hopper_is_pictured_from_envpool_s_world_as_from_gymnasium_s():
@@ -159,3 +243,11 @@ def test_what_cannot_be_set_is_refused():
     assert "settable state" in pusht().provides()
     with pytest.raises(JourneymanError, match="choose the world they were recorded in"):
         replay(pusht(), np.zeros(5), np.zeros((3, 4)))
+
+
+def test_recorded_actions_are_clipped_to_the_environment_s_own_box(registered):
+    made = registered(MujocoEnv)
+    answer = replay(made, np.zeros(2), np.asarray([[9.0], [-9.0], [0.05]], np.float32))
+    np.testing.assert_allclose(answer.reward, [0.1, -0.1, 0.05], rtol=1e-6)
+    after = successors(made, np.zeros((2, 2)), np.asarray([[9.0], [-9.0]], np.float32))
+    np.testing.assert_array_equal(after.observation, [[0.1, 1], [-0.1, 1]])

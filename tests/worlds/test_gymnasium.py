@@ -129,6 +129,8 @@ def test_spaces_are_translated_and_others_refused_by_name():
             GymnasiumWorld.from_vector_env(spaced(space))
     with pytest.raises(JourneymanError, match="action of"):
         GymnasiumWorld.from_vector_env(spaced(Count.observation_space, s.Tuple([s.Discrete(2)])))
+    with pytest.raises(JourneymanError, match=r"action of SyncVectorEnv is Dict.* can be acted on; wrap the environ"):
+        GymnasiumWorld.from_vector_env(spaced(Count.observation_space, s.Dict({"a": s.Discrete(2)})))
 
 
 def test_several_choices_and_bits_are_seen_and_acted_on_and_refused_out_of_range():

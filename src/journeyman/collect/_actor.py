@@ -11,7 +11,8 @@ from journeyman.collect._decide import decider, drawn
 from journeyman.collect._fits import Spaces, misfits, world_problems
 from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
-from journeyman.worlds import AbstractFinite, AbstractWorld, Box, space_from_gymnasium, zeros_like_space
+from journeyman.worlds import AbstractFinite, AbstractWorld, space_from_gymnasium, zeros_like_space
+from journeyman.worlds._from_gymnasium import ActionBuffer, action_space_from_gymnasium
 
 _DRAWN = 256  # decisions whose noise is drawn at once: one small draw costs a hundred times a decision
 
@@ -19,14 +20,12 @@ _DRAWN = 256  # decisions whose noise is drawn at once: one small draw costs a h
 class Actor:
     """`action = actor(observation)`; see `actor`. It remembers nothing but how many draws it has made."""
 
-    def __init__(self, behaviour: AbstractBehaviour, where: Spaces, dtype: np.dtype, seed: int) -> None:
-        self._behaviour, self._where, self._dtype, self._key = behaviour, where, dtype, jax.random.key(seed)
+    def __init__(self, behaviour: AbstractBehaviour, where: Spaces, theirs: Any, seed: int) -> None:
+        self._behaviour, self._where, self._theirs, self._key = behaviour, where, theirs, jax.random.key(seed)
         shown = zeros_like_space(where.observation_space, 1)
         self._leaves, self._structure = jax.tree.flatten(shown)
-        self._several: dict[int, _Decisions] = {}
-        space = where.action_space
-        self._bounds = (space.low, space.high) if isinstance(space, Box) else None
-        self._plain = isinstance(space, AbstractFinite) and not space.shape
+        self._several: dict[int, tuple[_Decisions, ActionBuffer]] = {}
+        self._plain = isinstance(where.action_space, AbstractFinite) and not where.action_space.shape
 
     def __call__(self, observation: PyTree) -> Any:
         """The action for one observation, or one for each of a batch that leads with `(count,)`.
@@ -37,14 +36,15 @@ class Actor:
         count = len(leaves[0])
         if count not in self._several:
             seen = jax.tree.unflatten(self._structure, leaves)
-            self._several[count] = _Decisions(self._behaviour, self._key, seen, count)
-        action = np.asarray(self._several[count].next(leaves))
-        if self._bounds is not None:
-            action = np.minimum(np.maximum(action, self._bounds[0]), self._bounds[1])
+            self._several[count] = (
+                _Decisions(self._behaviour, self._key, seen, count),
+                ActionBuffer(self._where.action_space, count, self._theirs.dtype, self._theirs),
+            )
+        decisions, send = self._several[count]
+        action = send(decisions.next(leaves))
         if single and self._plain:
             return int(action[0])
-        action = action.astype(self._dtype)
-        return action[0] if single else action
+        return (action[0] if single else action).copy()
 
     def _read(self, observation: PyTree) -> tuple[list[np.ndarray], bool]:
         """The leaves `(count, ...)` in the types of the spaces, and whether it was one observation alone."""
@@ -105,17 +105,17 @@ def actor(policy: AbstractDensityPolicy, environment: Any, *, seed: int | None =
     Raises `JourneymanError` where the policy does not fit the environment.
     """
     refuse(mistaken("`policy`", policy, AbstractDensityPolicy))
-    where, dtype = _spaces(environment)
+    where, theirs = _spaces(environment)
     known = isinstance(policy, DensityPolicy)
     refuse(world_problems(policy, where) if known else misfits("policy", policy.mode, where))
-    return Actor(Mean(policy) if seed is None else Sample(policy), where, dtype, 0 if seed is None else seed)
+    return Actor(Mean(policy) if seed is None else Sample(policy), where, theirs, 0 if seed is None else seed)
 
 
-def _spaces(environment: Any) -> tuple[Spaces, np.dtype]:
-    """The spaces of one environment, and the type of its actions."""
+def _spaces(environment: Any) -> tuple[Spaces, Any]:
+    """The spaces of one environment, and its action space as it has it itself."""
     if isinstance(environment, AbstractWorld):
         space = environment.action_space
-        return Spaces(environment.name, environment.observation_space, space), np.dtype(space.dtype)
+        return Spaces(environment.name, environment.observation_space, space), space
     spaces: list[Any] = []
     for kind in ("observation", "action"):  # a vector environment's own spaces are those of the batch
         spaces.append(getattr(environment, f"single_{kind}_space", getattr(environment, f"{kind}_space", None)))
@@ -125,5 +125,6 @@ def _spaces(environment: Any) -> tuple[Spaces, np.dtype]:
             " environment or the world that the policy is to act in."
         )
     name = getattr(getattr(environment, "spec", None), "id", None) or type(environment).__name__
-    seen, acted = (space_from_gymnasium(space, f"space of '{name}'") for space in spaces)
-    return Spaces(name, seen, acted), np.dtype(spaces[1].dtype)
+    seen = space_from_gymnasium(spaces[0], f"observation of '{name}'")
+    acted = action_space_from_gymnasium(spaces[1], f"action of '{name}'")
+    return Spaces(name, seen, acted), spaces[1]

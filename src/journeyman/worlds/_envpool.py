@@ -15,7 +15,12 @@ from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError, did_you_mean, require
 from journeyman.worlds._base import AbstractHostWorld, AbstractTraced, HostStep, direct
-from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
+from journeyman.worlds._from_gymnasium import (
+    ActionBuffer,
+    action_space_from_gymnasium,
+    observation_reader,
+    space_from_gymnasium,
+)
 from journeyman.worlds._options import check_options
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import make_single, single_gives
@@ -69,7 +74,7 @@ class EnvPoolWorld(AbstractHostWorld):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # EnvPool's bounds lose precision; it keeps the spaces from here on
             self.observation_space = space_from_gymnasium(self.simulator.observation_space, f"observation of '{id}'")
-            self.action_space = space_from_gymnasium(self.simulator.action_space, f"action of '{id}'")
+            self.action_space = action_space_from_gymnasium(self.simulator.action_space, f"action of '{id}'")
         self.read = observation_reader(self.observation_space, copy=False)  # EnvPool never writes to it again
         self.clip = ActionBuffer(self.action_space, num_envs, spec.action_array_spec["action"].dtype)
         self.ended = np.zeros(num_envs, bool)

@@ -1,19 +1,20 @@
 """Pictures of an episode."""
 
+import contextlib
 import functools
 import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from journeyman.parts import JourneymanError
 from journeyman.worlds._base import AbstractWorld
-from journeyman.worlds._from_gymnasium import observation_reader
-from journeyman.worlds._spaces import Box
+from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader
+from journeyman.worlds._single import cause
 
 
 class Frames(NamedTuple):
@@ -44,46 +45,57 @@ def frames(
     A fresh single environment is played (`world.single`), from `seed`; `world` itself is not touched. The first
     pass finds the episode's length, the second repeats its actions and pictures it: start and end are always among
     the pictures. Pictures are shrunk to at most `size` pixels by averaging. Never raises for a world without
-    pictures: the reason comes back instead, so that a report can go on and say so.
+    pictures or one that fails: the reason comes back instead, so that a report can go on and say so. What `act` raises
+    is raised, and so is a `JourneymanError` for an action that the world does not take.
     """
-    none = np.zeros((0, size, size, 3), np.uint8)
     try:
-        env = world.single()
+        actions = _decide(world, act, seed, max_steps)
+        with _failing(world):
+            _prepare_graphics(world)
+            return _picture(world, actions, seed, count, size)
+    except _Unpictured as error:
+        return Frames(np.zeros((0, size, size, 3), np.uint8), float("nan"), 0, str(error))
+
+
+class _Unpictured(Exception):
+    """Says why there are no pictures."""
+
+
+@contextlib.contextmanager
+def _failing(world: AbstractWorld) -> Iterator[None]:
+    """Environments and graphics fail in every way that they or a driver can; a report must not."""
+    try:
+        yield
     except JourneymanError as error:
-        return Frames(none, float("nan"), 0, str(error))
-    actions = _decide(world, env, act, seed, max_steps)
-    try:
-        _prepare_graphics(world)
-        return _picture(world, actions, seed, count, size)
-    except NotImplementedError:  # what gymnasium's environments have where they draw nothing
-        return Frames(none, float("nan"), 0, f"'{world.name}' draws no pictures, so there is no film of it.")
-    except Exception as error:  # graphics fail in every way a driver can; a report must not
-        first = (str(error).splitlines() or [""])[0] or type(error).__name__
-        return Frames(none, float("nan"), 0, f"'{world.called}' could not be pictured: {first}")
+        raise _Unpictured(str(error)) from error
+    except Exception as error:
+        raise _Unpictured(f"'{world.called}' could not be pictured: {cause(error)}.") from error
 
 
-def _decide(world: AbstractWorld, env: Any, act: Callable, seed: int, max_steps: int | None) -> list[Any]:
-    read = observation_reader(world.observation_space, copy=True)
+def _decide(world: AbstractWorld, act: Callable, seed: int, max_steps: int | None) -> list[Any]:
+    """The actions of one episode, as an environment takes them."""
     limit = max_steps or world.horizon or 1000
-    try:
-        observation, _ = env.reset(seed=seed)
-        actions: list[Any] = []
+    actions: list[Any] = []
+    with contextlib.ExitStack() as opened:
+        with _failing(world):
+            read = observation_reader(world.observation_space, copy=True)
+            env = world.single()
+            opened.callback(_close, world, env)
+            send = ActionBuffer(world.action_space, 1, env.action_space.dtype, env.action_space)
+            seen = read(env.reset(seed=seed)[0])
         while len(actions) < limit:
-            actions.append(_sent(world, env, act(read(observation))))
-            observation, _, terminated, truncated, _ = env.step(actions[-1])
+            actions.append(send(np.asarray(act(seen))[None])[0].copy())
+            with _failing(world):
+                observation, _, terminated, truncated, _ = env.step(actions[-1])
+                seen = read(observation)
             if terminated or truncated:
                 break
-        return actions
-    finally:
+    return actions
+
+
+def _close(world: AbstractWorld, env: Any) -> None:
+    with _failing(world):
         env.close()
-
-
-def _sent(world: AbstractWorld, env: Any, action: Any) -> Any:
-    if isinstance(world.action_space, Box):
-        return np.clip(np.asarray(action), world.action_space.low, world.action_space.high).astype(
-            env.action_space.dtype
-        )
-    return np.asarray(action).astype(env.action_space.dtype)[()]
 
 
 def _picture(world: AbstractWorld, actions: list, seed: int, count: int, size: int) -> Frames:
@@ -92,16 +104,32 @@ def _picture(world: AbstractWorld, actions: list, seed: int, count: int, size: i
     try:
         env.reset(seed=seed)
         _follow(env)
-        pictures, total = [shrink(env.render(), size)], 0.0
+        pictures, total = [_drawn(world, env, size)], 0.0
         for t, action in enumerate(actions, 1):
             _, reward, *_ = env.step(action)
             total += float(reward)
             if t in chosen:
-                pictures.append(shrink(env.render(), size))
+                pictures.append(_drawn(world, env, size))
         rate = env.metadata.get("render_fps") or float("nan")
         return Frames(np.stack(pictures), total, len(actions), "", len(actions) / rate)
     finally:
         env.close()
+
+
+def _drawn(world: AbstractWorld, env: Any, size: int) -> np.ndarray:
+    """What `env` looks like now. Raises `JourneymanError` where it draws nothing, or no picture in colours."""
+    try:
+        picture = env.render()
+    except NotImplementedError:  # what gymnasium's environments have where they draw nothing
+        picture = None
+    if picture is None:
+        raise JourneymanError(f"'{world.called}' draws no pictures, so there is no film of it.")
+    if np.ndim(picture) != 3 or np.shape(picture)[2] < 3:
+        raise JourneymanError(
+            f"`render` of '{world.called}' gives the shape {np.shape(picture)}, and a film is made of pictures (height,"
+            " width, 3); repeat a grey one three times."
+        )
+    return shrink(np.asarray(picture), size)
 
 
 def _follow(env: Any) -> None:

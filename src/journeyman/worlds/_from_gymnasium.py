@@ -35,6 +35,26 @@ def space_from_gymnasium(space: Any, what: str) -> Any:
     )
 
 
+def action_space_from_gymnasium(space: Any, what: str) -> Any:
+    """`space_from_gymnasium` of what can be acted on: a vector of real numbers, or a finite set.
+
+    Raises `JourneymanError` naming any other space; `what` says whose it is.
+    """
+    ours = space_from_gymnasium(space, what)
+    if not isinstance(ours, AbstractSpace):
+        raise JourneymanError(
+            f"The {what} is {space}, and only a Box or a finite set can be acted on; wrap the environment so that it"
+            " takes one (gymnasium.wrappers.TransformAction)."
+        )
+    if isinstance(ours, Box) and (len(ours.shape) != 1 or not np.issubdtype(space.dtype, np.floating)):
+        raise JourneymanError(
+            f"The {what} is a box of shape {ours.shape} and type {space.dtype}, and an action here is one vector of"
+            " real numbers; wrap the environment so that it takes one (gymnasium.wrappers.TransformAction reshapes and"
+            " rounds)."
+        )
+    return ours
+
+
 def _bound(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return np.asarray(values).astype(np.float32)
@@ -55,19 +75,16 @@ def observation_reader(space: Any, *, copy: bool, xp: Any = np) -> Callable[[Any
 class ActionBuffer:
     """Turns actions into what a batch of simulators takes, in one array that is used again every step.
 
-    A box action is clipped to its bounds, which are `theirs` in the simulator's own precision where that is finer than
-    `space`; an integer outside the finite set is refused, for simulators trust it.
+    A box action is clipped to its bounds, which are those of `theirs`, the simulator's own space, where it is known:
+    it may be of a finer precision than `space`. An integer outside the finite set is refused, for simulators trust it.
     """
 
     def __init__(self, space: Any, num_envs: int, dtype: Any, theirs: Any = None):
-        if not isinstance(space, AbstractSpace):
-            raise JourneymanError(f"The action space is {space}, and only a Box or a finite set can be acted on.")
         self._space = space
         self._array = np.zeros((num_envs, *space.shape), dtype)
         if isinstance(space, AbstractFinite):
             self._counts = space.counts
         if isinstance(space, Box):
-            _check_vector(space, self._array.dtype)
             own = space if theirs is None else theirs
             self._low = np.broadcast_to(own.low, self._array.shape).astype(dtype)
             self._high = np.broadcast_to(own.high, self._array.shape).astype(dtype)
@@ -102,15 +119,6 @@ class ActionBuffer:
         return (
             f"The actions have shape {action.shape}, but the world takes {self._array.shape}: one for each"
             " environment; check the policy's action dimension."
-        )
-
-
-def _check_vector(space: Box, dtype: np.dtype) -> None:
-    if len(space.shape) != 1 or not np.issubdtype(dtype, np.floating):
-        raise JourneymanError(
-            f"The action space is a box of shape {space.shape} and type {dtype}, and an action here is one vector of"
-            " real numbers; wrap the environment so that it takes one (gymnasium.wrappers.TransformAction reshapes and"
-            " rounds)."
         )
 
 

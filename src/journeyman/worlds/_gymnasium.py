@@ -11,7 +11,12 @@ from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError, did_you_mean, require
 from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
-from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader, space_from_gymnasium
+from journeyman.worlds._from_gymnasium import (
+    ActionBuffer,
+    action_space_from_gymnasium,
+    observation_reader,
+    space_from_gymnasium,
+)
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import cannot_make, gymnasium_ids, make_single, registered
 from journeyman.worlds._states import settable
@@ -74,7 +79,7 @@ class GymnasiumWorld(AbstractHostWorld):
         self.options, self.horizon = options or {}, horizon
         self.capabilities, self.rebuild, self.simulator = capabilities, rebuild, simulator
         self.observation_space = space_from_gymnasium(simulator.single_observation_space, f"observation of {what}")
-        self.action_space = space_from_gymnasium(simulator.single_action_space, f"action of {what}")
+        self.action_space = action_space_from_gymnasium(simulator.single_action_space, f"action of {what}")
         self.read = observation_reader(self.observation_space, copy=True)
         theirs = simulator.single_action_space
         self.clip = ActionBuffer(self.action_space, self.num_envs, theirs.dtype, theirs)

@@ -69,6 +69,12 @@ def cannot_make(id: str, options: dict[str, Any], error: Exception) -> str:
     )
 
 
+def cause(error: Exception) -> str:
+    """The kind of `error`, and the first line of what it says where it says anything."""
+    said = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *(line.rstrip(".") for line in said[:1])])
+
+
 def single_gives(id: str) -> frozenset[str]:
     """What Gymnasium's environment of this id adds to another simulator's, told without building it."""
     if importlib.util.find_spec("gymnasium") is None:
@@ -89,8 +95,8 @@ def _register(module: str, id: str) -> None:
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module
         if not missing:
             raise JourneymanError(
-                f"The module '{module}', which registers '{id}', cannot be imported ({type(error).__name__}:"
-                f" {_first_line(error)}); mend it, or install what it misses."
+                f"The module '{module}', which registers '{id}', cannot be imported ({cause(error)}); mend it, or"
+                " install what it misses."
             ) from error
         if module in _INSTALLED_BY:
             raise JourneymanError(

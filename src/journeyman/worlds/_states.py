@@ -10,8 +10,7 @@ from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError
 from journeyman.worlds._base import AbstractPureWorld, AbstractWorld
-from journeyman.worlds._from_gymnasium import observation_reader
-from journeyman.worlds._spaces import Box
+from journeyman.worlds._from_gymnasium import ActionBuffer, observation_reader
 from journeyman.worlds._success import Successes
 
 
@@ -61,9 +60,8 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
                 f"The recorded actions have shape {actions.shape[1:]} a step, but '{world.called}' takes"
                 f" {world.action_space.shape}; choose the world they were recorded in."
             )
-        if isinstance(world.action_space, Box):
-            actions = np.clip(actions.astype(float), world.action_space.low, world.action_space.high)
-        return _play(env.unwrapped, put, np.asarray(start_state, float), actions, read)
+        sent = _sent(world, env, actions)
+        return _play(env.unwrapped, put, np.asarray(start_state, float), sent, read)
     finally:
         env.close()
 
@@ -82,11 +80,10 @@ def successors(world: AbstractWorld, observation: np.ndarray, action: np.ndarray
     env = world.single()
     try:
         put = _putting(world, env)
-        if isinstance(world.action_space, Box):
-            action = np.clip(np.asarray(action, float), world.action_space.low, world.action_space.high)
+        sent = _sent(world, env, action)
         env.reset(seed=0)
         bare, found = env.unwrapped, []
-        for seen, chosen in zip(np.asarray(observation, float), action, strict=True):
+        for seen, chosen in zip(np.asarray(observation, float), sent, strict=True):
             shown = np.array(put(bare, _padded(bare, seen)), float).ravel()
             after, _, terminated, *_ = bare.step(chosen)
             found.append((shown, np.array(after, float).ravel(), bool(terminated)))
@@ -108,6 +105,11 @@ def _pure_successors(world: AbstractPureWorld, observation: np.ndarray, action: 
     shown, after, terminated = jax.vmap(one)(jnp.asarray(observation), jnp.asarray(action), keys)
     flat = [np.asarray(part, float).reshape(len(observation), -1) for part in (shown, after)]
     return Successors(flat[0], flat[1], np.asarray(terminated))
+
+
+def _sent(world: AbstractWorld, env: Any, actions: np.ndarray) -> np.ndarray:
+    """What `env` takes of `actions` `(steps, ...)`."""
+    return ActionBuffer(world.action_space, len(actions), env.action_space.dtype, env.action_space)(actions)
 
 
 def _padded(env: Any, seen: np.ndarray) -> np.ndarray:
