@@ -108,6 +108,11 @@ def test_refusals() -> None:
         act(np.asarray([0, np.nan, 0]))
     with pytest.raises(JourneymanError, match="or no integers where 'FrozenLake-v1' shows some"):
         jm.actor(fresh("FrozenLake-v1"), gymnasium.make("FrozenLake-v1"))(0.5)
+    with pytest.raises(JourneymanError, match="has entries that are not finite numbers"):
+        act(np.asarray([0, None, 0], object))
+    for outside in (16, -1, np.asarray([3, 99])):
+        with pytest.raises(JourneymanError, match=r"has integers that 'FrozenLake-v1' does not show: its observ.*n=16"):
+            jm.actor(fresh("FrozenLake-v1"), gymnasium.make("FrozenLake-v1"))(outside)
     with pytest.raises(
         JourneymanError, match=r"'CartPole-v1' shows observations of shapes \(\(4,\),\), the policy reads"
     ):

@@ -1,5 +1,7 @@
 """Anyone's vector environment, by what it declares about its resets."""
 
+import contextlib
+
 import jax
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from journeyman.worlds import (
     world_config,
 )
 from journeyman.worlds._states import _play
+from journeyman.worlds._success import Successes
 
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
@@ -159,10 +162,10 @@ def test_several_choices_and_bits_are_seen_and_acted_on_and_refused_out_of_range
     np.testing.assert_array_equal(encoder(answer.observation)[1], [0, 0, 0, 1, 0, 0, 0, 1, 0])
     assert encoder.size == 9
     with pytest.raises(
-        JourneymanError, match=r"Actions' entry 1 reaches from 2 to 4, but the world has 0 … 3; check the"
+        JourneymanError, match=r"Actions, entry 1, reach from 2 to 4, but the world has 0 … 3; check the"
     ):
         made.step(np.array([[1, 4], [0, 2]]))
-    with pytest.raises(JourneymanError, match="entry 0 reaches from -1 to 0, but the world has 0 … 1"):
+    with pytest.raises(JourneymanError, match="entry 0, reach from -1 to 0, but the world has 0 … 1"):
         made.step(np.array([[-1, 3], [0, 2]]))
     one = policy(made, jax.random.key(0), hidden=(4,))
     assert one.head == MultiCategorical((2, 4))
@@ -309,9 +312,114 @@ def test_who_speaks_of_success_alone_has_failed_where_nothing_is_said():
 
 def test_replayed_it_has_failed_too():
     put = lambda env, state: env.reset()[0]  # noqa: E731
-    ended = lambda length: _play(Keeper(length), put, np.zeros(2), np.zeros((3, 1)), np.asarray)  # noqa: E731
+    ended = lambda length: _play(Keeper(length), put, np.zeros(2), np.zeros((3, 1)), np.asarray, Successes(1, "Keeper"))  # noqa: E731
     assert (ended(3).success.tolist(), ended(3).judged) == ([False, False, True], True)
     assert (ended(2).success.tolist(), ended(2).judged) == ([False, True, True], False)
+
+
+class Says(Count):
+    """Says `said` of success at the third and last step, and "not yet" before."""
+
+    def __init__(self, said, yet=False):
+        super().__init__(3)
+        self.said, self.yet = said, yet
+
+    def step(self, action):
+        *rest, _ = super().step(action)
+        return *rest, {"success": self.said if self.count == 3 else self.yet}
+
+
+SPOKEN = [(True, False), (1, 0), (1.0, 0.0), (np.True_, np.False_), (np.array([True]), np.array([False])), (True, None)]
+
+
+@pytest.mark.parametrize(("said", "yet"), SPOKEN, ids=repr)
+def test_success_is_told_by_yes_and_no_in_every_form(said, yet):
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([lambda: Says(said, yet), lambda: Says(yet, yet)]))
+    play(made, 4)
+    assert made.successes() == [[True], [False]]
+
+
+@pytest.mark.parametrize(("said", "shown"), [(0.3, "0.3"), (np.nan, "nan"), ("no", "'no'"), (2, "2")], ids=repr)
+def test_what_is_neither_yes_nor_no_leaves_success_unknown_and_is_told_once(said, shown, monkeypatch):
+    monkeypatch.setattr(Successes, "warned", set())
+    env = lambda: Says(said, None if said == "no" else 0.0)  # noqa: E731
+    told = rf"episodes of SyncVectorEnv succeed stays unknown: its info\['success'\] was {shown}, and only True, False"
+    for warned in (True, False):
+        made = GymnasiumWorld.from_vector_env(SyncVectorEnv([env, env]))
+        with pytest.warns(UserWarning, match=told) if warned else contextlib.nullcontext():
+            play(made, 9)
+        assert made.successes() is None
+    put = lambda env, state: env.reset()[0]  # noqa: E731
+    with pytest.warns(UserWarning, match="episodes of 'Says' succeed stays unknown"):
+        answer = _play(env(), put, np.zeros(2), np.zeros((3, 1)), np.asarray, Successes(1, "'Says'"))
+    assert (answer.success.tolist(), answer.judged) == ([False, False, True], False)
+
+
+def test_two_answers_for_one_environment_are_none(monkeypatch):
+    monkeypatch.setattr(Successes, "warned", set())
+    both = np.array([True, False])
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([lambda: Says(both, both)] * 3))
+    with pytest.warns(UserWarning, match=r"was of shape \(3, 2\) in 3 environments"):
+        play(made, 3)
+    assert made.successes() is None
+
+
+def test_one_that_says_none_has_said_nothing():
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([lambda: Says(None, None)]))
+    play(made, 4)
+    assert made.successes() is None
+
+
+class Restive(Count):
+    """Fails at its second reset."""
+
+    def reset(self, *, seed=None, options=None):
+        if hasattr(self, "count"):
+            raise AssertionError
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("staggered", [True, False])
+def test_one_that_fails_when_it_is_begun_anew_is_one_sentence(staggered):
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([Restive], autoreset_mode=AutoresetMode.DISABLED))
+    play(made, 3)
+    with pytest.raises(JourneymanError, match=r"The reset of 'SyncVectorEnv' failed \(AssertionError\); mend the env"):
+        made.restart(np.array([True])) if staggered else made.step(np.zeros((1, 1)))
+
+
+def test_what_float32_does_not_hold_is_infinite_and_makes_no_noise():
+    class Rich(Count):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation * 1e39, 1e39, *rest
+
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([Rich]))
+    answer = play(made, 1)[1]
+    assert (answer.reward[0], answer.observation[0, 1]) == (np.inf, np.inf)
+
+
+def test_an_observation_outside_of_its_set_is_refused_by_name():
+    class Outside(Count):
+        observation_space = gymnasium.spaces.Dict({"place": gymnasium.spaces.Discrete(3)})
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return {"place": 0}, {}
+
+        def step(self, action):
+            _, *rest = super().step(action)
+            return {"place": self.count}, *rest
+
+    made = GymnasiumWorld.from_vector_env(SyncVectorEnv([Outside]))
+    with pytest.raises(
+        JourneymanError, match=r"of SyncVectorEnv\['place'\] reach from 3 to 3, but the world has 0 … 2; m"
+    ):
+        play(made, 3)
+
+
+def test_how_it_draws_is_no_option():
+    with pytest.raises(JourneymanError, match="option render_mode='human', and a world draws nothing"):
+        world("gymnasium:CartPole-v1", render_mode="human")
 
 
 @pytest.mark.parametrize("box", [((1,), np.int64), ((2, 2), np.float32), ((), np.float32)])

@@ -11,7 +11,7 @@ from journeyman.collect._decide import decider, drawn
 from journeyman.collect._fits import Spaces, misfits, world_problems
 from journeyman.parts import JourneymanError, mistaken, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
-from journeyman.worlds import AbstractFinite, AbstractWorld, space_from_gymnasium, zeros_like_space
+from journeyman.worlds import AbstractFinite, AbstractSpace, AbstractWorld, space_from_gymnasium, zeros_like_space
 from journeyman.worlds._from_gymnasium import ActionBuffer, action_space_from_gymnasium
 
 _DRAWN = 256  # decisions whose noise is drawn at once: one small draw costs a hundred times a decision
@@ -24,13 +24,15 @@ class Actor:
         self._behaviour, self._where, self._theirs, self._key = behaviour, where, theirs, jax.random.key(seed)
         shown = zeros_like_space(where.observation_space, 1)
         self._leaves, self._structure = jax.tree.flatten(shown)
+        self._spaces = jax.tree.leaves(where.observation_space, is_leaf=lambda item: isinstance(item, AbstractSpace))
         self._several: dict[int, tuple[_Decisions, ActionBuffer]] = {}
         self._plain = isinstance(where.action_space, AbstractFinite) and not where.action_space.shape
 
     def __call__(self, observation: PyTree) -> Any:
         """The action for one observation, or one for each of a batch that leads with `(count,)`.
 
-        Raises `JourneymanError` for an observation of another form, or one that is not finite.
+        Raises `JourneymanError` for an observation of another form, one that is not finite, and an integer outside of
+        the finite set that observations are from.
         """
         leaves, single = self._read(observation)
         count = len(leaves[0])
@@ -59,12 +61,17 @@ class Actor:
                 f"The observation has shape {jax.tree.map(np.shape, observation)}, and '{self._where.name}' shows"
                 f" {jax.tree.unflatten(self._structure, wanted)}; pass one of those, or several along a leading axis."
             )
-        for leaf, like in zip(leaves, self._leaves, strict=True):
-            whole = like.dtype.kind != "i" or leaf.dtype.kind in "iub"
-            if not (whole and np.isfinite(leaf).all()):
+        for leaf, like, space in zip(leaves, self._leaves, self._spaces, strict=True):
+            kinds = "iub" if like.dtype.kind == "i" else "iubf"
+            if leaf.dtype.kind not in kinds or not np.isfinite(leaf).all():
                 raise JourneymanError(
-                    f"The observation {observation} has entries that are not finite, or no integers where"
+                    f"The observation {observation} has entries that are not finite numbers, or no integers where"
                     f" '{self._where.name}' shows some; look at what it comes from."
+                )
+            if isinstance(space, AbstractFinite) and space.outside(leaf).any():
+                raise JourneymanError(
+                    f"The observation {observation} has integers that '{self._where.name}' does not show: its"
+                    f" observation_space is {space}; look at what it comes from."
                 )
         read = [leaf.astype(like.dtype, copy=False) for leaf, like in zip(leaves, self._leaves, strict=True)]
         return [leaf[None] for leaf in read] if single else read, single

@@ -75,10 +75,11 @@ class EnvPoolWorld(AbstractHostWorld):
             warnings.simplefilter("ignore")  # EnvPool's bounds lose precision; it keeps the spaces from here on
             self.observation_space = space_from_gymnasium(self.simulator.observation_space, f"observation of '{id}'")
             self.action_space = action_space_from_gymnasium(self.simulator.action_space, f"action of '{id}'")
-        self.read = observation_reader(self.observation_space, copy=False)  # EnvPool never writes to it again
+        # EnvPool never writes to it again.
+        self.read = observation_reader(self.observation_space, f"'{id}'", copy=False)
         self.clip = ActionBuffer(self.action_space, num_envs, spec.action_array_spec["action"].dtype)
         self.ended = np.zeros(num_envs, bool)
-        self.account = Successes(num_envs)
+        self.account = Successes(num_envs, f"'{id}'")
         self.program = _traced(self)
 
     @property
@@ -108,7 +109,7 @@ class EnvPoolWorld(AbstractHostWorld):
             reward = np.where(self.ended, reward.dtype.type(0), reward)
             terminated, truncated = terminated & ~self.ended, truncated & ~self.ended
         over = terminated | truncated
-        self.account.count(Successes.said(info), self.ended, over)
+        self.account.count(self.account.said(info), self.ended, over)
         self.ended[...] = over
         return HostStep(self.read(observation), reward.astype(np.float32, copy=False), terminated, truncated)
 
@@ -155,7 +156,7 @@ class _Traced(AbstractTraced):
     def __init__(self, world: EnvPoolWorld, calls: tuple[Any, ...]) -> None:
         super().__init__()
         self._token, *_, self._call = calls
-        self._read = observation_reader(world.observation_space, copy=False, xp=jnp)
+        self._read = observation_reader(world.observation_space, f"'{world.id}'", copy=False, xp=jnp)
         self._clip, self._ended, self._account = world.clip, world.ended, world.account
 
     def state(self) -> PyTree:
@@ -171,7 +172,7 @@ class _Traced(AbstractTraced):
         reward = jnp.where(resets, jnp.zeros_like(reward), reward)
         terminated, truncated = terminated & ~resets, truncated & ~resets
         ended, answer = terminated | truncated, HostStep(seen, reward, terminated, truncated)  # type: ignore[arg-type]
-        return (token, ended), answer, (Successes.said(info), resets, ended)
+        return (token, ended), answer, (self._account.said(info), resets, ended)
 
     def finish(self, state: PyTree, action: np.ndarray, said: PyTree) -> None:
         """The last flags, and which episodes succeeded."""

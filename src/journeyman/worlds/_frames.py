@@ -78,7 +78,7 @@ def _decide(world: AbstractWorld, act: Callable, seed: int, max_steps: int | Non
     actions: list[Any] = []
     with contextlib.ExitStack() as opened:
         with _failing(world):
-            read = observation_reader(world.observation_space, copy=True)
+            read = observation_reader(world.observation_space, f"'{world.called}'", copy=True)
             env = world.single()
             opened.callback(_close, world, env)
             send = ActionBuffer(world.action_space, 1, env.action_space.dtype, env.action_space)

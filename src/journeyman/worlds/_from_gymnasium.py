@@ -21,7 +21,7 @@ def space_from_gymnasium(space: Any, what: str) -> Any:
     if kind == "Dict":
         return {key: space_from_gymnasium(inner, f"{what}['{key}']") for key, inner in space.spaces.items()}
     if kind == "Box":
-        return Box(low=_bound(space.low), high=_bound(space.high))
+        return Box(low=single_precision(space.low), high=single_precision(space.high))
     if kind == "Discrete" and int(space.start) == 0:
         return Discrete(int(space.n))
     if kind == "MultiDiscrete" and space.nvec.ndim == 1 and not space.start.any():
@@ -55,21 +55,31 @@ def action_space_from_gymnasium(space: Any, what: str) -> Any:
     return ours
 
 
-def _bound(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return np.asarray(values).astype(np.float32)
+@np.errstate(over="ignore")
+def single_precision(values: Any) -> np.ndarray:
+    """`values` in float32; what is too large for it is infinite."""
+    return np.asarray(values).astype(np.float32)
 
 
-def observation_reader(space: Any, *, copy: bool, xp: Any = np) -> Callable[[Any], PyTree]:
-    """A function from the simulator's observations to ours, each leaf in the type of its space.
+def observation_reader(space: Any, what: str, *, copy: bool, xp: Any = np) -> Callable[[Any], PyTree]:
+    """A function from the observations of the simulator `what` to ours, each leaf in the type of its space.
 
     `copy` is for simulators that write into the arrays they have handed out; `xp` is `numpy`, or `jax.numpy` inside a
-    compiled program.
+    compiled program. With NumPy the function raises `JourneymanError` for an integer outside of a finite set, which a
+    network would read as no value at all.
     """
-    if isinstance(space, AbstractSpace):
-        return lambda leaf: xp.asarray(leaf).astype(space.dtype, copy=copy)
-    readers = {key: observation_reader(inner, copy=copy, xp=xp) for key, inner in space.items()}
-    return lambda tree: {key: read(tree[key]) for key, read in readers.items()}
+    if not isinstance(space, AbstractSpace):
+        readers = {key: observation_reader(inner, f"{what}['{key}']", copy=copy, xp=xp) for key, inner in space.items()}
+        return lambda tree: {key: read(tree[key]) for key, read in readers.items()}
+
+    @np.errstate(over="ignore")  # what is too large for float32 is infinite, and told as that
+    def read(leaf: Any) -> Any:
+        leaf = xp.asarray(leaf)
+        if xp is np and isinstance(space, AbstractFinite):
+            _refuse_outside(leaf, space, f"Observations of {what}", "mend what it shows, or its observation_space")
+        return leaf.astype(space.dtype, copy=copy)
+
+    return read
 
 
 class ActionBuffer:
@@ -103,9 +113,8 @@ class ActionBuffer:
 
     def check(self, action: np.ndarray) -> None:
         """Raises `JourneymanError` for integers outside the finite set; actions may lead with more axes."""
-        space = self._space
-        if isinstance(space, AbstractFinite) and action.size and (action.min() < 0 or (action >= self._counts).any()):
-            raise JourneymanError(_refusal(action.reshape(-1, *space.shape), space))
+        if isinstance(self._space, AbstractFinite):
+            _refuse_outside(action, self._space, "Actions", "check the policy's number of actions")
 
     def traced(self, action: Array) -> Array:
         """The same inside a compiled program, which cannot refuse an integer: it is brought into the set."""
@@ -122,12 +131,14 @@ class ActionBuffer:
         )
 
 
-def _refusal(action: np.ndarray, space: AbstractFinite) -> str:
-    """What the first entry with an integer outside of its set reaches, and what the world has."""
-    first = np.argwhere(space.outside(action))[0][1:]
-    entry, count = action[(slice(None), *first)], space.counts[tuple(first)]
-    which = f"Actions' entry {int(first[0])} reaches" if len(first) else "Actions reach"
-    return (
-        f"{which} from {entry.min()} to {entry.max()}, but the world has 0 … {count - 1}; check the policy's number of"
-        " actions."
+def _refuse_outside(values: np.ndarray, space: AbstractFinite, whose: str, cure: str) -> None:
+    """Raises `JourneymanError` where `values` hold what is not in the set: what the first such entry reaches."""
+    if not space.outside(values).any():
+        return
+    values = values.reshape(-1, *space.shape)
+    first = np.argwhere(space.outside(values))[0][1:]
+    entry, count = values[(slice(None), *first)], space.counts[tuple(first)]
+    which = f"{whose}, entry {int(first[0])}," if len(first) else whose
+    raise JourneymanError(
+        f"{which} reach from {entry.min()} to {entry.max()}, but the world has 0 … {count - 1}; {cure}."
     )

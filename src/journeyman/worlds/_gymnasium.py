@@ -1,7 +1,8 @@
 """Gymnasium: anyone's environment, as a vector environment that says how it resets itself."""
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -15,10 +16,11 @@ from journeyman.worlds._from_gymnasium import (
     ActionBuffer,
     action_space_from_gymnasium,
     observation_reader,
+    single_precision,
     space_from_gymnasium,
 )
 from journeyman.worlds._seeds import environment_seeds
-from journeyman.worlds._single import cannot_make, gymnasium_ids, make_single, registered
+from journeyman.worlds._single import cannot_make, cause, gymnasium_ids, make_single, registered
 from journeyman.worlds._states import settable
 from journeyman.worlds._success import Successes
 
@@ -80,11 +82,11 @@ class GymnasiumWorld(AbstractHostWorld):
         self.capabilities, self.rebuild, self.simulator = capabilities, rebuild, simulator
         self.observation_space = space_from_gymnasium(simulator.single_observation_space, f"observation of {what}")
         self.action_space = action_space_from_gymnasium(simulator.single_action_space, f"action of {what}")
-        self.read = observation_reader(self.observation_space, copy=True)
+        self.read = observation_reader(self.observation_space, what, copy=True)
         theirs = simulator.single_action_space
         self.clip = ActionBuffer(self.action_space, self.num_envs, theirs.dtype, theirs)
         self.ended = np.zeros(self.num_envs, bool)
-        self.account = Successes(self.num_envs)
+        self.account = Successes(self.num_envs, what)
 
     @classmethod
     def make(cls, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> "GymnasiumWorld":
@@ -94,6 +96,11 @@ class GymnasiumWorld(AbstractHostWorld):
         process of its own. Raises `JourneymanError` for an unknown id, a missing package or a refused option.
         """
         environment_seeds(seed, num_envs)  # refuses what cannot be, before anything is built
+        if "render_mode" in options:
+            raise JourneymanError(
+                f"'{id}' got the option render_mode={options['render_mode']!r}, and a world draws nothing while it is"
+                " acted in; leave it out, for journeyman.worlds.frames and the films of reports draw by themselves."
+            )
         entry = registered(id)
         if entry is None:
             raise JourneymanError(
@@ -142,11 +149,9 @@ class GymnasiumWorld(AbstractHostWorld):
         """The first observations."""
         self.ended[...] = False
         self.account.clear()
-        try:
+        with _called("reset", self):
             observation, _ = self.simulator.reset(seed=environment_seeds(self.seed, self.num_envs))
             return self.read(observation)
-        except Exception as error:
-            raise self._failed("reset", error) from error
 
     @direct
     def step(self, action: np.ndarray, meanwhile: Callable[[], None] | None = None) -> HostStep:
@@ -157,27 +162,23 @@ class GymnasiumWorld(AbstractHostWorld):
         fresh = self.ended.copy()
         again = self.by_hand and fresh.any()
         if again:  # stepping an ended environment is undefined, so it is reset once to step, once more to begin
-            self.simulator.reset(options={"reset_mask": fresh.copy()})
-        try:
+            self._renewed(fresh)
+        with _called("step", self):
             observation, reward, terminated, truncated, info = self.simulator.step(action)
-            if again:
-                observation, _ = self.simulator.reset(options={"reset_mask": fresh.copy()})
-        except Exception as error:
-            raise self._failed("step", error) from error
-        reward = np.where(fresh, 0, reward).astype(np.float32)
-        terminated = np.asarray(terminated, bool) & ~fresh
-        truncated = np.asarray(truncated, bool) & ~fresh
+            seen = self._renewed(fresh) if again else self.read(observation)
+            reward = single_precision(np.where(fresh, 0, reward))
+            terminated = np.asarray(terminated, bool) & ~fresh
+            truncated = np.asarray(truncated, bool) & ~fresh
         np.logical_or(terminated, truncated, out=self.ended)
-        self.account.count(Successes.said(info), fresh, self.ended)
-        return HostStep(self.read(observation), reward, terminated, truncated)
+        self.account.count(self.account.said(info), fresh, self.ended)
+        return HostStep(seen, reward, terminated, truncated)
 
-    def _failed(self, verb: str, error: Exception) -> JourneymanError:
-        first = (str(error).splitlines() or [""])[0].rstrip(".")
-        return JourneymanError(
-            f"The {verb} of '{self.id or type(self.simulator).__name__}' failed ({type(error).__name__}: {first}); mend"
-            " the environment: reset(seed=..., options=...) gives (observation, info), step(action) gives (observation,"
-            " reward, terminated, truncated, info), and gymnasium.utils.env_checker.check_env tells more."
-        )
+    @direct
+    def _renewed(self, which: np.ndarray) -> PyTree:
+        """What all show once those that `which` marks are reset."""
+        with _called("reset", self):
+            observation, _ = self.simulator.reset(options={"reset_mask": which.copy()})
+            return self.read(observation)
 
     def restart(self, which: np.ndarray) -> PyTree | None:
         """Their first observations, where the simulator is known to heed `reset_mask`."""
@@ -185,8 +186,7 @@ class GymnasiumWorld(AbstractHostWorld):
             return None
         self.ended[which] = False
         self.account.forget(which)
-        observation, _ = self.simulator.reset(options={"reset_mask": which.copy()})
-        return jax.tree.map(lambda leaf: leaf[which], self.read(observation))
+        return jax.tree.map(lambda leaf: leaf[which], self._renewed(which))
 
     def successes(self) -> list[list[bool]] | None:
         """By `info["is_success"]` or `info["success"]`, where the environment has one."""
@@ -219,6 +219,21 @@ class GymnasiumWorld(AbstractHostWorld):
             return super().single(render_mode)
         plain = {key: value for key, value in self.options.items() if key != "vectorization"}
         return make_single(self.id, plain, render_mode)
+
+
+@contextlib.contextmanager
+def _called(verb: str, world: GymnasiumWorld) -> Iterator[None]:
+    """Whatever an environment of the user's own may raise in `verb`, as one sentence."""
+    try:
+        yield
+    except JourneymanError:
+        raise
+    except Exception as error:
+        raise JourneymanError(
+            f"The {verb} of '{world.id or type(world.simulator).__name__}' failed ({cause(error)}); mend the"
+            " environment: reset(seed=..., options=...) gives (observation, info), step(action) gives (observation,"
+            " reward, terminated, truncated, info), and gymnasium.utils.env_checker.check_env tells more."
+        ) from error
 
 
 def _make_vector(id: str, num_envs: int, mode: str, options: dict[str, Any]) -> Any:

@@ -96,7 +96,8 @@ class AbstractFinite(AbstractSpace):
 
     def outside(self, values: np.ndarray) -> np.ndarray:
         """Where `values` `(*batch, *shape)` hold what is not in the set: fractions count as outside too."""
-        return (values < 0) | (values >= self.counts) | (values != np.round(values))
+        wrong = (values < 0) | (values >= self.counts)
+        return np.asarray(wrong if values.dtype.kind in "biu" else wrong | (values != np.round(values)))
 
 
 class Discrete(AbstractFinite):

@@ -52,7 +52,7 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
     """
     env = world.single()
     try:
-        read = observation_reader(world.observation_space, copy=True)
+        read = observation_reader(world.observation_space, f"'{world.called}'", copy=True)
         put = _putting(world, env, "record rewards with your data, or ")
         actions = np.asarray(actions)
         if actions.shape[1:] != world.action_space.shape:
@@ -61,7 +61,8 @@ def replay(world: AbstractWorld, start_state: np.ndarray, actions: np.ndarray) -
                 f" {world.action_space.shape}; choose the world they were recorded in."
             )
         sent = _sent(world, env, actions)
-        return _play(env.unwrapped, put, np.asarray(start_state, float), sent, read)
+        account = Successes(1, f"'{world.called}'")
+        return _play(env.unwrapped, put, np.asarray(start_state, float), sent, read, account)
     finally:
         env.close()
 
@@ -130,7 +131,9 @@ def _putting(world: AbstractWorld, env: Any, instead: str = "") -> Callable[[Any
     return put
 
 
-def _play(env: Any, put: Callable, state: np.ndarray, actions: np.ndarray, read: Callable) -> Replay:
+def _play(
+    env: Any, put: Callable, state: np.ndarray, actions: np.ndarray, read: Callable, account: Successes
+) -> Replay:
     env.reset(seed=0)
     seen, rewards, ended, told = [read(put(env, state))], [], [], []
     for action in actions:
@@ -138,10 +141,10 @@ def _play(env: Any, put: Callable, state: np.ndarray, actions: np.ndarray, read:
         seen.append(read(observation))
         rewards.append(reward)
         ended.append(terminated)
-        told.append(Successes.said(info))
+        told.append(account.believed(account.said(info), np.zeros(1, bool)))
     # Some speak of success alone: where nothing is said beside that, there was none.
-    judged = any(said is not None for said in told)
-    success = [said is not None and bool(said) for said in told] if judged else ended
+    judged = not account.doubted and any(flag is not None for flag in told)
+    success = [flag is not None and flag.item() for flag in told] if judged else ended
     stacked = {key: np.stack([one[key] for one in seen]) for key in seen[0]} if isinstance(seen[0], dict) else None
     observation = np.stack(seen) if stacked is None else stacked
     return Replay(
