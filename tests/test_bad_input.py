@@ -110,7 +110,9 @@ def test_unknown_option_of_a_world(refused: Refused) -> None:
         ("=3", "'=3' is not of the form NAME=VALUE"),
         ("seed=3", "'seed' is no option of a world but a setting of its own; use --seed"),
         ("num_envs=3", "'num_envs' is no option of a world but a setting of its own; use --num-envs"),
-        ("horizon=long", "'LinearQuadratic' cannot be made with the options"),
+        ("horizon=long", "'horizon' of 'LinearQuadratic' is 'long', but it takes a whole number or None"),
+        ("noise=-1", "'noise' is -1.0, but a standard deviation is 0 or more"),
+        ("id=3", "'LinearQuadratic' has no option 'id'"),
         ("noise=0", "'LinearQuadratic' has no end, so no episode of it could ever be evaluated"),
     ],
 )

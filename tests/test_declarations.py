@@ -5,10 +5,11 @@ import pytest
 import journeyman
 from journeyman import parts
 from journeyman.parts import CAPABILITIES, JourneymanError
+from journeyman.parts._part import _PARTS
 
 for _name in journeyman._NAMESPACES:  # every part of the library registers when its module is imported
     getattr(journeyman, _name)
-LIBRARY = {name: cls for name, cls in parts._PARTS.items() if cls.__module__.startswith("journeyman.")}
+LIBRARY = {name: cls for name, cls in _PARTS.items() if cls.__module__.startswith("journeyman.")}
 
 
 def test_the_library_has_parts() -> None:

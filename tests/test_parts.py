@@ -1,6 +1,7 @@
 """What every part shares: declarations held against each other, plain JSON and back, fingerprints."""
 
 import gc
+import importlib
 import json
 from typing import Any, ClassVar
 
@@ -215,7 +216,7 @@ def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
     def broken(name: str) -> Any:
         raise ImportError("libGL is missing", name="somewhere_else")
 
-    monkeypatch.setattr(parts.importlib, "import_module", broken)
+    monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(ImportError, match="libGL is missing"):
         parts.require("gym_pusht", extra="pusht")
 

@@ -76,7 +76,7 @@ def test_the_world_given_is_not_touched_and_another_seed_plays_otherwise() -> No
 
 
 def test_refusals() -> None:
-    with pytest.raises(JourneymanError, match="At least one episode has to be played, not 0"):
+    with pytest.raises(JourneymanError, match="`episodes` must be a whole number of 1 or more, not 0"):
         play(_Lots(), Sample(actor()), episodes=0, seed=0)
     chain = GeometricChain()
     stays = policy(chain, jax.random.key(0), hidden=())

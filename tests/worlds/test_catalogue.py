@@ -2,8 +2,10 @@
 
 import builtins
 import importlib.util
+import json
 import sys
 
+import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
@@ -50,15 +52,62 @@ def test_an_unknown_name_is_one_sentence(name, said):
 
 
 def test_seeds_and_widths_that_cannot_be_are_refused():
-    with pytest.raises(JourneymanError, match="seed=-1 and num_envs=64"):
+    with pytest.raises(
+        JourneymanError, match=r"^`seed` must be a whole number from 0 to 4294967295, not -1; change it"
+    ):
         world("LinearQuadratic", seed=-1)
-    with pytest.raises(JourneymanError, match="num_envs=0"):
+    with pytest.raises(JourneymanError, match=r"^`num_envs` must be a whole number of 1 or more, not 0; change it"):
         world("Hopper-v5", num_envs=0)
 
 
 def test_options_of_our_own_worlds_are_checked():
     with pytest.raises(JourneymanError, match=r"no option 'dynamic'\. Did you mean 'dynamics'"):
         world("LinearQuadratic", dynamic=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "said"),
+    [
+        (
+            "LinearQuadratic",
+            {"horizon": "a"},
+            "'horizon' of 'LinearQuadratic' is 'a', but it takes a whole number or None",
+        ),
+        ("LinearQuadratic", {"horizon": 2.5}, "is 2.5, but it takes a whole number or None"),
+        ("LinearQuadratic", {"horizon": True}, "is True, but it takes a whole number or None"),
+        ("LinearQuadratic", {"noise": -1}, "'noise' is -1.0, but a standard deviation is 0 or more"),
+        ("LinearQuadratic", {"start_std": -1.0}, "'start_std' is -1.0, but"),
+        ("LinearQuadratic", {"noise": float("nan")}, "is nan, but it takes a number"),
+        ("LinearQuadratic", {"noise": float("inf")}, "is inf, but it takes a finite number"),
+        ("LinearQuadratic", {"dynamics": "x"}, "'dynamics' is 'x', but it takes a number or a list of them"),
+        ("LinearQuadratic", {"control": [[1.0, 2.0], [3.0]]}, "'control' is .*rows of one length"),
+        ("LinearQuadratic", {"start": [None]}, "'start' is .None., but"),
+        ("OneStepGaussian", {"target": "x"}, "'target' of 'OneStepGaussian' is 'x', but it takes a number"),
+        ("ScaledFeatures", {"noise": -0.1}, "'noise' is -0.1"),
+        ("ScaledFeatures", {"scale": "ab"}, "'scale' is 'ab'"),
+        ("ErrorChain", {"number": -1}, "random chains are numbered from 0"),
+        ("Garnet", {"number": -1}, "'number' is -1, but random worlds are numbered from 0"),
+        ("Garnet", {"number": 1.5}, "is 1.5, but it takes a whole number"),
+        ("Gridworld", {"layout": "S.G"}, "'layout' is 'S.G', but a map is a list of strings"),
+        ("Gridworld", {"horizon": 0}, "'horizon' is 0; give at least one step"),
+        ("CliffWalking", {"horizon": 0}, "'horizon' is 0; give at least one step"),
+        ("TwoState", {"horizon": -3}, "'horizon' is -3; give at least one step"),
+        ("DelayedReward", {"horizon": 0}, "'horizon' is 0; give at least one step"),
+        ("Tabular", {"reward": [[1.0]]}, "'Tabular' needs the option 'transition'"),
+        ("Tabular", {"transition": [[[1.0]]], "reward": [[0.0]], "terminal": [0.5]}, "a list of the numbers of states"),
+    ],
+)
+def test_values_of_another_kind_or_out_of_range_are_one_sentence(name, option, said):
+    with pytest.raises(JourneymanError, match=said) as caught:
+        world(name, **option)
+    assert "\n" not in str(caught.value)
+
+
+def test_numpy_s_numbers_are_numbers():
+    made = world("LinearQuadratic", horizon=np.int64(3), noise=np.float32(0.5), dynamics=np.eye(2), control=np.eye(2),
+        state_cost=np.eye(2), action_cost=np.eye(2))  # fmt: skip
+    json.dumps(world_config(made))
+    assert made.horizon == 3
 
 
 def test_the_list_holds_names_that_can_be_taken():

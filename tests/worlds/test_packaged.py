@@ -193,7 +193,8 @@ def test_options_go_to_the_parameters_or_to_the_constructor():
     [
         ("gymnax:CartPole-v2", {}, "gymnax has no world 'CartPole-v2'. Did you mean 'CartPole-v1'?"),
         ("gymnax:CartPole-v1", {"gravty": 1.0}, "no option 'gravty'. Did you mean 'gravity'?"),
-        ("gymnax:CartPole-v1", {"gravity": "low"}, "'gravity' of 'CartPole-v1' is 'low', but it takes a float."),
+        ("gymnax:CartPole-v1", {"gravity": "low"}, "'gravity' of 'CartPole-v1' is 'low', but it takes a number."),
+        ("gymnax:CartPole-v1", {"gravity": float("nan")}, "is nan, but it takes a number."),
         ("gymnax:CartPole-v1", {"max_steps_in_episode": 0}, "an episode needs at least one step"),
         ("brax:ants", {}, "Brax has no world 'ants'. Did you mean 'ant'?"),
         ("brax:fast", {"episode_lenth": 1}, "no option 'episode_lenth'. Did you mean 'episode_length'?"),

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from journeyman.cli._verbs import VERBS, Dagger, Data, Diagnose, Evaluate, Report, Resume, Verb, Worlds
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, counted
 from journeyman.sessions import (
     ConvertSettings,
     CorrectSettings,
@@ -180,7 +180,7 @@ def _evaluate(verb: Evaluate) -> None:
 
     from journeyman.diagnose._numbers import plain
     from journeyman.sessions import judge
-    from journeyman.sessions._wording import bounded, counted
+    from journeyman.sessions._wording import bounded
 
     found = judge(verb.policy, verb.world, verb.options, episodes=verb.episodes, seed=verb.seed)
     scores = {"mean action": found.score(verb.score), "sampled": found.score(verb.score, sampled=True)}

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from journeyman.collect._behaviour import AbstractBehaviour, Mean, Sample
 from journeyman.collect._decide import decider, drawn
 from journeyman.collect._fits import Spaces, misfits, world_problems
-from journeyman.parts import JourneymanError, mistaken, refuse
+from journeyman.parts import LAST_SEED, JourneymanError, mistaken, not_whole, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.worlds import AbstractFinite, AbstractSpace, AbstractWorld, space_from_gymnasium, zeros_like_space
 from journeyman.worlds._from_gymnasium import ActionBuffer, action_space_from_gymnasium
@@ -109,9 +109,10 @@ def actor(policy: AbstractDensityPolicy, environment: Any, *, seed: int | None =
     one observation and finitely many actions an `int`. The action is the likeliest one, as `evaluate` takes it; with
     `seed` it is drawn, each call anew, and the same calls give the same draws.
 
-    Raises `JourneymanError` where the policy does not fit the environment.
+    Raises `JourneymanError` where the policy does not fit the environment, and for a seed that is none.
     """
-    refuse(mistaken("`policy`", policy, AbstractDensityPolicy))
+    seeded = [] if seed is None else not_whole("`seed`", seed, most=LAST_SEED)
+    refuse(mistaken("`policy`", policy, AbstractDensityPolicy) + seeded)
     where, theirs = _spaces(environment)
     known = isinstance(policy, DensityPolicy)
     refuse(world_problems(policy, where) if known else misfits("policy", policy.mode, where))

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._rollout import Carry, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, mistaken, refuse
+from journeyman.parts import LAST_SEED, JourneymanError, mistaken, not_whole, refuse
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
 
 _CHUNK = 64
@@ -42,7 +42,7 @@ def play(
 
     Environment i plays ⌈(episodes − i) / width⌉ episodes, whatever their length: to stop at the first n that end
     would favour short ones. Steps beyond a quota are invalid. Raises `JourneymanError` when an episode does not end
-    within `longest` steps (a world without time limit).
+    within `longest` steps (a world without time limit), and for numbers that are not whole or too small.
     """
     return play_to_the_end(world, behaviour, episodes=episodes, seed=seed, width=width, longest=longest).episodes
 
@@ -58,7 +58,7 @@ def play_to_the_end(
 ) -> PlayedOut:
     """`play`, and what else is known of the episodes."""
     refuse(mistaken("`world`", world, AbstractWorld) + mistaken("`behaviour`", behaviour, AbstractBehaviour))
-    quota = _quota(episodes, width)
+    quota = _quota(episodes, width, seed)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:
         carry, parts = _until_done(
@@ -83,7 +83,7 @@ def play_each(
     longest: int = 100_000,
 ) -> list[Episodes]:
     """What `play` gives for each of several behaviours, at once: every array of `behaviours` leads with `members`."""
-    quota = _quota(episodes, width)
+    quota = _quota(episodes, width, seed)
     own = world.remake(seed=seed, num_envs=len(quota))
     carry = _repeated(start(own), members)
     advance = partial(_advance_each, own.remake(seed=0), behaviours)
@@ -107,10 +107,13 @@ def _advance_each(
     return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(behaviours, carry)
 
 
-def _quota(episodes: int, width: int) -> np.ndarray:
-    """How many episodes each environment plays."""
-    if episodes < 1:
-        raise JourneymanError(f"At least one episode has to be played, not {episodes}; ask for one or more.")
+def _quota(episodes: int, width: int, seed: int) -> np.ndarray:
+    """How many episodes each environment plays; refuses numbers that cannot be."""
+    refuse(
+        not_whole("`episodes`", episodes, least=1)
+        + not_whole("`width`", width, least=1)
+        + not_whole("`seed`", seed, most=LAST_SEED)
+    )
     width = min(width, episodes)
     return np.asarray([len(range(i, episodes, width)) for i in range(width)])
 

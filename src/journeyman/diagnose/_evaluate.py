@@ -10,7 +10,7 @@ from journeyman.collect import AbstractBehaviour, Mean, Sample, misfits, play_to
 from journeyman.diagnose._by_step import places
 from journeyman.diagnose._interval import Interval, interval, share_interval
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, mistaken, refuse
+from journeyman.parts import JourneymanError, mistaken, not_whole, refuse
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.training import EVALUATION_SEED, world_problems
 from journeyman.worlds import AbstractWorld
@@ -119,10 +119,14 @@ def evaluate(
     not touched. Each of the `num_envs` environments has its share of the episodes beforehand: to take the first n that
     end would favour short ones. The numbers are a function of the arguments alone.
 
-    Raises `JourneymanError` when the policy does not fit the world, for fewer than one episode, and when an episode
-    never ends.
+    Raises `JourneymanError` when the policy does not fit the world, for numbers that are not whole or too small, and
+    when an episode never ends.
     """
-    refuse(mistaken("`policy`", policy, AbstractDensityPolicy) + mistaken("`world`", world, AbstractWorld))
+    refuse(
+        mistaken("`policy`", policy, AbstractDensityPolicy)
+        + mistaken("`world`", world, AbstractWorld)
+        + not_whole("`num_envs`", num_envs, least=1)
+    )
     require_fit("policy", policy.mode, world)
     if isinstance(policy, DensityPolicy):
         refuse(world_problems(policy, world))
@@ -132,7 +136,7 @@ def evaluate(
 
     by_mean = run(Mean(policy))
     success = None if by_mean.success is None else share_interval(by_mean.success)
-    return Evaluation(world.name, episodes, seed, by_mean, run(Sample(policy)) if sampled else None, success)
+    return Evaluation(world.name, int(episodes), int(seed), by_mean, run(Sample(policy)) if sampled else None, success)
 
 
 def require_fit(who: str, act: Callable[..., Any], world: AbstractWorld, *extra: Any) -> None:

@@ -17,7 +17,7 @@ from journeyman.datasets import (
 )
 from journeyman.diagnose import compounding, evaluate, mode_averaging
 from journeyman.episodes import Episodes
-from journeyman.parts import citations, refuse
+from journeyman.parts import citations, counted, refuse
 from journeyman.policies import DensityPolicy
 from journeyman.report import (
     PolicyRow,
@@ -41,7 +41,7 @@ from journeyman.sessions._page import (
 )
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable, seeded
 from journeyman.sessions._settings import FitSettings
-from journeyman.sessions._wording import bounded, counted
+from journeyman.sessions._wording import bounded
 from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
 from journeyman.worlds import AbstractWorld
 

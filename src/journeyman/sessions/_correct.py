@@ -11,7 +11,7 @@ from journeyman.datasets import Dataset, demonstration_score, demonstrations, lo
 from journeyman.datasets import write as write_data
 from journeyman.diagnose import Evaluation, evaluate
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, citations, refuse
+from journeyman.parts import JourneymanError, citations, counted, refuse
 from journeyman.report import PolicyRow, Report, policy_row, write
 from journeyman.sessions._clone import Say
 from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
@@ -19,7 +19,7 @@ from journeyman.sessions._page import demonstration_row, facts, summary_entry, w
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.sessions._unread import usually
-from journeyman.sessions._wording import bounded, counted
+from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 

@@ -9,10 +9,9 @@ import numpy as np
 from journeyman.collect import Mean, play
 from journeyman.datasets import ask_for_labels, labelled, read, write
 from journeyman.episodes import concatenate
-from journeyman.parts import refuse
+from journeyman.parts import counted, refuse
 from journeyman.sessions._files import load_policy, relative
 from journeyman.sessions._refusals import attempt, make_world, positive
-from journeyman.sessions._wording import counted
 from journeyman.training import world_problems
 from journeyman.worlds import AbstractHostWorld
 

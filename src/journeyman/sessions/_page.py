@@ -15,10 +15,10 @@ import numpy as np
 from journeyman.datasets import DemonstrationScore
 from journeyman.diagnose import Evaluation, Score, interval
 from journeyman.diagnose._numbers import plain
+from journeyman.parts import counted
 from journeyman.policies import AbstractDensityPolicy
 from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, report_interval
 from journeyman.sessions._files import relative
-from journeyman.sessions._wording import counted
 from journeyman.worlds import AbstractWorld, frames
 
 _FILMED_STEPS, _PICTURES = 300, 36

@@ -11,7 +11,7 @@ from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.parts import citations, problems, rebuild, refuse
+from journeyman.parts import citations, counted, problems, rebuild, refuse
 from journeyman.policies import DensityPolicy, floored, inspect, is_fresh
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
@@ -27,7 +27,7 @@ from journeyman.sessions._page import (
 )
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._settings import ImproveSettings, ScoreName
-from journeyman.sessions._wording import bounded, counted
+from journeyman.sessions._wording import bounded
 from journeyman.training import (
     Learner,
     Plan,

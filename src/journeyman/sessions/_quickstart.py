@@ -15,7 +15,7 @@ from journeyman.datasets import write as write_data
 from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
-from journeyman.parts import JourneymanError, citations, refuse
+from journeyman.parts import JourneymanError, citations, counted, refuse
 from journeyman.policies import DensityPolicy, policy
 from journeyman.report import (
     PolicyRow,
@@ -32,7 +32,7 @@ from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
 from journeyman.sessions._refusals import attempt, seeded, stoppable
 from journeyman.sessions._typed import typed
-from journeyman.sessions._wording import bounded, counted
+from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
 

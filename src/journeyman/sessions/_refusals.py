@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from journeyman.parts import JourneymanError, refuse
+from journeyman.parts import LAST_SEED, JourneymanError, not_whole, refuse
 from journeyman.sessions._files import relative
 from journeyman.training import Interrupted, begun
 from journeyman.worlds import AbstractWorld, LinearQuadratic, world
 
 Made = TypeVar("Made")
-_LAST_SEED = 2**32 - 1
 
 
 def attempt(found: list[str], make: Callable[[], Made]) -> Made | None:
@@ -46,9 +45,7 @@ def not_negative(advice: str, /, **numbers: float | None) -> list[str]:
 
 def seeded(seed: int) -> list[str]:
     """Why no random numbers can be drawn from this seed, in a sentence: the largest has 32 bits."""
-    if 0 <= seed <= _LAST_SEED:
-        return []
-    return [f"--seed must be a whole number from 0 to {_LAST_SEED}, not {seed}; change it."]
+    return not_whole("--seed", seed, most=LAST_SEED)
 
 
 def flag(name: str) -> str:

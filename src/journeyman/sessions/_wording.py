@@ -14,12 +14,3 @@ def bounded(score: diagnose.Interval | report.Interval, spec: str = ".4g") -> st
     if not (math.isfinite(score.low) and math.isfinite(score.high)):
         return f"{score.mean:{spec}}"
     return f"{score.mean:{spec}} [{score.low:{spec}}, {score.high:{spec}}]"
-
-
-def counted(number: int, noun: str = "episode") -> str:
-    """How many of them there are.
-
-    >>> counted(1), counted(12, "demonstration")
-    ('1 episode', '12 demonstrations')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 import math
 
-from journeyman.parts import AbstractPart
+from journeyman.parts import LAST_SEED, AbstractPart, not_whole
 from journeyman.training._learner import Learner
 from journeyman.worlds import AbstractWorld
 
@@ -29,7 +29,7 @@ class Plan(AbstractPart):
 
     def problems(self, world: AbstractWorld, *learners: Learner) -> list[str]:
         """What is wrong with these numbers in a world and for some learners, in sentences."""
-        found = []
+        found = not_whole("`seed`", self.seed, most=LAST_SEED)
         if not 1 <= self.steps < math.inf:
             found.append(f"There is nothing to do in {self.steps} steps; ask for at least one batch of {self.batch}.")
         if not world.num_envs <= self.batch < math.inf:

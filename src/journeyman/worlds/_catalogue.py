@@ -3,8 +3,11 @@
 import fnmatch
 import importlib.util
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from journeyman.parts import JourneymanError, did_you_mean, mistaken, refuse
 from journeyman.worlds._base import AbstractWorld
@@ -19,6 +22,7 @@ from journeyman.worlds._harvest import Harvest
 from journeyman.worlds._lasa import PACKAGE, lasa_shapes
 from journeyman.worlds._linear_quadratic import LinearQuadratic
 from journeyman.worlds._one_step_gaussian import OneStepGaussian
+from journeyman.worlds._options import check_kinds
 from journeyman.worlds._pendulum import Pendulum
 from journeyman.worlds._playground import PlaygroundWorld, playground_ids
 from journeyman.worlds._probes import PROBES
@@ -80,10 +84,12 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     option `shown` says whether the step number is seen). `options` are the simulator's or the world's own.
 
     Raises `JourneymanError` for an unknown name (with the nearest known one), a missing package (with the line that
-    installs it) and an option that the world does not take.
+    installs it) and an option or a value that the world does not take.
     """
     refuse(mistaken("`name`", name, str, OWN))
     environment_seeds(seed, num_envs)  # refuses what cannot be
+    num_envs, seed = int(num_envs), int(seed)  # NumPy's have no form in JSON
+    options = {key: value.item() if isinstance(value, np.generic) else value for key, value in options.items()}
     if name in _PURE:
         return _pure(name, num_envs, seed, options)
     prefix, _, id = name.partition(":")
@@ -144,14 +150,12 @@ def list_worlds(pattern: str = "") -> list[tuple[str, str]]:
 
 def _pure(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> AbstractWorld:
     build = _PURE[name]
-    known = set(inspect.signature(build).parameters) - {"num_envs", "seed"}
-    refuse(
-        [
-            f"'{name}' has no option '{key}'.{did_you_mean(key, known)} It knows {', '.join(sorted(known))}."
-            for key in options
-            if key not in known
-        ]
-    )
+    given = inspect.signature(build).parameters
+    check_kinds(name, options, {key: one.annotation for key, one in given.items() if key not in ("num_envs", "seed")})
+    missing = [key for key, one in given.items() if one.default is inspect.Parameter.empty and key not in options]
+    refuse([f"'{name}' needs the option '{key}', which has no usual value; give it one." for key in missing])
+    infinite = [key for key, value in options.items() if isinstance(value, float) and math.isinf(value)]
+    refuse([f"The option '{key}' of '{name}' is {options[key]}, but it takes a finite number." for key in infinite])
     return build(num_envs=num_envs, seed=seed, **options)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from journeyman.parts import Number, refuse
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._lasa import GOAL, REST, lasa_strokes
-from journeyman.worlds._options import check_options
+from journeyman.worlds._options import check_kinds
 from journeyman.worlds._spaces import Box
 
 PAPER = 75.0
@@ -131,7 +131,7 @@ def handwriting(shape: str, *, num_envs: int = 64, seed: int = 0, **options: Any
     Raises `JourneymanError` for an unknown shape or option, and where the data are not installed.
     """
     usual: dict[str, Any] = {"spread": 3.0, "horizon": 150}
-    check_options(f"lasa:{shape}", options, {**usual, "horizon": None})  # which may be none
+    check_kinds(f"lasa:{shape}", options, {"spread": float, "horizon": int | None})
     strokes, given = lasa_strokes(shape), {**usual, **options}
     return Handwriting(  # type: ignore[call-arg]
         shape=shape,

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from journeyman.parts import JourneymanError, matmul, refuse
 from journeyman.worlds import _riccati
 from journeyman.worlds._base import AbstractPureWorld, Outcome
+from journeyman.worlds._options import numbers
 from journeyman.worlds._spaces import Box
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -40,7 +41,7 @@ class LinearQuadratic(AbstractPureWorld):
     a number stands for K = number · I. They work in double precision, whatever JAX is set to. For a finite
     `horizon` H they are sums of H terms, discounted by γᵗ; without one they need γ < 1.
 
-    Raises `JourneymanError` for matrices that do not fit together or costs that are not positive.
+    Raises `JourneymanError` for matrices that do not fit together, costs that are not positive and deviations below 0.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics", "settable state"})
@@ -70,10 +71,10 @@ class LinearQuadratic(AbstractPureWorld):
         num_envs: int = 64,
         seed: int = 0,
     ):
-        self.dynamics, self.control = _matrix(dynamics), _matrix(control)
-        self.state_cost, self.action_cost = _matrix(state_cost), _matrix(action_cost)
+        self.dynamics, self.control = _matrix("dynamics", dynamics), _matrix("control", control)
+        self.state_cost, self.action_cost = _matrix("state_cost", state_cost), _matrix("action_cost", action_cost)
         self.noise, self.start_std = float(noise), float(start_std)
-        place = np.asarray(start, float)
+        place = numbers("start", start)
         self.start = tuple(np.full(len(self.dynamics), place).tolist() if place.ndim == 0 else place.tolist())
         self.horizon, self.num_envs, self.seed = horizon, num_envs, seed
 
@@ -89,6 +90,9 @@ class LinearQuadratic(AbstractPureWorld):
         ]
         if len(self.start) != n:
             found.append(f"'start' has {len(self.start)} numbers for {n} states; give one for each.")
+        for option, std in (("noise", self.noise), ("start_std", self.start_std)):
+            if not std >= 0:
+                found.append(f"'{option}' is {std}, but a standard deviation is 0 or more; change it.")
         if self.horizon is not None and self.horizon < 1:
             found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a world without end.")
         refuse(found)
@@ -224,8 +228,8 @@ class LinearQuadratic(AbstractPureWorld):
             )
 
 
-def _matrix(values: Any) -> Matrix:
-    array = np.asarray(values, float)
+def _matrix(name: str, values: Any) -> Matrix:
+    array = numbers(name, values)
     if array.ndim not in (0, 2):
-        raise JourneymanError(f"A matrix is a number or rows of numbers, but this one has shape {array.shape}.")
+        raise JourneymanError(f"'{name}' is a number or rows of numbers, but this one has shape {array.shape}.")
     return tuple(tuple(row) for row in np.atleast_2d(array).tolist())

@@ -12,7 +12,12 @@ from journeyman.parts import JourneymanError
 from journeyman.worlds import _riccati
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._linear_quadratic import LinearState
+from journeyman.worlds._options import numbers
 from journeyman.worlds._spaces import Box
+
+
+def _scales(values: Any) -> tuple[float, ...]:
+    return tuple(numbers("scale", values).ravel().tolist())
 
 
 class ScaledFeatures(AbstractPureWorld):
@@ -28,7 +33,7 @@ class ScaledFeatures(AbstractPureWorld):
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "differentiable dynamics", "settable state"})
 
-    scale: tuple[float, ...] = eqx.field(default=(1.0, 1.0), converter=tuple)
+    scale: tuple[float, ...] = eqx.field(default=(1.0, 1.0), converter=_scales)
     noise: float = 1.0
     start: float = 1.0
     horizon: int = 20
@@ -36,6 +41,8 @@ class ScaledFeatures(AbstractPureWorld):
     seed: int = 0
 
     def __check_init__(self) -> None:
+        if not self.noise >= 0:
+            raise JourneymanError(f"'noise' is {self.noise}, but a standard deviation is 0 or more; change it.")
         if self.horizon < 1 or len(self.scale) != 2 or not all(self.scale):
             raise JourneymanError(
                 f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use two scales other than 0"

@@ -2,19 +2,17 @@
 
 import numpy as np
 
-from journeyman.parts import JourneymanError
+from journeyman.parts import LAST_SEED, not_whole, refuse
 
 
 def environment_seeds(seed: int, num_envs: int) -> list[int]:
     """`num_envs` different seeds in [0, 2³¹) from `seed`, the same first ones for every `num_envs`.
 
     They come from `numpy.random.SeedSequence`, so worlds of seed s and s+1 share no environment; `seed + i`, the
-    usual choice, makes them share all but one. Raises `JourneymanError` for a negative seed or no environments.
+    usual choice, makes them share all but one. Raises `JourneymanError` for a seed that is no whole number from 0 to
+    2³² − 1, and no environments.
     """
-    if seed < 0 or num_envs < 1:
-        raise JourneymanError(
-            f"A world needs a seed of 0 or more and at least one environment, not seed={seed} and num_envs={num_envs}."
-        )
+    refuse(not_whole("`seed`", seed, most=LAST_SEED) + not_whole("`num_envs`", num_envs, least=1))
     found: dict[int, None] = {}
     width = num_envs
     while len(found) < num_envs:  # two equal draws are rare: then draw further

@@ -15,6 +15,7 @@ from journeyman.parts import JourneymanError, refuse
 from journeyman.worlds import _markov
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._markov import Tables
+from journeyman.worlds._options import numbers
 from journeyman.worlds._spaces import Discrete
 
 _MATCHES = 1e-9
@@ -37,6 +38,12 @@ class AbstractTabular(AbstractPureWorld):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "settable state"})
+
+    def __check_init__(self) -> None:
+        if self.horizon is not None and self.horizon < 1:
+            raise JourneymanError(
+                f"'horizon' is {self.horizon}; give at least one step, or None for a world without a time limit."
+            )
 
     @abc.abstractmethod
     def tables(self) -> Tables:
@@ -190,10 +197,10 @@ class Tabular(AbstractTabular):
         num_envs: int = 64,
         seed: int = 0,
     ):
-        self.transition, self.reward = _tuples(transition), _tuples(reward)
-        count = len(self.transition)
-        self.start = _tuples(np.eye(count)[0] if start is None else start)
-        self.terminal = tuple(int(state) for state in terminal)
+        moves = numbers("transition", transition)
+        self.transition, self.reward = _tuples(moves), _tuples(numbers("reward", reward))
+        self.start = _tuples(np.eye(len(moves))[0] if start is None else numbers("start", start))
+        self.terminal = _states(terminal)
         self.horizon, self.num_envs, self.seed = horizon, num_envs, seed
 
     def __check_init__(self) -> None:
@@ -205,8 +212,6 @@ class Tabular(AbstractTabular):
             found.append(f"'reward' has shape {reward.shape}; give {moves.shape[:2]} or {moves.shape}.")
         if start.shape != moves.shape[:1]:
             found.append(f"'start' has shape {start.shape} for {len(moves)} states; give one probability for each.")
-        if self.horizon is not None and self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a world without a limit.")
         outside = [state for state in self.terminal if not 0 <= state < len(moves)]
         found += [f"'terminal' names state {state}, and there are 0 to {len(moves) - 1}." for state in outside]
         refuse(found)
@@ -235,7 +240,13 @@ def ends(count: int, *states: int) -> np.ndarray:
     return mask
 
 
-def _tuples(values: Any) -> Any:
-    array = np.asarray(values, float)
+def _states(terminal: Any) -> tuple[int, ...]:
+    found = numbers("terminal", terminal)
+    if found.ndim != 1 or (found != np.round(found)).any():
+        raise JourneymanError(f"'terminal' is {terminal!r:.60}, but it takes a list of the numbers of states.")
+    return tuple(int(state) for state in found)
+
+
+def _tuples(array: np.ndarray) -> Any:
     freeze = lambda item: tuple(map(freeze, item)) if isinstance(item, list) else item  # noqa: E731
     return freeze(array.tolist())

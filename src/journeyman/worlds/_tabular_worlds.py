@@ -1,6 +1,7 @@
 """Named finite worlds: a grid to walk on, the two states of Kakade, and random ones."""
 
 import itertools
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -11,6 +12,12 @@ from journeyman.worlds._tabular import AbstractTabular, ends
 
 _MOVES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
 CLIFF = ("............", "............", "............", "SCCCCCCCCCCG")
+
+
+def _rows(layout: Any) -> tuple[str, ...]:
+    if not (isinstance(layout, (list, tuple)) and all(isinstance(row, str) for row in layout)):
+        raise JourneymanError(f"'layout' is {layout!r:.60}, but a map is a list of strings, one for each row.")
+    return tuple(layout)
 
 
 class Gridworld(AbstractTabular):
@@ -25,7 +32,7 @@ class Gridworld(AbstractTabular):
     has no start or no goal or holds another sign, and for a slip that is no probability.
     """
 
-    layout: tuple[str, ...] = eqx.field(default=("S...", ".#.C", "...G"), converter=tuple)
+    layout: tuple[str, ...] = eqx.field(default=("S...", ".#.C", "...G"), converter=_rows)
     slip: float = 0.0
     horizon: int | None = None
     num_envs: int = 64
@@ -129,6 +136,8 @@ class Garnet(AbstractTabular):
                 f"A random world of {self.states} states and {self.actions} actions cannot lead to {self.branches}"
                 " states each; use one or more of each and at most as many branches as states."
             )
+        if self.number < 0:
+            raise JourneymanError(f"'number' is {self.number}, but random worlds are numbered from 0; change it.")
 
     def tables(self) -> Tables:
         """Drawn from `number` alone."""

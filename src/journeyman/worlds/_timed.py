@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError, require
+from journeyman.parts import JourneymanError, mistaken, refuse, require
 from journeyman.worlds._base import (
     AbstractHostWorld,
     AbstractPureWorld,
@@ -37,6 +37,7 @@ def timed(world: AbstractWorld, *, shown: bool = True) -> "Timed | TimedHost":
 
     Raises `JourneymanError` for a world without a horizon, and for one that is timed already.
     """
+    refuse(mistaken("`shown`", shown, bool, "pass True or False"))
     if isinstance(world, (Timed, TimedHost)):
         raise JourneymanError(f"'{world.called}' is timed already; leave out the second `timed`.")
     if isinstance(world, AbstractPureWorld):

@@ -1,21 +1,11 @@
-"""What every exchangeable piece of the library shares: declarations, refusals, citations, a config.
+"""The part: what it needs and gives, whom it owes, and its form on disk."""
 
-A *part* is a small frozen module (a policy, a weight, a geometry, a step, a world ...). It declares what
-it `needs` and what it `gives`; `check` holds the declarations of a whole recipe against each other before
-anything runs. `describe` turns any part into plain JSON and named arrays, and `rebuild` turns them back:
-the policy artefact, a run's `config.json` and its checkpoints are all written through this one pair.
-"""
-
-import contextlib
 import dataclasses
-import difflib
 import functools
-import gc
 import hashlib
-import importlib
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -24,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
+
+from journeyman.parts._refusals import JourneymanError, did_you_mean, refuse
 
 Number = float | int | Float[Array | np.ndarray, "..."]
 """A hyper-parameter that only enters arithmetic: one number, or an array of one for each member of a `sweep`."""
@@ -43,28 +35,6 @@ CAPABILITIES: dict[str, str] = {
     "differentiable dynamics": "derivatives of the next state with respect to state and action exist",
     "frames": "pictures of an episode can be rendered",
 }
-
-
-class JourneymanError(Exception):
-    """A sentence for the user: what is wrong, why, and what to do about it.
-
-    `problems` are the single sentences where there are several, so that they can be told together with others.
-    """
-
-    def __init__(self, sentence: str = "", problems: Sequence[str] = ()) -> None:
-        super().__init__(sentence)
-        self.problems = tuple(problems) or (sentence,)
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one `JourneymanError` that lists every problem, or do nothing when there is none."""
-    if len(problems) == 1:
-        raise JourneymanError(problems[0])
-    if problems:
-        raise JourneymanError(
-            f"{len(problems)} things are wrong:\n" + "\n".join(f"  {i}. {p}" for i, p in enumerate(problems, 1)),
-            problems,
-        )
 
 
 def holds(*conditions: Any) -> bool:
@@ -116,12 +86,6 @@ def mistaken(name: str, value: Any, kind: type, advice: str = "") -> list[str]:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'X'?` for the nearest known name, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 _PARTS: dict[str, type["AbstractPart"]] = {}
@@ -322,28 +286,3 @@ def fingerprint(value: Any) -> str:
         digest.update(f"{jax.tree_util.keystr(path)}|{array.dtype.str}|{array.shape}|".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # as it lies there, without a copy
     return digest.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Without garbage collection: nearly all that imports and tracing make stays, and is searched time and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def require(module: str, *, extra: str) -> Any:
-    """Import an optional dependency, or say which extra installs it."""
-    try:
-        with uncollected():
-            return importlib.import_module(module)
-    except ImportError as error:
-        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
-            raise
-        raise JourneymanError(
-            f"'{module}' is not installed and this needs it; install it with: pip install \"journeyman[{extra}]\""
-        ) from error
