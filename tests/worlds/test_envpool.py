@@ -138,6 +138,34 @@ def test_spaces_and_the_time_limit_are_read():
     made.close()
 
 
+def test_a_limit_of_none_is_the_tasks_own_and_minus_one_is_none_at_all():
+    assert world("Pendulum-v1", num_envs=1, max_episode_steps=None).horizon == 200
+    endless = world("Pendulum-v1", num_envs=1, max_episode_steps=-1)
+    assert endless.horizon is None
+    endless.reset()
+    assert not any(endless.step(np.zeros((1, 1), np.float32)).truncated.any() for _ in range(210))
+    assert world(endless.name, num_envs=1, **world_config(endless)["options"]).horizon is None
+    endless.close()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"max_episode_steps": 0}, "'max_episode_steps' of 'Hopper-v5' is 0, and an episode needs at least one step"),
+        ({"max_episode_steps": -7}, "is -7, and an episode needs at least one step"),  # EnvPool plays one step
+        ({"max_episode_steps": True}, "is True, but it takes a whole number"),
+        ({"num_threads": -1}, "'num_threads' of 'Hopper-v5' is -1.*give 1 or more, or 0"),  # EnvPool ends the process
+    ],
+)
+def test_numbers_that_envpool_would_take_and_should_not_are_refused(option, said):
+    with pytest.raises(JourneymanError, match=said):
+        world("Hopper-v5", num_envs=2, **option)
+
+
+def test_no_threads_are_as_many_as_envpool_likes():
+    assert same(stream("Hopper-v5", 5, num_threads=0), stream("Hopper-v5", 5, num_threads=1))
+
+
 def test_a_world_is_made_again_from_its_config_and_from_another_seed():
     made = world("Hopper-v5", num_envs=2, seed=9, max_episode_steps=50)
     config = world_config(made)
@@ -169,7 +197,7 @@ def test_wrong_actions_are_refused():
 def test_wrong_options_are_refused_all_at_once():
     with pytest.raises(JourneymanError, match=r"(?s)max_steps.*Did you mean 'max_episode_steps'.*colour"):
         world("Hopper-v5", max_steps=3, colour=1)
-    with pytest.raises(JourneymanError, match="'three', but it takes a int"):
+    with pytest.raises(JourneymanError, match="'three', but it takes a whole number"):
         world("Hopper-v5", max_episode_steps="three")
     with pytest.raises(JourneymanError, match="no option 'env_seed'"):
         world("Hopper-v5", env_seed=[1])

@@ -22,6 +22,7 @@ from journeyman.worlds._from_gymnasium import (
     space_from_gymnasium,
 )
 from journeyman.worlds._options import check_options
+from journeyman.worlds._packaged import length
 from journeyman.worlds._seeds import environment_seeds
 from journeyman.worlds._single import make_single, single_gives
 from journeyman.worlds._success import Successes
@@ -29,6 +30,7 @@ from journeyman.worlds._success import Successes
 # What the world itself decides; an option of this name would break a promise of the interface.
 _OURS = frozenset("num_envs batch_size seed env_seed max_num_players base_path gym_reset_return_info".split())
 _ENDLESS = 10**9
+_NO_LIMIT = 2**31 - 1  # EnvPool's own, of tasks without a time limit
 # EnvPool's own options that its sister in Gymnasium does not know.
 _ENVPOOL_ONLY = frozenset("num_threads thread_affinity_offset frame_stack gymnasium_v5_render_camera".split())
 
@@ -37,10 +39,12 @@ class EnvPoolWorld(AbstractHostWorld):
     """The EnvPool task `id`, `num_envs` times; `options` are EnvPool's own (`max_episode_steps`, `num_threads` …).
 
     Each environment has a seed of its own, derived from `seed` (`environment_seeds`). The number of threads never
-    changes the stream. An episode that terminates on the very step of the time limit is reported by EnvPool as
+    changes the stream; 0 leaves it to EnvPool. A `max_episode_steps` of `None` is the task's own limit and −1 none at
+    all, as with Gymnasium. An episode that terminates on the very step of the time limit is reported by EnvPool as
     truncated alone. Pictures and replays use Gymnasium's environment of the same id, where there is one.
 
-    Raises `JourneymanError` for an unknown id or option, and for a space that has no counterpart here.
+    Raises `JourneymanError` for an unknown id or option, a number of steps or threads that cannot be, and for a space
+    that has no counterpart here.
     """
 
     citation: ClassVar[str] = """@inproceedings{weng2022envpool,
@@ -208,6 +212,21 @@ def _return_freed() -> None:
         trim(0)
 
 
+def _checked(id: str, options: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The options as EnvPool takes them, which plays one step under a limit below 1 and dies of threads below 0."""
+    steps = options.get("max_episode_steps")
+    given = {key: value for key, value in options.items() if (key, value) != ("max_episode_steps", None)}
+    check_options(id, given, {key: value for key, value in config.items() if key not in _OURS})
+    if given.get("num_threads", 0) < 0:
+        raise JourneymanError(
+            f"The option 'num_threads' of '{id}' is {given['num_threads']}, and somebody has to do the work; give 1 or"
+            " more, or 0 to leave it to EnvPool."
+        )
+    if steps is not None:
+        given["max_episode_steps"] = _NO_LIMIT if steps == -1 else length(id, "max_episode_steps", steps)
+    return given
+
+
 def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
     envpool = require("envpool", extra="envpool")
     known = envpool_ids()
@@ -219,9 +238,8 @@ def _make(id: str, num_envs: int, seeds: list[int], options: dict[str, Any]) -> 
         warnings.simplefilter("ignore")
         try:
             spec = envpool.make_spec(id)
-            check_options(id, options, {k: v for k, v in spec.config._asdict().items() if k not in _OURS})
             threads = {"num_threads": min(num_envs, os.cpu_count() or 1)}
-            made = {**threads, **options}
+            made = {**threads, **_checked(id, options, spec.config._asdict())}
             simulator = envpool.make_gymnasium(id, num_envs=num_envs, env_seed=seeds, **made)
         except JourneymanError:
             raise
