@@ -98,6 +98,55 @@ def test_one_that_was_handed_in_is_made_again_only_if_told_how():
     assert again.reset().shape == (5, 2)
 
 
+def broken(num_envs):
+    raise OSError("no display")
+
+
+@pytest.mark.parametrize(
+    ("rebuild", "said"),
+    [
+        (
+            lambda n: vector(AutoresetMode.NEXT_STEP),
+            "`rebuild` was asked for 5 environments and made 2; write rebuild=",
+        ),
+        (lambda: vector(AutoresetMode.NEXT_STEP), r"asked for 5 environments and failed \(TypeError: .*positional arg"),
+        (broken, r"asked for 5 environments and failed \(OSError: no display\); mend it"),
+    ],
+)
+def test_a_rebuild_that_makes_something_else_is_one_sentence(rebuild, said):
+    told = GymnasiumWorld.from_vector_env(vector(AutoresetMode.NEXT_STEP), rebuild=rebuild)
+    with pytest.raises(JourneymanError, match=said):
+        told.remake(seed=1, num_envs=5)
+
+
+def test_a_time_limit_is_one_step_or_more():
+    for horizon in (0, -3):
+        with pytest.raises(JourneymanError, match=f"`horizon` must be a whole number of 1 or more, not {horizon}"):
+            GymnasiumWorld.from_vector_env(vector(AutoresetMode.NEXT_STEP), horizon=horizon)
+
+
+def test_a_world_that_is_refused_leaves_no_simulator_open():
+    opened = []
+
+    class Scalar(Count):
+        action_space = gymnasium.spaces.Box(-1, 1, ())
+
+        def __init__(self):
+            super().__init__()
+            opened.append(self)
+
+        def close(self):
+            opened.remove(self)
+
+    gymnasium.register("Scalar-v0", Scalar)
+    try:
+        with pytest.raises(JourneymanError, match="an action here is one vector"):
+            GymnasiumWorld.make("Scalar-v0", num_envs=3)
+    finally:
+        del gymnasium.registry["Scalar-v0"]
+    assert opened == []
+
+
 def test_actions_are_clipped():
     env = vector(AutoresetMode.NEXT_STEP)
     made = GymnasiumWorld.from_vector_env(env)

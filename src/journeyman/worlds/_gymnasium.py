@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from journeyman.parts import JourneymanError, did_you_mean, require
+from journeyman.parts import JourneymanError, did_you_mean, not_whole, refuse, require
 from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
 from journeyman.worlds._from_gymnasium import (
     ActionBuffer,
@@ -116,7 +116,11 @@ class GymnasiumWorld(AbstractHostWorld):
         simulator = _make_vector(id, num_envs, options.get("vectorization", "sync"), plain)
         given = options.get("max_episode_steps")  # None is the registered limit, −1 none at all
         horizon = entry.max_episode_steps if given is None else given if given > 0 else None
-        return cls(simulator, id=id, seed=seed, options=options, horizon=horizon, capabilities=capabilities)
+        try:
+            return cls(simulator, id=id, seed=seed, options=options, horizon=horizon, capabilities=capabilities)
+        except JourneymanError:
+            simulator.close()
+            raise
 
     @classmethod
     def from_vector_env(
@@ -131,10 +135,12 @@ class GymnasiumWorld(AbstractHostWorld):
 
         `horizon` is its time limit in steps, read from `env.spec` if left out; `rebuild(num_envs)` makes another
         one like it, which evaluation and resuming need. Raises `JourneymanError` where the autoreset mode is
-        undeclared or `SAME_STEP`, and for a space that has no counterpart here.
+        undeclared or `SAME_STEP`, for a space that has no counterpart here, and for less than one step or environment.
         """
-        limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
-        return cls(env, seed=seed, horizon=limit if horizon is None else horizon, rebuild=rebuild)
+        refuse([] if horizon is None else not_whole("`horizon`", horizon, least=1))
+        limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)  # −1 is none at all
+        known = horizon if horizon is not None else None if limit == -1 else limit
+        return cls(env, seed=seed, horizon=known, rebuild=rebuild)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -197,7 +203,7 @@ class GymnasiumWorld(AbstractHostWorld):
         self.simulator.close()
 
     def remake(self, *, seed: int, num_envs: int | None = None) -> "GymnasiumWorld":
-        """The same world afresh. Raises `JourneymanError` for a handed-in one without `rebuild`."""
+        """The same world afresh. Raises `JourneymanError` for a handed-in one whose `rebuild` is missing or fails."""
         width = self.num_envs if num_envs is None else num_envs
         if self.id:
             return GymnasiumWorld.make(self.id, num_envs=width, seed=seed, **self.options)
@@ -206,7 +212,7 @@ class GymnasiumWorld(AbstractHostWorld):
                 f"This world wraps a {type(self.simulator).__name__} that was handed in, so it cannot be made afresh;"
                 " give from_vector_env(env, rebuild=lambda num_envs: ...) to evaluate or resume with it."
             )
-        env = self.rebuild(width)
+        env = _rebuilt(self.rebuild, width)
         return GymnasiumWorld.from_vector_env(env, seed=seed, horizon=self.horizon, rebuild=self.rebuild)
 
     def config(self) -> dict[str, Any]:
@@ -234,6 +240,21 @@ def _called(verb: str, world: GymnasiumWorld) -> Iterator[None]:
             " environment: reset(seed=..., options=...) gives (observation, info), step(action) gives (observation,"
             " reward, terminated, truncated, info), and gymnasium.utils.env_checker.check_env tells more."
         ) from error
+
+
+def _rebuilt(rebuild: Callable[[int], Any], num_envs: int) -> Any:
+    """What the user's own function gives, where it gives a vector of `num_envs` environments."""
+    asked = f"`rebuild` was asked for {num_envs} environment{'' if num_envs == 1 else 's'}"
+    write = "write rebuild=lambda num_envs: SyncVectorEnv([make] * num_envs, autoreset_mode=...)"
+    try:
+        env = rebuild(num_envs)
+    except Exception as error:  # whatever a function of the user's own may raise
+        raise JourneymanError(f"{asked} and failed ({cause(error)}); mend it, or {write}.") from error
+    made = getattr(env, "num_envs", num_envs)  # what has none is refused where every vector is
+    if made != num_envs:
+        env.close()
+        raise JourneymanError(f"{asked} and made {made}; {write}.")
+    return env
 
 
 def _make_vector(id: str, num_envs: int, mode: str, options: dict[str, Any]) -> Any:
