@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import equinox as eqx
@@ -198,9 +199,9 @@ def test_nothing_to_do_and_too_small_a_batch_are_told_at_once() -> None:
     plan = Plan(steps=0, batch=8, evaluate_every=0, minimum_std=0.0)
     message = refused(LEARNER, linear(0.0), WORLD, plan)
     assert message.startswith("4 things are wrong")
-    assert "There is nothing to do in 0 steps" in message
+    assert "`steps` must be a whole number of 1 or more, not 0" in message
     assert "A batch of 8 steps is less than one for each of 16 environments" in message
-    assert "come every 1 or more iterations" in message
+    assert "`evaluate_every` must be a whole number of 1 or more, not 0" in message
     assert "A floor under the standard deviation is positive, not 0.0" in message
 
 
@@ -214,13 +215,30 @@ def test_a_floor_above_the_head_s_maximum_is_refused_before_a_folder_is_made(tmp
         sweep(LEARNER, [linear(0.0)], WORLD, plan)
 
 
-@pytest.mark.parametrize("steps", [float("nan"), float("inf")])
-def test_no_number_of_steps_is_refused(steps: float) -> None:
-    """Of nan steps came the policy as it was and no row."""
-    plan = Plan(steps=1, batch=64)
-    object.__setattr__(plan, "steps", steps)  # types are checked in tests only
-    message = refused(LEARNER, linear(0.0), WORLD, plan)
-    assert message.startswith(f"There is nothing to do in {steps} steps")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("steps", value) for value in (math.nan, math.inf, "100", 1.5, True)),
+        ("batch", 64.0),
+        ("seed", 1.5),
+        ("evaluation_episodes", 2.5),
+        ("evaluate_every", 2.5),
+        ("checkpoint_every", 1.5),
+        ("staggered", "no"),
+    ],
+)
+def test_a_plan_of_what_is_no_number_is_refused_in_a_sentence(name: str, value: Any) -> None:
+    """Of nan steps came the policy as it was and no row; 2.5 evaluations were a traceback; "no" was yes."""
+    plan = Plan(steps=64, batch=64)
+    object.__setattr__(plan, name, value)  # types are checked in tests only
+    assert refused(LEARNER, linear(0.0), WORLD, plan).startswith(f"`{name}` ")
+
+
+def test_the_last_seed_of_a_sweep_is_a_seed() -> None:
+    """Its keys were those of seed 0."""
+    plan = Plan(steps=64, batch=64, seed=2**32 - 2)
+    with pytest.raises(JourneymanError, match="The last of 3 seeds from 4294967294 is 4294967296, and the largest"):
+        sweep(LEARNER, [linear(0.0)] * 3, WORLD, plan)
 
 
 @pytest.mark.parametrize("recipe", [reinforce, natural_gradient, trpo, gail])

@@ -22,6 +22,7 @@ from journeyman.parts._part import rebuild as rebuild
 from journeyman.parts._part import walk as walk
 from journeyman.parts._refusals import LAST_SEED as LAST_SEED
 from journeyman.parts._refusals import JourneymanError as JourneymanError
+from journeyman.parts._refusals import beyond_the_last as beyond_the_last
 from journeyman.parts._refusals import counted as counted
 from journeyman.parts._refusals import did_you_mean as did_you_mean
 from journeyman.parts._refusals import not_whole as not_whole

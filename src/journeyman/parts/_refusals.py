@@ -50,6 +50,18 @@ def not_whole(name: str, value: Any, *, least: int = 0, most: int | None = None)
     return [f"{name} must be a whole number {bounds}, not {value!r:.60}; change it."]
 
 
+def beyond_the_last(seed: int, count: int) -> list[str]:
+    """Why `count` seeds from `seed` on are too many, in a sentence: those beyond the largest repeat the first.
+
+    >>> beyond_the_last(0, 3), len(beyond_the_last(LAST_SEED, 2))
+    ([], 1)
+    """
+    last = seed + max(count, 1) - 1
+    if not_whole("", seed, most=LAST_SEED) or last <= LAST_SEED:
+        return []
+    return [f"The last of {count} seeds from {seed} is {last}, and the largest is {LAST_SEED}; begin with a lower one."]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'X'?` for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

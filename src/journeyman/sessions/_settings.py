@@ -10,7 +10,7 @@ import jax
 
 from journeyman.algorithms import airl, bc, fairl, gail, natural_gradient, ppo, reinforce, trpo
 from journeyman.experts import AbstractExpert
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, beyond_the_last
 from journeyman.policies import (
     AbstractHead,
     Beta,
@@ -287,7 +287,8 @@ class ImproveSettings:
             found.append(f"--discount must lie in (0, 1], not {self.discount}; 0.99 is usual.")
         if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             found.append(f"--lambda must lie in [0, 1], not {self.lambda_}; 0.95 is usual.")
-        found += self._missing() + self.asking.problems() + self.shape.problems() + seeded(self.seed)
+        found += self._missing() + self.asking.problems() + self.shape.problems()
+        found += seeded(self.seed) + beyond_the_last(self.seed, self.seeds)
         return found + unread(self, self.rules())
 
     @property

@@ -1,8 +1,6 @@
 """How long a run is, in what portions, and what is looked at on the way."""
 
-import math
-
-from journeyman.parts import LAST_SEED, AbstractPart, not_whole
+from journeyman.parts import LAST_SEED, AbstractPart, mistaken, not_whole
 from journeyman.training._learner import Learner
 from journeyman.worlds import AbstractWorld
 
@@ -27,12 +25,25 @@ class Plan(AbstractPart):
         """How many steps a batch has: as many whole steps of all environments as fit into `batch`."""
         return self.batch // world.num_envs * world.num_envs
 
+    def _mistaken(self) -> list[str]:
+        """What is no number, and no yes or no, of the kind that it has to be, in whatever world."""
+        found = not_whole("`seed`", self.seed, most=LAST_SEED)
+        for name in ("steps", "batch", "evaluate_every"):
+            found += not_whole(f"`{name}`", getattr(self, name), least=1)
+        found += not_whole("`evaluation_episodes`", self.evaluation_episodes)
+        found += (
+            [] if self.checkpoint_every is None else not_whole("`checkpoint_every`", self.checkpoint_every, least=1)
+        )
+        if self.minimum_std is not None and not self.minimum_std > 0:
+            found.append(f"A floor under the standard deviation is positive, not {self.minimum_std}; 0.1 is usual.")
+        return found + mistaken("`staggered`", self.staggered, bool, "pass True or False")
+
     def problems(self, world: AbstractWorld, *learners: Learner) -> list[str]:
         """What is wrong with these numbers in a world and for some learners, in sentences."""
-        found = not_whole("`seed`", self.seed, most=LAST_SEED)
-        if not 1 <= self.steps < math.inf:
-            found.append(f"There is nothing to do in {self.steps} steps; ask for at least one batch of {self.batch}.")
-        if not world.num_envs <= self.batch < math.inf:
+        found = self._mistaken()
+        if not_whole("`batch`", self.batch, least=1):
+            return found
+        if self.batch < world.num_envs:
             found.append(
                 f"A batch of {self.batch} steps is less than one for each of {world.num_envs} environments; raise the"
                 " batch or lower num_envs."
@@ -44,9 +55,4 @@ class Plan(AbstractPart):
                 f" batch's mean, which leaves nothing of fewer than {least}; raise the batch (some thousand steps are"
                 " usual), or take scaling=Unscaled()."
             )
-        every = (self.evaluate_every, *(() if self.checkpoint_every is None else (self.checkpoint_every,)))
-        if min(every) < 1 or self.evaluation_episodes < 0:
-            found.append("Evaluations and checkpoints come every 1 or more iterations; use positive numbers.")
-        if self.minimum_std is not None and not self.minimum_std > 0:
-            found.append(f"A floor under the standard deviation is positive, not {self.minimum_std}; 0.1 is usual.")
         return found

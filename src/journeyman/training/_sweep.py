@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, check, fingerprint, refuse
+from journeyman.parts import JourneymanError, beyond_the_last, check, fingerprint, refuse
 from journeyman.policies import DensityPolicy, is_fresh
 from journeyman.training._arguments import refuse_mistaken
 from journeyman.training._improve import demonstration_problems, floor_problems, world_problems
@@ -89,6 +89,7 @@ def _check(
     if not policies:
         raise JourneymanError("A sweep needs at least one policy to start from, and there is none; pass one a seed.")
     found = plan.problems(world, *learners) + floor_problems(plan, policies[0])
+    found += beyond_the_last(plan.seed, len(policies))
     if isinstance(world, AbstractHostWorld):
         found.append(
             f"'{world.called}' is a simulator on the host and cannot be mapped over seeds; run `improve` once for each"
