@@ -71,6 +71,10 @@ def test_flags_are_booleans() -> None:
     assert "'valid' has dtype float32, not bool" in broken({"valid": np.ones(5, np.float32)})
 
 
+def test_rewards_are_floats() -> None:
+    assert "'reward' has dtype int64, not float; convert it with `.astype(float)`" in broken({"reward": np.arange(5)})
+
+
 def test_an_end_on_an_invalid_step() -> None:
     valid = np.array([True, True, True, True, False])
     assert "An episode ends on an invalid step at step 4 (1 in all)" in broken({"valid": valid})

@@ -33,6 +33,7 @@ HostOrDevice = Array | np.ndarray
 POLICY, EXPERT, HUMAN, SYNTHETIC = 0, 1, 2, 3
 
 _PER_STEP = ("reward", "log_prob", "terminated", "truncated", "valid", "elapsed", "source")
+_DTYPES = dict.fromkeys(("terminated", "truncated", "valid"), ("bool", np.bool_)) | {"reward": ("float", np.floating)}
 
 
 class Episodes(eqx.Module):
@@ -42,9 +43,9 @@ class Episodes(eqx.Module):
     observation of the old episode to the first of the new one. So `observation[t+1]` is always the successor of
     step t and no final observation is lost. A stream may begin and stop in the middle of an episode.
 
-    Raises `JourneymanError` on construction, with the numbers, when shapes disagree, a flag is not boolean, an
-    end stands on an invalid step, a valid step follows an end without a reset step, `elapsed` does not count,
-    or a valid observation, action or reward is not finite. Inside `jax.jit` only shapes can be checked.
+    Raises `JourneymanError` on construction, with the numbers, when shapes disagree, a flag is no boolean or a reward
+    no float, an end stands on an invalid step, a valid step follows an end without a reset step, `elapsed` does not
+    count, or a valid observation, action or reward is not finite. Inside `jax.jit` only shapes can be checked.
     """
 
     observation: PyTree
@@ -76,9 +77,9 @@ class Episodes(eqx.Module):
                 if leaf.shape[: len(want)] != want
             ]
         found += [
-            f"'{name}' has dtype {getattr(self, name).dtype}, not bool; convert it with `.astype(bool)`."
-            for name in ("terminated", "truncated", "valid")
-            if getattr(self, name).dtype != np.bool_
+            f"'{name}' has dtype {getattr(self, name).dtype}, not {word}; convert it with `.astype({word})`."
+            for name, (word, kind) in _DTYPES.items()
+            if not jnp.issubdtype(getattr(self, name).dtype, kind)
         ]
         refuse(found)
         if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self)):
@@ -313,8 +314,7 @@ def _segments(stream: Episodes) -> list[tuple[int, int]]:
         return []
     elapsed = np.asarray(stream.elapsed, np.int64)[steps]
     breaks = np.asarray(stream.ended)[steps[:-1]] | (np.diff(elapsed) != np.diff(steps))
-    first = np.concatenate([[True], breaks])
-    last = np.concatenate([breaks, [True]])
+    first, last = np.concatenate([[True], breaks]), np.concatenate([breaks, [True]])
     return list(zip(steps[first].tolist(), (steps[last] + 1).tolist(), strict=True))
 
 

@@ -137,7 +137,9 @@ def test_beta_follows_its_schedule() -> None:
         (lambda: Linear(0), "within a number of rounds, not 0"),
         (lambda: Exponential(1.0), "lies between 0 and 1, not at 1.0"),
         (lambda: Evenly(0), "not at every 0th"),
-        (lambda: Isotropic(-0.1), "0 or more action units, not -0.1"),
+        (lambda: Isotropic(-0.1), "action units of 0 or more, not -0.1"),
+        (lambda: Isotropic(float("inf")), "action units of 0 or more, not inf"),
+        (lambda: RandomCovariance(float("inf")), "a number of 0 or more, not inf"),
         (lambda: RandomCovariance(float("nan")), "0 or more, not nan"),
     ],
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from journeyman.diagnose import Interval, interval
+from journeyman.diagnose import Interval, interval, paired, share_interval
 from journeyman.diagnose._interval import Clusters, compare, interval_of, student
 from journeyman.parts import JourneymanError
 
@@ -135,6 +135,15 @@ def test_what_means_nothing_is_refused():
         interval([1.0, math.nan, math.inf])
     with pytest.raises(JourneymanError, match=r"not 1\.5"):
         interval([1.0, 2.0], level=1.5)
+    few = Clusters(np.arange(8.0), np.ones(8))
+    for level in (0.0, 1.0, 2.0, math.nan):
+        for call in (
+            lambda x: share_interval([True, False], level=x),
+            lambda x: compare(few, few, "difference", level=x),
+            lambda x: paired([[1.0, 1.2, 0.9, 1.1]], level=x),
+        ):
+            with pytest.raises(JourneymanError, match=f"is a probability such as 0.95, not {level}"):
+                call(level)
     with pytest.raises(JourneymanError, match=r"not for shape \(2, 2\)"):
         interval(np.ones((2, 2)))
 

@@ -377,6 +377,19 @@ def test_a_floor_lies_between_0_and_the_maximum(minimum: float) -> None:
     assert (deviations(Gaussian.make(box(2)).floored(7.38)) < 7.5).all(), "just below it is not nan"
 
 
+@pytest.mark.parametrize("bounds", [(1.0, -1.0), (math.nan, 1.0)])
+def test_a_box_lies_between_its_bounds(bounds: tuple[float, float]) -> None:
+    with pytest.raises(JourneymanError, match=r"A box lies between its bounds, not from .* \(entry \(1,\)\)"):
+        Box(*(np.asarray([side, other], np.float32) for side, other in zip((0.0, 0.0), bounds, strict=True)))
+
+
+def test_an_observation_may_stand_still_and_an_action_may_not() -> None:
+    still = Box(np.asarray([0.0, -1.0], np.float32), np.asarray([0.0, 1.0], np.float32))
+    for family in FAMILIES.values():
+        with pytest.raises(JourneymanError, match="needs (finite bounds with )?room between"):
+            family.make(still)
+
+
 @pytest.mark.parametrize(
     "make",
     [lambda: Categorical(0), lambda: Bernoulli(0), lambda: MultiCategorical(()), lambda: MultiCategorical((2, 0))],

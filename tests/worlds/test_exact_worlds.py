@@ -153,6 +153,10 @@ def test_what_does_not_fit_is_refused():
         LinearQuadratic().expected_return(0.2, 0.1, 0.9)
     with pytest.raises(JourneymanError, match=r"gain has shape \(1, 3\)"):
         coupled(5).expected_return([[1.0, 2.0, 3.0]])
+    for discount in (-3.0, 0.0, 5.0, np.nan):
+        for call in (coupled(5).optimal_gain, lambda x: LinearQuadratic(horizon=3).expected_return(0.1, 0.1, x)):
+            with pytest.raises(JourneymanError, match=rf"discount must lie in \(0, 1\], not {discount}"):
+                call(discount)
 
 
 # -- geometric chain -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """How the expert's actions are disturbed while it demonstrates: the learned covariance, and the controls beside it."""
 
 import abc
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -39,8 +40,10 @@ class Isotropic(AbstractNoise):
     std: float = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        if not self.std >= 0:
-            raise JourneymanError(f"A standard deviation is 0 or more action units, not {self.std}; 0.1 is usual.")
+        if not 0 <= self.std < math.inf:
+            raise JourneymanError(
+                f"A standard deviation is a number of action units of 0 or more, not {self.std}; 0.1 is usual."
+            )
 
     def init(self, size: int) -> Covariance:
         """The same in all directions."""
@@ -54,8 +57,10 @@ class RandomCovariance(AbstractNoise):
     seed: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
-        if not self.trace >= 0:
-            raise JourneymanError(f"The trace of a covariance is 0 or more, not {self.trace}; 0.1 is usual.")
+        if not 0 <= self.trace < math.inf:
+            raise JourneymanError(
+                f"The trace of a covariance is a number of 0 or more, not {self.trace}; 0.1 is usual."
+            )
 
     def init(self, size: int) -> Covariance:
         """One draw of directions."""

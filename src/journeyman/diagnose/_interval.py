@@ -65,15 +65,16 @@ def share_interval(happened: Any, level: float = 0.95) -> Interval:
 
         (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
 
-    Unlike a bootstrap it knows that ten successes of ten do not prove certainty. Raises `JourneymanError` for no trial.
+    Unlike a bootstrap it knows that ten successes of ten do not prove certainty. Raises `JourneymanError` for no trial
+    and for a level outside (0, 1).
 
     >>> share_interval([True] * 10).low > 0.7
     True
     """
     happened = np.asarray(happened, bool)
     n = happened.size
-    if not n:
-        raise JourneymanError("There are no trials to take a share of; play at least one episode.")
+    found = [] if n else ["There are no trials to take a share of; play at least one episode."]
+    refuse(found + level_problems(level))
     p, z = float(happened.mean()), _NORMAL.inv_cdf((1 + level) / 2)
     middle, reach = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = ((middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
@@ -106,9 +107,7 @@ def interval_of(clusters: Clusters, level: float = 0.95, seed: int = 0) -> Inter
     found = [] if count else ["There are no values to take the mean of; measure at least one episode."]
     if not finite.all():
         found.append(f"{int((~finite).sum())} of {count} values are not finite; an interval of them means nothing.")
-    if not 0 < level < 1:
-        found.append(f"The level of an interval is a probability such as 0.95, not {level}.")
-    refuse(found)
+    refuse(found + level_problems(level))
     single = numerator / denominator
     if np.ptp(single) == 0:
         value = float(single[0])
@@ -130,6 +129,7 @@ def compare(
     A resample of the second that sums to 0 makes a ratio infinite, and the upper bound where there are many of them;
     0/0 says nothing and is left out. A ratio to an estimate of 0 has no interval.
     """
+    refuse(level_problems(level))
     first, second = first.used(), second.used()
     combine = np.subtract if how == "difference" else np.divide
     count = min(len(first.numerator), len(second.numerator))
@@ -151,11 +151,17 @@ def interval_from(estimate: float, replicates: np.ndarray, count: int, level: fl
 
     For statistics that are no ratio of sums. Replicates that are all alike give an interval of no width.
     """
+    refuse(level_problems(level))
     if count < 2:
         return Interval(estimate, math.nan, math.nan, count)
     if np.ptp(replicates) == 0:
         return Interval(estimate, estimate, estimate, count)
     return Interval(estimate, *_bounds(estimate, replicates, 0.0, count, level), count)
+
+
+def level_problems(level: float) -> list[str]:
+    """Why there is no interval of such a level."""
+    return [] if 0 < level < 1 else [f"The level of an interval is a probability such as 0.95, not {level}."]
 
 
 def _replicates(clusters: Clusters, seed: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from journeyman.diagnose._interval import Interval, student
-from journeyman.parts import JourneymanError
+from journeyman.diagnose._interval import Interval, level_problems, student
+from journeyman.parts import refuse
 
 _ENUMERATED = 32
 """Up to so many values all changes of sign are counted."""
@@ -46,18 +46,20 @@ def paired(differences: Any, level: float = 0.95, seed: int = 0) -> Paired:
     = (t + z₀.₈) SE.
 
     Welch 1947; Satterthwaite 1946 (degrees of freedom). Raises `JourneymanError`
-    for fewer than two episodes and for what is not finite.
+    for fewer than two episodes, for what is not finite, and for a level outside (0, 1).
 
     >>> paired([[1.0, 1.2, 0.9, 1.1, 1.0, 0.8]]).p == 2 / 2**6
     True
     """
     table = np.atleast_2d(np.asarray(differences, np.float64))
     seeds, count = table.shape
+    found = level_problems(level)
     if count < 2 or not np.isfinite(table).all():
-        raise JourneymanError(
+        found.append(
             f"A paired comparison needs finite differences on at least two episodes, not those of shape {table.shape};"
             " record more."
         )
+    refuse(found)
     of_episode, mean = table.mean(0), float(table.mean())
     parts = [float(of_episode.var(ddof=1)) / count]
     freedom = [count - 1]

@@ -28,7 +28,15 @@ class Scale(AbstractStatistics):
 
     @classmethod
     def of(cls, space: Box) -> "Scale":
-        """Centre and half width of a bounded box; the identity where it is unbounded."""
+        """Centre and half width of a bounded box; the identity where it is unbounded.
+
+        Raises `JourneymanError` for a box without width, whose only action nothing can be learned of.
+        """
+        if (np.asarray(space.low) == np.asarray(space.high)).any():
+            raise JourneymanError(
+                f"An action needs room between its bounds, and here both are {np.asarray(space.low).tolist()} in some"
+                " entry; leave an action that cannot move out of the world's action space."
+            )
         low, high = jnp.ravel(jnp.asarray(space.low)), jnp.ravel(jnp.asarray(space.high))
         known = jnp.isfinite(low) & jnp.isfinite(high)
         centre, half = jnp.where(known, (low + high) / 2, 0.0), jnp.where(known, (high - low) / 2, 1.0)

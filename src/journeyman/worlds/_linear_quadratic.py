@@ -196,8 +196,7 @@ class LinearQuadratic(AbstractPureWorld):
 
         P = Q + γAᵀPA + γAᵀPB K, K = −γ (R + γBᵀPB)⁻¹ BᵀPA (the discounted Riccati recursion).
         """
-        if self.horizon is None and not 0 < discount <= 1:
-            raise JourneymanError(f"The discount must lie in (0, 1], not {discount}.")
+        _check_discount(discount)
         a, b, q, r = (np.asarray(matrix) for matrix in self._matrices)
         return _riccati.optimal_gain(a, b, q, r, discount, self.horizon)
 
@@ -216,16 +215,22 @@ class LinearQuadratic(AbstractPureWorld):
         return jnp.asarray(k), jnp.asarray(np.broadcast_to(np.asarray(std, float), (m,)))
 
     def _require_finite(self, gain: Any, discount: float, endless: bool = False) -> None:
+        _check_discount(discount)
         if self.horizon is not None and not endless:
             return
         a, b = (np.asarray(matrix) for matrix in self._matrices[:2])
         closed = a + b @ np.asarray(self._policy(gain, 0.0)[0])
         radius = float(np.sqrt(discount) * np.abs(np.linalg.eigvals(closed)).max())
-        if not (0 <= discount < 1 and radius < 1):
+        if not (discount < 1 and radius < 1):
             raise JourneymanError(
                 f"The return is not finite: the discount is {discount} and √γ times the spectral radius of A + BK is"
                 f" {radius:.3g}, and both must be below 1; give the world a horizon or choose another gain."
             )
+
+
+def _check_discount(discount: float) -> None:
+    if not 0 < discount <= 1:
+        raise JourneymanError(f"The discount must lie in (0, 1], not {discount}.")
 
 
 def _matrix(name: str, values: Any) -> Matrix:

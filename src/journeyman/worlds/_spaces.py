@@ -35,7 +35,10 @@ class AbstractSpace(AbstractPart):
 
 
 class Box(AbstractSpace):
-    """Real arrays of one `shape` between `low` and `high` (arrays of that shape, infinite where unbounded)."""
+    """Real arrays of one `shape` between `low` and `high` (arrays of that shape, infinite where unbounded).
+
+    The two may be one number: an entry of an observation that never moves. An action needs room between them.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -43,6 +46,12 @@ class Box(AbstractSpace):
     def __check_init__(self) -> None:
         if self.low.shape != self.high.shape:
             raise JourneymanError(f"A box needs bounds of one shape, not {self.low.shape} and {self.high.shape}.")
+        wrong = np.argwhere(~(np.asarray(self.low) <= np.asarray(self.high)))[:1]
+        for place in map(tuple, wrong.tolist()):
+            raise JourneymanError(
+                f"A box lies between its bounds, not from {self.low[place]} up to {self.high[place]} (entry {place});"
+                " the lower one comes first, and one that is not known is infinite."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
