@@ -60,6 +60,7 @@ def actions(head: AbstractHead, random: np.random.Generator) -> jax.Array:
     if not isinstance(space, Box):
         return jnp.asarray(random.integers(0, space.counts, (ROWS, *space.shape)), jnp.int32)  # type: ignore[attr-defined]
     share = np.clip(random.uniform(-0.5, 1.5, (ROWS, 3)), 0, 1) + (random.random((ROWS, 1)) < 0.1) * 0.3
+    share = share + (random.random((ROWS, 1)) < 0.1) * 5e5  # a million half widths
     return jnp.asarray(BOX.low + share * (BOX.high - BOX.low), jnp.float32)
 
 
