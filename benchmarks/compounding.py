@@ -62,7 +62,7 @@ def on_hopper(seed: int, episodes: int = 100) -> tuple[CostByHorizon, CostByHori
 
 def _told(found: list[CostByHorizon]) -> dict[str, Any]:
     said = summary(found)
-    alone = {i: one.finding for i, one in enumerate(found) if one.exponent is None}
+    alone = {i: one.finding for i, one in enumerate(found) if said["exponents"][i] is None}
     rounded = [None if k is None else round(k, 3) for k in said["exponents"]]
     return said | {"exponents": rounded, "not_identified": alone}
 

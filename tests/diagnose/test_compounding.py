@@ -198,10 +198,10 @@ def test_the_figure_takes_everything():
     world = two_dimensional(noise=0.05, start_std=0.1)
     shown = play(world, Mean(linear(world, EXPERT)), episodes=3, seed=1)
     expert = PolicyExpert(linear(world, EXPERT))
-    found = compounding(linear(world, CLONE), expert, world, demonstrations=shown, episodes=8, bins=5)
+    found = compounding(linear(world, CLONE), expert, world, demonstrations=shown, episodes=12, bins=5)
     figure = compounding_figure(found, command="again")
     assert len(figure.step) == 5
-    assert list(figure.alive) == list(figure.expert_alive) == [8] * 5
+    assert list(figure.alive) == list(figure.expert_alive) == [12] * 5
     assert (figure.own_states.low <= figure.own_states.middle).all()
     findings = compounding_findings(found)
     assert [finding.severity for finding in findings] == ["warning"]

@@ -31,7 +31,7 @@ def test_errors_that_were_put_in_cost_what_the_closed_forms_say() -> None:
 def test_a_seed_without_errors_or_without_an_exponent_is_left_out_and_counted() -> None:
     found = [compounding.with_known_errors("never", 50, seed) for seed in range(3)]
     told = compounding.summary(found)
-    assert told["identified"] == sum(one.exponent is not None for one in found)
+    assert told["identified"] == sum(one.exponent is not None and one.exponent.known for one in found)
     assert (told["seeds"], len(told["exponents"])) == (3, 3)
     rows = compounding.over_seeds(found, of_error=True)
     assert rows.shape == (8, 3)

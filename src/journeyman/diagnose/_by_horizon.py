@@ -1,7 +1,6 @@
 """What errors cost by horizon, and with which power of the horizon the cost grows."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +11,9 @@ from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, play
 from journeyman.diagnose._by_step import bin_edges, centres, places
 from journeyman.diagnose._error import actions_of, error_unit, errors
 from journeyman.diagnose._evaluate import require_fit
+from journeyman.diagnose._horizon_power import growth
 from journeyman.diagnose._horizon_wording import LEAST_POINTS, horizon_finding, horizon_table
-from journeyman.diagnose._interval import Interval, interval_from, interval_of
+from journeyman.diagnose._interval import Interval, interval_of
 from journeyman.diagnose._numbers import plain
 from journeyman.diagnose._resampled import known, resampled_counts
 from journeyman.episodes import Episodes
@@ -38,9 +38,11 @@ class CostByHorizon:
     - `scale`: the range of the rewards of single steps that were seen (0 after an end): a step cannot cost more.
     - `unrecoverable`, `recoverable` (points,): scale · εh²/2 and scale · εh; `None` for real actions, where ε is a
       distance and not a probability.
-    - `used` (points,) bool: the horizons that the exponent rests on. `exponent`: the slope of log cost against log h
-      over them, `None` where it cannot be told; `finding` says why.
-    - `short`, `long`: the same slope over the shorter and the longer half of those horizons, `None` for fewer than six.
+    - `used` (points,) bool: the horizons whose cost is not saturated; the exponent rests on all of them. `exponent`:
+      the power of h that the cost over them grows with. A bound is infinite where no power on that side is ruled out.
+      `None` where there is none to tell; `finding` says why.
+    - `short`, `long`: the same over the shorter and the longer half of those horizons; `None` for fewer than six, and
+      where fewer than ten episodes cost anything.
     """
 
     world: str
@@ -82,7 +84,7 @@ def cost_by_horizon(
 ) -> CostByHorizon:
     """How the cost of a policy's errors grows with the horizon: J_h = E Σ_{t<h} (r*_t − r_t) for several h.
 
-        log J_h = k log h + c,   k = 2 where errors cannot be recovered, 1 where they can
+        J_h = c hᵏ,   k = 2 where errors cannot be recovered, 1 where they can
 
     (Ross and Bagnell 2010, theorem 2.1; Ross, Gordon and Bagnell 2011, theorem 3.2.) Both play from the same start
     seeds, the policy by its mode; in pure worlds the two meet the same chance as well. J_h is of the first h steps of
@@ -96,12 +98,13 @@ def cost_by_horizon(
         episodes: of the policy and of the expert each. Where one in a hundred has an error, thousands are needed.
         bins: of step numbers, for the cost by step.
 
-    k is a least-squares slope, each horizon weighed by 1/Var log J_h. It rests on the horizons where J_h is above 0
-    beyond its 95 % interval and at most an eighth of the most it can be, `scale` · h. (For the chain that is never left
-    εh ≤ ¼, where the slope has fallen by .08; far beyond it is 1 whatever the errors do.) Which ones is decided once;
-    the interval is from 400 resamples of the episodes, the same for all h. k is `None`, with the reason in `finding`,
-    for one episode, where the cost is not above 0, where all of it is saturated, and where fewer than three horizons or
-    less than a factor of two between them are left.
+    k is that of the power of h with the same mean horizon, each weighed by its cost: Σ h J_h / Σ J_h = Σ hᵏ⁺¹ / Σ hᵏ,
+    over the horizons where J_h is at most an eighth of the most it can be, `scale` · h. (For the chain that is never
+    left εh ≤ ¼, where the slope has fallen by .08; far beyond it is 1 whatever the errors do.) The interval holds the
+    powers that a test over the episodes does not reject, and is open where the costs are too noisy for a bound. k is
+    `None`, with the reason in `finding`, for one episode, where the cost over the longest of these horizons is not
+    above 0 beyond its interval, where fewer than ten episodes cost anything, where all of it is saturated, and where
+    fewer than three horizons or less than a factor of two between them are left.
 
     Raises `JourneymanError` when something does not fit the world, for horizons that do not rise from 1 or more or go
     beyond the longest episode, for fewer than one episode or bin, and when an episode never ends.
@@ -152,7 +155,7 @@ def by_horizon(
     chosen, scale = _horizons(horizons, longest), _range(ours, theirs)
     cost = theirs - ours
     counts = resampled_counts(len(cost), 0).astype(np.float64)
-    fitted = _fitted(chosen, _means(np.cumsum(cost, axis=1)[:, chosen - 1], counts), scale, len(cost))
+    fitted = _fitted(chosen, np.cumsum(cost, axis=1)[:, chosen - 1], counts, scale)
     edges = bin_edges(longest, bins)
     by_step = np.add.reduceat(cost, edges[:-1], axis=1) / np.diff(edges)
     counted = isinstance(world.action_space, AbstractFinite)
@@ -220,26 +223,15 @@ class _Fitted(NamedTuple):
     long: Interval | None
 
 
-def _fitted(horizon: np.ndarray, means: np.ndarray, scale: float, count: int) -> _Fitted:
-    """Which horizons count, and the slope over all of them and over each half."""
-    cost = tuple(known(column, count) for column in means.T)
-    used = np.asarray([one.known and one.low > 0 for one in cost]) & (means[0] <= SATURATED * scale * horizon)
+def _fitted(horizon: np.ndarray, each: np.ndarray, counts: np.ndarray, scale: float) -> _Fitted:
+    """Which horizons count, and the power over all of them and over each half; `each` (episodes, horizons)."""
+    means = _means(each, counts)
+    cost = tuple(known(column, len(each)) for column in means.T)
+    used = means[0] <= SATURATED * scale * horizon
     chosen = np.flatnonzero(used)
-    if len(chosen) < LEAST_POINTS or horizon[chosen[-1]] < 2 * horizon[chosen[0]]:
+    few = len(chosen) < LEAST_POINTS or horizon[chosen[-1]] < 2 * horizon[chosen[0]]
+    if few or not cost[chosen[-1]].low > 0:
         return _Fitted(cost, used, None, None, None)
-    halves = (chosen[: len(chosen) // 2], chosen[-(len(chosen) // 2) :]) if len(chosen) >= 6 else (None, None)
-    slopes = [None if part is None else _slope(horizon[part], means[:, part], count) for part in (chosen, *halves)]
-    return _Fitted(cost, used, *slopes)
-
-
-def _slope(horizon: np.ndarray, means: np.ndarray, count: int) -> Interval | None:
-    """The weighted slope of log cost against log horizon; `None` where one resample in twenty has none."""
-    deviation = means[1:].std(axis=0) / means[0]
-    weight = 1 / (np.square(deviation) + 1e-12)
-    x = np.log(horizon) - (weight * np.log(horizon)).sum() / weight.sum()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        slopes = (weight * x * np.log(means)).sum(axis=1) / (weight * x**2).sum()
-    finite = slopes[1:][np.isfinite(slopes[1:])]
-    if len(finite) < 0.95 * (len(slopes) - 1) or not math.isfinite(slopes[0]):
-        return None
-    return interval_from(float(slopes[0]), finite, count)
+    halves = (chosen[: len(chosen) // 2], chosen[-(len(chosen) // 2) :]) if len(chosen) >= 6 else ()
+    short, long = (growth(horizon[part], each[:, part]) for part in halves) if halves else (None, None)
+    return _Fitted(cost, used, growth(horizon[chosen], each[:, chosen]), short, long)

@@ -14,7 +14,7 @@ from journeyman.diagnose._by_step import ByStep, Steps, bin_edges, centres, plac
 from journeyman.diagnose._distance import States, distances
 from journeyman.diagnose._error import actions_of, error_unit, errors
 from journeyman.diagnose._evaluate import require_fit
-from journeyman.diagnose._horizon_wording import compounding_table
+from journeyman.diagnose._horizon_wording import compounding_table, tells
 from journeyman.diagnose._interval import Interval, compare, interval_of
 from journeyman.diagnose._numbers import plain
 from journeyman.diagnose._wording import LEAST, drift_finding, error_finding
@@ -140,7 +140,7 @@ def compounding(
     cost = by_horizon(own, shown, found.error_on_expert, world, horizons=horizons, bins=bins, seed=seed)
     if found.finding is None:
         return dataclasses.replace(found, by_horizon=cost)
-    if cost.exponent is None:  # why there is none is no finding about the policy
+    if not tells(cost.exponent):  # why there is none is no finding about the policy
         return dataclasses.replace(found, by_horizon=cost, notes=(*found.notes, cost.finding))
     return dataclasses.replace(found, by_horizon=cost, finding=f"{found.finding} {cost.finding}")
 

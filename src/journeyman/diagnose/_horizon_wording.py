@@ -3,8 +3,12 @@
 Takes `CostByHorizon`, which is made of this sentence and so cannot be imported here.
 """
 
+import math
 from typing import Any
 
+import numpy as np
+
+from journeyman.diagnose._horizon_power import LEAST_EPISODES
 from journeyman.diagnose._interval import Interval
 
 LEAST_POINTS = 3
@@ -14,7 +18,7 @@ LEAST_POINTS = 3
 def horizon_finding(found: Any, saturated: float) -> str:
     """With which power of the horizon the cost grows, or why that cannot be told."""
     error = f"ε is {_bounds(found.error)} on the expert's states, in {found.error_unit}"
-    if found.exponent is None:
+    if not tells(found.exponent):
         return f"How the cost grows with the horizon cannot be told: {_reason(found, saturated)}; {error}."
     first, last = found.horizon[found.used][[0, -1]]
     said = (
@@ -27,9 +31,12 @@ def horizon_finding(found: Any, saturated: float) -> str:
     return said + _bend(found)
 
 
+def tells(exponent: Interval | None) -> bool:
+    """Whether there is an exponent, and an interval that is not open on both sides."""
+    return exponent is not None and (math.isfinite(exponent.low) or math.isfinite(exponent.high))
+
+
 def _verdict(exponent: Interval) -> str:
-    if not exponent.known:
-        return "from one episode nothing is known of its spread"
     if exponent.low > 1.5:
         return "as where errors are not recovered (2), and not as where they are (1)"
     if exponent.high < 1.5:
@@ -38,11 +45,9 @@ def _verdict(exponent: Interval) -> str:
 
 
 def _bend(found: Any) -> str:
-    """The line is no line where the slopes of its halves have intervals apart."""
+    """The line is no line where the powers of its halves have intervals apart."""
     short, long = found.short, found.long
-    if short is None or long is None or not (short.known and long.known):
-        return ""
-    if long.low <= short.high and short.low <= long.high:
+    if short is None or long is None or (long.low <= short.high and short.low <= long.high):
         return ""
     return (
         f" The exponent is no constant: {_bounds(short)} over the shorter half of these horizons and {_bounds(long)}"
@@ -51,25 +56,24 @@ def _bend(found: Any) -> str:
 
 
 def _reason(found: Any, saturated: float) -> str:
-    """Why there is no exponent."""
+    """Why there is no exponent, or none with a bound."""
     if found.episodes < 2:
         return "one episode says nothing of the spread; play more"
-    last, high = found.cost[-1], max(one.high for one in found.cost)
-    if not any(one.low > 0 for one in found.cost):
-        kind = "negative" if high < 0 else "not above 0 beyond its interval"
-        return f"over {found.horizon[-1]} steps and {found.episodes:,} episodes it is {_bounds(last)}, {kind}"
-    positive = [(h, one) for h, one in zip(found.horizon, found.cost, strict=True) if one.low > 0]
-    if all(one.mean > saturated * found.scale * h for h, one in positive):
-        h, one = positive[0]
+    if not found.used.any():
+        h, one = found.horizon[0], found.cost[0]
         return (
             f"it is saturated; over {h} steps already it is {one.mean:.3g}, more than {saturated:.3g} of the most there"
             f" can be ({found.scale * h:.3g}), and there it grows like H whatever the errors do; ask for shorter ones"
         )
-    kept = found.horizon[found.used].tolist()
-    return (
-        f"only the horizons {kept} have a cost above 0 beyond its interval and are not saturated; ask for more horizons"
-        " or episodes"
-    )
+    kept, last = found.horizon[found.used], found.cost[np.flatnonzero(found.used)[-1]]
+    over = f"over {kept[-1]} steps and {found.episodes:,} episodes it is {_bounds(last)}"
+    if not last.low > 0:
+        return f"{over}, {'negative' if last.high < 0 else 'not above 0 beyond its interval'}"
+    if found.exponent is not None:
+        return f"{over}, and no power of H can be told from another by it; play more episodes"
+    if len(kept) < LEAST_POINTS or kept[-1] < 2 * kept[0]:
+        return f"only the horizons {kept.tolist()} are not saturated; ask for more horizons"
+    return f"fewer than {LEAST_EPISODES} of {found.episodes:,} episodes cost anything; play more"
 
 
 def horizon_table(found: Any) -> str:
@@ -107,5 +111,12 @@ def _cell(value: Interval) -> str:
 
 
 def _bounds(value: Interval) -> str:
-    known = f"95 % interval {value.low:.3g} to {value.high:.3g}" if value.known else "no interval"
+    if value.known:
+        known = f"95 % interval {value.low:.3g} to {value.high:.3g}"
+    elif math.isfinite(value.low):
+        known = f"95 % interval {value.low:.3g} and above"
+    elif math.isfinite(value.high):
+        known = f"95 % interval {value.high:.3g} and below"
+    else:
+        known = "no interval"
     return f"{value.mean:.3g} ({known})".replace("-", "−")

@@ -8,7 +8,7 @@ import numpy as np
 
 from journeyman.algorithms import bc, dagger
 from journeyman.collect import Demonstrate, play
-from journeyman.diagnose import CostByHorizon, cost_by_horizon, interval
+from journeyman.diagnose import CostByHorizon, Interval, cost_by_horizon, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import exact
 from journeyman.figures._model import Computed, Effort, told
@@ -89,7 +89,7 @@ def compounding(effort: Effort) -> Computed:
         world, found = on_chain(recovery), with_known_errors(recovery, episodes)
         arrays |= {"horizon": found.horizon, f"known {label}": _rows(found)}
         arrays[f"exact {label}"] = [world.expected_cost(KNOWN, horizon=int(h)) for h in found.horizon]
-        numbers[f"known, {label}"] = {"exponent": None if found.exponent is None else told(found.exponent)}
+        numbers[f"known, {label}"] = {"exponent": None if (one := _exponent(found)) is None else told(one)}
     runs = [learned_runs(seed, episodes) for seed in range(effort.seed, effort.seed + effort.seeds)]
     for label in (*CHAIN_RUNS, *(f"ridge, {one}" for one in RIDGE_RUNS)):
         found = [run[label] for run in runs]
@@ -111,15 +111,21 @@ def learned_runs(seed: int, episodes: int) -> dict[str, CostByHorizon]:
 
 def summary(found: Sequence[CostByHorizon]) -> dict[str, Any]:
     """The exponents with the interval of their mean over the seeds that have one, ε, and the cost at the end."""
-    slopes = [one.exponent.mean for one in found if one.exponent is not None]
+    every = [None if (exponent := _exponent(one)) is None else exponent.mean for one in found]
+    slopes = [one for one in every if one is not None]
     return {
         "exponent": told(interval(slopes)) if slopes else None,
-        "exponents": [None if one.exponent is None else one.exponent.mean for one in found],
+        "exponents": every,
         "identified": len(slopes),
         "seeds": len(found),
         "error": told(interval([one.error.mean for one in found])),
         "cost": told(interval([one.cost[-1].mean for one in found])),
     }
+
+
+def _exponent(found: CostByHorizon) -> Interval | None:
+    """The one that is told with a bound on both sides."""
+    return found.exponent if found.exponent is not None and found.exponent.known else None
 
 
 def over_seeds(found: Sequence[CostByHorizon], of_error: bool) -> np.ndarray:
@@ -146,15 +152,15 @@ def _caption(numbers: dict[str, Any]) -> str:
         " back. Where turning back helps, which no demonstration shows, it pays as if nothing did, and DAgger with as"
         f" many labels pays {_power(back)}. Right: on the ridge, where actions are real and a fall is for ever,"
         f" {_power(clone)} for the clone, which pays {clone['cost']['mean']:.2g} in the end, and {_power(dagger)} for"
-        f" DAgger, which pays {dagger['cost']['mean']:.2g} ({dagger['identified']} of {dagger['seeds']} seeds pay more"
-        " than the expert beyond chance; a bar down to the edge goes on to 0 and below)."
+        f" DAgger, which pays {dagger['cost']['mean']:.2g} ({dagger['identified']} of {dagger['seeds']} seeds have an"
+        " exponent with bounds; a bar down to the edge goes on to 0 and below)."
     )
 
 
 def _power(found: dict[str, Any]) -> str:
     one = found["exponent"]
     if one is None:
-        return "(no exponent: no cost beyond chance)"
+        return "(no exponent with bounds)"
     return f"{one['mean']:.2f}" + ("" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})")
 
 

@@ -46,7 +46,7 @@ def compounding_figure(found: Compounding, *, policy: str = "clone", command: st
 
 
 def _cost(found: CostByHorizon) -> CostFigure:
-    """With the bounds where ε is a probability; else with powers of H, through the first mean that tells something."""
+    """With the bounds where ε is a probability; else with powers of H, through the last mean that is not saturated."""
     mean, low, high = (np.asarray([getattr(one, name) for one in found.cost]) for name in ("mean", "low", "high"))
     h = found.horizon.astype(float)
     if found.unrecoverable is not None and found.recoverable is not None:
@@ -56,10 +56,11 @@ def _cost(found: CostByHorizon) -> CostFigure:
             " or once (εH), at the most that a step can cost here."
         )
     else:
-        first = int(np.argmax(found.used)) if found.used.any() else int(np.argmax(mean > 0))
-        lines = {name: mean[first] * (h / h[first]) ** power for name, power in (("as H²", 2), ("as H", 1))}
+        fit = np.flatnonzero(found.used & (mean > 0))
+        at = int(fit[-1]) if len(fit) else int(np.argmax(mean > 0))
+        lines = {name: mean[at] * (h / h[at]) ** power for name, power in (("as H²", 2), ("as H", 1))}
         about = "Lines: H² goes with errors that are never recovered, H with those that are."
-    if found.exponent is not None:
+    if found.exponent is not None and found.exponent.known:
         about += f" The cost grows like H to the power {found.exponent.mean:.2f}."
     interval = f"95 % interval over {found.episodes:,} episodes"
     return CostFigure(h, Band(mean, low, high), found.used, lines, interval, about)
