@@ -18,7 +18,7 @@ from journeyman.parts import JourneymanError
 from journeyman.policies import policy
 from journeyman.training import Plan, improve
 from journeyman.weights import NoBaseline
-from journeyman.worlds import AbstractPureWorld, Box, Outcome
+from journeyman.worlds import AbstractPureWorld, Box, GymnasiumWorld, Outcome
 
 
 class _Breaks(AbstractPureWorld):
@@ -107,11 +107,36 @@ def test_an_evaluation_tells_of_them() -> None:
     fresh = policy(world, jax.random.key(0), hidden=())
     found = evaluate(fresh, world, episodes=16, sampled=False)
     short = found.mean_action.lengths < 6
-    assert found.broken_steps >= short.sum() > 0, "what is played beyond the last episode counts too"
+    assert found.broken_steps == short.sum() > 0, "what is played beyond an environment's last episode is none of it"
     both = evaluate(fresh, world, episodes=16)
     assert both.sampled is not None
     assert both.broken_steps == found.broken_steps + both.sampled.broken_steps > found.broken_steps
     assert evaluate(fresh, dataclasses.replace(world, where="nowhere"), episodes=16).broken_steps == 0
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_a_simulator_breaks_once_an_episode(length: int) -> None:
+    """It shows nan from its second step on, and goes on until it ends the episode itself."""
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class Falls(gymnasium.Env):
+        observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+            self.time = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action: Any) -> tuple:
+            self.time += 1
+            shown = np.full(1, 0.0 if self.time < 2 else np.nan, np.float32)
+            return shown, 1.0, False, self.time >= length, {}
+
+    def vector(num_envs: int) -> Any:
+        return gymnasium.vector.SyncVectorEnv([Falls] * num_envs)
+
+    world = GymnasiumWorld.from_vector_env(vector(2), rebuild=vector)
+    found = evaluate(policy(world, jax.random.key(0), hidden=()), world, episodes=5, num_envs=2, sampled=False)
+    assert (found.broken_steps, found.mean_action.lengths.tolist()) == (5, [2] * 5)
 
 
 def test_a_world_that_begins_broken_is_refused() -> None:

@@ -41,6 +41,8 @@ class Hill(AbstractPureWorld):
         reward = {"points": (jnp.abs(x[0]) < 1).astype(jnp.int32), "vector": x}.get(self.kind, 1.0 - x[0] ** 2)
         over = (time >= 5) & (self.kind != "endless")
         flag = jnp.zeros((), jnp.int32 if self.kind == "flag" else bool)
+        if self.kind in ("tuple", "four"):
+            return ((x, time), (reward, flag, over)) if self.kind == "tuple" else (x, reward, flag, over)
         return (x, time * 1.0 if self.kind == "state" else time), Outcome(reward, flag, over)
 
     def observe(self, state: Any) -> Any:
@@ -66,6 +68,14 @@ def test_a_world_that_declares_nothing_is_practised_in(kind: str) -> None:
         ),
         ("flag", r"`terminated` of 'Hill' is int32\[\], and one bool is needed"),
         ("seen", r"`observe` of 'Hill' gives float32\[2\], and its observation_space says float32\[1\]"),
+        (
+            "tuple",
+            r"`step` of 'Hill' gives \(tuple, tuple\), and a state and an Outcome are needed; return \(state, Outc",
+        ),
+        (
+            "four",
+            r"`step` of 'Hill' gives \(float32\[1\], float32\[\], bool\[\], bool\[\]\), and a state and an Outcome are",
+        ),
         ("endless", r"An episode of 'Hill' did not end within 100 steps"),
     ],
 )

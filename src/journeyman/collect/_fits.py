@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from journeyman.policies import AbstractHead, DensityPolicy, Encoder
-from journeyman.worlds import AbstractFinite, AbstractPureWorld, AbstractSpace, AbstractWorld, zeros_like_space
+from journeyman.worlds import (
+    AbstractFinite,
+    AbstractPureWorld,
+    AbstractSpace,
+    AbstractWorld,
+    Outcome,
+    zeros_like_space,
+)
 
 _COUNT = 3  # observations at once: an answer that forgets the leading axis, or the action's own, is seen
 
@@ -63,7 +70,13 @@ def faults(world: AbstractPureWorld) -> list[str]:
     """What a pure world's `reset`, `step` and `observe` give that they must not, in sentences; by shapes alone."""
     key, name = jax.random.key(0), world.called
     before = jax.eval_shape(world.reset, key)
-    after, outcome = jax.eval_shape(world.step, before, zeros_like_space(world.action_space), key)
+    stepped = jax.eval_shape(world.step, before, zeros_like_space(world.action_space), key)
+    if not (isinstance(stepped, tuple) and len(stepped) == 2 and isinstance(stepped[1], Outcome)):
+        return [
+            f"`step` of '{name}' gives {_kinds(stepped)}, and a state and an Outcome are needed; return (state,"
+            " Outcome(reward, terminated, truncated))."
+        ]
+    after, outcome = stepped
     shown, wanted = jax.eval_shape(world.observe, before), zeros_like_space(world.observation_space)
     found = []
     if _form(after) != _form(before):
@@ -82,6 +95,15 @@ def faults(world: AbstractPureWorld) -> list[str]:
             " the other."
         )
     return found
+
+
+def _kinds(value: Any) -> str:
+    """What is in a tuple, by its types; any other value's type."""
+    if not isinstance(value, tuple):
+        return f"a {type(value).__name__}"
+    return (
+        f"({', '.join(_form(one) if isinstance(one, jax.ShapeDtypeStruct) else type(one).__name__ for one in value)})"
+    )
 
 
 def _form(tree: PyTree) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from journeyman.collect._behaviour import AbstractBehaviour
-from journeyman.collect._rollout import Carry, rollout, start
+from journeyman.collect._rollout import Carry, Rolled, rolled, start
 from journeyman.episodes import Episodes
 from journeyman.parts import LAST_SEED, JourneymanError, mistaken, not_whole, refuse
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
@@ -22,7 +22,7 @@ _CHUNK = 64
 
 class PlayedOut(NamedTuple):
     """Whole episodes; whether each succeeded `(episodes,)`, row by row, `None` where the world does not say; and how
-    many steps were `broken` (`Carry.broken`), those beyond a quota among them."""
+    many of their steps, and of the resets between them, were `broken` (`Carry.broken`)."""
 
     episodes: Episodes
     success: np.ndarray | None
@@ -61,15 +61,16 @@ def play_to_the_end(
     quota = _quota(episodes, width, seed)
     own = world.remake(seed=seed, num_envs=len(quota))
     try:
-        carry, parts = _until_done(
-            own, partial(rollout, own, behaviour), start(own), quota, jax.random.key(seed), longest
+        parts, broken = _until_done(
+            own, partial(rolled, own, behaviour), start(own), quota, jax.random.key(seed), longest
         )
         said = own.successes() if isinstance(own, AbstractHostWorld) else None
     finally:
         if isinstance(own, AbstractHostWorld):
             own.close()
     success = None if said is None else np.concatenate([one[:n] for one, n in zip(said, quota, strict=True)])
-    return PlayedOut(_joined(parts, quota), success, int(np.asarray(carry.broken).sum()))
+    counted = np.concatenate(broken, axis=1) & _wanted(parts, quota)
+    return PlayedOut(_joined(parts, quota), success, int(counted.sum()))
 
 
 def play_each(
@@ -87,7 +88,7 @@ def play_each(
     own = world.remake(seed=seed, num_envs=len(quota))
     carry = _repeated(start(own), members)
     advance = partial(_advance_each, own.remake(seed=0), behaviours)
-    _, parts = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
+    parts, _ = _until_done(own, advance, carry, quota, jax.random.key(seed), longest)
     each = [[jax.tree.map(lambda leaf, i=i: leaf[i], part) for part in parts] for i in range(members)]
     return [_joined(one, quota) for one in each]
 
@@ -100,9 +101,9 @@ def _repeated(carry: Carry, members: int) -> Carry:
 @eqx.filter_jit
 def _advance_each(
     world: AbstractPureWorld, behaviours: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
-) -> tuple[Carry, Episodes]:
-    def one(behaviour: AbstractBehaviour, carry: Carry) -> tuple[Carry, Episodes]:
-        return rollout(world, behaviour, carry, key, num_steps)
+) -> Rolled:
+    def one(behaviour: AbstractBehaviour, carry: Carry) -> Rolled:
+        return rolled(world, behaviour, carry, key, num_steps)
 
     return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(behaviours, carry)
 
@@ -120,26 +121,32 @@ def _quota(episodes: int, width: int, seed: int) -> np.ndarray:
 
 def _until_done(
     world: AbstractWorld, advance: Callable[..., Any], carry: Carry, quota: np.ndarray, key: Array, longest: int
-) -> tuple[Carry, list[Episodes]]:
-    """Pieces of `_CHUNK` steps until every environment (of every member) has its quota."""
+) -> tuple[list[Episodes], list[np.ndarray]]:
+    """Pieces of `_CHUNK` steps until every environment (of every member) has its quota, and which steps broke."""
     parts: list[Episodes] = []
+    broken: list[np.ndarray] = []
     done = np.zeros(len(quota), int)
     while (done < quota).any():
         if len(parts) * _CHUNK >= longest * quota.max():
             raise JourneymanError(
                 f"An episode of '{world.called}' did not end within {longest} steps; give the world a time limit."
             )
-        carry, part = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
+        carry, part, now = advance(carry, jax.random.fold_in(key, len(parts)), _CHUNK)
         parts.append(jax.tree.map(np.asarray, part))
+        broken.append(np.asarray(now))
         done = done + np.asarray(part.ended).sum(axis=-1)
-    return carry, parts
+    return parts, broken
+
+
+def _wanted(parts: list[Episodes], quota: np.ndarray) -> np.ndarray:
+    """Which steps belong to an environment's quota, `(num_envs, time)`."""
+    ended = np.concatenate([part.ended for part in parts], axis=1)
+    return np.cumsum(ended, axis=1) - ended < quota[:, None]
 
 
 def _joined(parts: list[Episodes], quota: np.ndarray) -> Episodes:
     """One after the other in time, what lies beyond a quota marked invalid, cut to the longest row."""
-    ended = np.concatenate([part.ended for part in parts], axis=1)
-    before = np.cumsum(ended, axis=1) - ended
-    wanted = before < quota[:, None]
+    wanted = _wanted(parts, quota)
     last = int(np.flatnonzero(wanted.any(axis=0))[-1]) + 1
     fields = {}
     for name in Episodes.__dataclass_fields__:

@@ -26,13 +26,21 @@ class Carry(eqx.Module):
 
     A host world keeps its own simulator; `simulator` then marks the environments whose episode is lost (`_recovered`).
     `broken` counts, for each environment since its start, the steps that gave a reward or an observation that is not
-    finite; see `mended`.
+    finite, but for those of a lost episode; see `mended`.
     """
 
     simulator: PyTree
     observation: PyTree
     ended: HostOrDevice
     elapsed: HostOrDevice
+    broken: HostOrDevice
+
+
+class Rolled(NamedTuple):
+    """What `rollout` gives, and which steps were `broken` (`Carry.broken`), `(num_envs, time)`."""
+
+    carry: Carry
+    episodes: Episodes
     broken: HostOrDevice
 
 
@@ -76,13 +84,18 @@ def rollout(
     Step t draws its randomness from `fold_in(key, t)`, so the stream is a function of the carry, the key and the
     behaviour alone. Raises `JourneymanError` for fewer than one step.
     """
+    return rolled(world, behaviour, carry, key, num_steps)[:2]
+
+
+def rolled(world: AbstractWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int) -> Rolled:
+    """`rollout`, and which steps were broken."""
     refuse(mistaken("`world`", world, AbstractWorld) + mistaken("`behaviour`", behaviour, AbstractBehaviour))
     if num_steps < 1:
         raise JourneymanError(f"A rollout needs at least one step, not {num_steps}; raise the number of steps.")
     if isinstance(world, AbstractPureWorld):
         try:
             return _pure(seedless(world), behaviour, carry, key, num_steps)
-        except (TypeError, ValueError):  # JAX speaks of a loop, and the world may be at fault
+        except (AttributeError, TypeError, ValueError):  # JAX speaks of a loop, and the world may be at fault
             refuse(faults(world))
             raise
     assert isinstance(world, AbstractHostWorld)
@@ -96,9 +109,7 @@ def rollout(
 
 
 @eqx.filter_jit
-def _pure(
-    world: AbstractPureWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
-) -> tuple[Carry, Episodes]:
+def _pure(world: AbstractPureWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int) -> Rolled:
     keys = jax.vmap(lambda t: jax.random.split(jax.random.fold_in(key, t), 3))(jnp.arange(num_steps))
     # What is random in the decisions is drawn for all steps at once: many small draws cost more than a large one.
     noise = jax.vmap(lambda one: behaviour.draw(carry.ended.shape[0], one))(keys[:, 0])
@@ -115,10 +126,10 @@ def _pure(
             outcome = outcome._replace(reward=outcome.reward.astype(jnp.result_type(float)))
         found = mended(jnp, carry.ended, carry.observation, seen, *outcome)
         ended = found.terminated | found.truncated | found.broken
-        return _onward(carry, simulator, found, ended, found.broken), _row(carry, action, kept, found)
+        return _onward(carry, simulator, found, ended, found.broken), _row(carry, action, kept, found, found.broken)
 
     last, taken = jax.lax.scan(advance, carry, (own, noise))
-    return last, _gathered(behaviour, taken, last.observation)
+    return Rolled(last, *_gathered(behaviour, taken, last.observation))
 
 
 def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Any, broken: Any) -> Carry:
@@ -127,20 +138,20 @@ def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Any, broken: Any
     return Carry(simulator, found.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))
 
 
-def _row(carry: Carry, action: Array, kept: PyTree, found: Any) -> tuple:
+def _row(carry: Carry, action: Array, kept: PyTree, found: Any, broken: Array) -> tuple:
     """What a scan records of a step."""
     step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
-    return carry.observation, action, kept, step
+    return carry.observation, action, kept, step, broken
 
 
 @eqx.filter_jit
-def _gathered(behaviour: AbstractBehaviour, taken: tuple, last: PyTree) -> Episodes:
-    """What a scan recorded, time first, and what the behaviour tells of it, as streams."""
-    seen, action, kept, (reward, *rest) = taken
+def _gathered(behaviour: AbstractBehaviour, taken: tuple, last: PyTree) -> tuple[Episodes, Array]:
+    """What a scan recorded, time first, and what the behaviour tells of it, as streams; and which steps broke."""
+    seen, action, kept, (reward, *rest), broken = taken
     said = behaviour.tell(seen, action, kept)
     observation = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), seen, last)
     fields = (observation, action, said.target, reward, said.log_prob, *rest, said.source)
-    return Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields))
+    return Episodes(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), fields)), broken.T
 
 
 def _renewed(world: AbstractPureWorld, ended: Any, moved: PyTree, keys: Array) -> PyTree:
@@ -212,7 +223,7 @@ def chosen(xp: Any, mask: Any, yes: Any, no: Any) -> Any:
 
 def _host_compiled(
     traced: AbstractTraced, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
-) -> tuple[Carry, Episodes]:
+) -> Rolled:
     """The same as `_host`, decisions and simulators in one program.
 
     Its compilation takes a quarter of a second whenever the simulators are made afresh, which `_host` does not need.
@@ -224,7 +235,7 @@ def _host_compiled(
     # The simulators run until the last step is there; whoever looks at them must not come earlier.
     state, after, said, action = jax.tree.map(np.asarray, (state, after, said, taken[1]))
     traced.finish(state, action, said)
-    return after, _gathered(behaviour, taken, after.observation)
+    return Rolled(after, *_gathered(behaviour, taken, after.observation))
 
 
 def _advanced(
@@ -237,7 +248,7 @@ def _advanced(
         action, kept = behaviour.act(carry.observation, noise)
         state, answer, said = traced.step(state, action)
         answer, ended, lost, broken = _recovered(jnp, answer, carry.observation, carry.ended, carry.simulator)
-        return (state, _onward(carry, lost, answer, ended, broken)), (_row(carry, action, kept, answer), said)
+        return (state, _onward(carry, lost, answer, ended, broken)), (_row(carry, action, kept, answer, broken), said)
 
     (state, after), (taken, said) = jax.lax.scan(advance, (state, carry), noise)
     return state, after, taken, said
@@ -246,9 +257,7 @@ def _advanced(
 # -- host worlds: a thin loop around one decision -------------------------------------------------------
 
 
-def _host(
-    world: AbstractHostWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int
-) -> tuple[Carry, Episodes]:
+def _host(world: AbstractHostWorld, behaviour: AbstractBehaviour, carry: Carry, key: Array, num_steps: int) -> Rolled:
     noise = jax.tree.map(np.asarray, drawn(behaviour, key, num_steps, world.num_envs))
     act, kept_structure, _ = decider(behaviour, carry.observation, jax.tree.map(lambda leaf: leaf[0], noise))
     steps = jax.tree.leaves(noise)
@@ -267,9 +276,11 @@ def _host(
         else:
             answer, ended, lost, found = _recovered(np, answer, observation, ended, lost)
             observation, broken = answer.observation, broken + found.astype(np.int32)
+            record.broken[t] = found
         record.answered(t, answer.reward, answer.terminated, answer.truncated)
     assert record is not None
-    return Carry(lost, observation, ended, elapsed, broken), record.episodes(behaviour, observation, kept_structure)
+    last = Carry(lost, observation, ended, elapsed, broken)
+    return Rolled(last, record.episodes(behaviour, observation, kept_structure), record.broken.T)
 
 
 def _whole(answer: HostStep) -> bool:
@@ -287,9 +298,9 @@ def _recovered(xp: Any, answer: HostStep, before: PyTree, resets: Any, lost: Any
     """
     over = answer.terminated | answer.truncated
     found = mended(xp, resets, before, *answer)
-    lost = (lost | found.broken) & ~over
+    broken, lost = found.broken & ~lost, (lost | found.broken) & ~over
     answer = HostStep(found.observation, *map(xp.asarray, (found.reward, found.terminated, found.truncated)))
-    return answer, found.terminated | found.truncated | lost | over, lost, found.broken
+    return answer, found.terminated | found.truncated | lost | over, lost, broken
 
 
 class _Record:
@@ -303,6 +314,7 @@ class _Record:
         self.reward = np.empty((time, count), np.float32)
         self.elapsed = np.empty((time, count), np.int32)
         self.terminated, self.truncated, self.valid = (np.empty((time, count), bool) for _ in range(3))
+        self.broken = np.zeros((time, count), bool)
 
     def decided(self, t: int, observation: PyTree, action: Any, kept: list[Any], ended: Any, elapsed: Any) -> None:
         """What was seen and chosen at step t."""
