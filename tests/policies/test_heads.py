@@ -386,7 +386,7 @@ def test_a_box_lies_between_its_bounds(bounds: tuple[float, float]) -> None:
 def test_an_observation_may_stand_still_and_an_action_may_not() -> None:
     still = Box(np.asarray([0.0, -1.0], np.float32), np.asarray([0.0, 1.0], np.float32))
     for family in FAMILIES.values():
-        with pytest.raises(JourneymanError, match="needs (finite bounds with )?room between"):
+        with pytest.raises(JourneymanError, match=r"needs (finite bounds with )?room between"):
             family.make(still)
 
 
