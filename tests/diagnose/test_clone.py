@@ -12,13 +12,13 @@ import pytest
 from journeyman.algorithms import bc
 from journeyman.collect import Demonstrate, play
 from journeyman.diagnose import CloneDiagnosis, clone
-from journeyman.diagnose._refits import Arm, assigned, crossed, leaving_out, remembering
+from journeyman.diagnose._refits import Arm, _spread, assigned, crossed, leaving_out, remembering
 from journeyman.episodes import Episodes, concatenate
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import Learner, fit
-from journeyman.worlds import LinearQuadratic
+from journeyman.worlds import ErrorChain, LinearQuadratic
 
 Act = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 ENOUGH = bc(1e-2, epochs=60, batch_size=32)
@@ -51,6 +51,24 @@ def diagnosed(learner: Learner, data: Episodes, start: DensityPolicy, size: int 
 
 def linear(r: np.random.Generator, o: np.ndarray) -> np.ndarray:
     return -0.5 * o[:, :1] + 0.1 * r.normal(size=(len(o), 1))
+
+
+def test_what_is_done_always_is_the_mean_and_of_choices_the_commonest() -> None:
+    chain = ErrorChain(signs=4, horizon=20)
+
+    def spread(actions: list[int]) -> float:
+        seen = np.zeros(len(actions) + 1, np.int32)
+        episode = Episodes.episode(seen, np.asarray(actions, np.int32))
+        value, said = _spread(Arm(None, None, [episode]), chain)
+        assert said == "the commonest"
+        return value
+
+    assert spread([1] * 18 + [0] * 2) == pytest.approx(0.1)
+    assert spread([0, 2] * 10) == pytest.approx(0.5)  # the mean of the two is a third action
+    assert spread([1] * 20) == 0
+    value, said = _spread(Arm(None, None, [shown(lambda r, o: np.sign(o[:, :1]), 1)]), world())
+    assert said == "the mean"
+    assert 0 < value <= 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ from journeyman.corrections import thin
 from journeyman.diagnose import compounding
 from journeyman.diagnose._by_step import Steps, bin_edges, places
 from journeyman.diagnose._distance import States, distances
+from journeyman.diagnose._error import error_unit, errors
 from journeyman.diagnose._interval import interval_of
+from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
@@ -234,6 +236,21 @@ class Corridor(AbstractPureWorld):
 
     def observe(self, state):
         return state[:1]
+
+
+class HalfBounded(Corridor):
+    """Of its two actions only the first has bounds."""
+
+    @property
+    def action_space(self):
+        return Box(np.array([-10, -np.inf], np.float32), np.array([10, np.inf], np.float32))
+
+
+def test_a_box_that_is_bounded_in_part_is_measured_and_told_in_both_units():
+    still = Episodes.episode(np.zeros((2, 1), np.float32), np.zeros((1, 2), np.float32))
+    made = [errors(np.array([off]), HalfBounded(), still).value for off in ([10.0, 0.0], [0.0, 10.0])]
+    assert made == [1, 10]
+    assert error_unit(HalfBounded()) == "half widths of the action box where it has both bounds, else action units"
 
 
 def constant(world, action):

@@ -111,6 +111,11 @@ def test_the_batch_for_a_ratio_is_that_of_the_closed_form() -> None:
         batch = CHAIN.variance(STAY, name) / CHAIN.gradient(STAY) ** 2
         assert covers(found.estimators[name].batch, batch)
         assert covers(found.estimators[name].ratio, 1 / math.sqrt(batch))
+    once, twice = (
+        gradient(chain_policy(STAY), CHAIN, {"to go": RewardToGo(1.0, True)}, episodes=500, ratio=ratio).estimators
+        for ratio in (1.0, 2.0)
+    )
+    assert twice["to go"].batch.mean == pytest.approx(4 * once["to go"].batch.mean)
     assert "reward-to-go minus value" in found.finding.split(";")[0], "the one that needs fewest comes first"
 
 

@@ -61,7 +61,9 @@ def test_of_five_values_it_covers_what_its_docstring_says():
 def test_of_three_values_it_is_student_s():
     found = interval([1.0, 2.0, 6.0])
     reach = 4.302653 * np.std([1.0, 2.0, 6.0], ddof=1) / math.sqrt(3)
-    assert (found.low, found.high) == pytest.approx((3 - reach, 3 + reach), rel=0.05)
+    assert (found.low, found.high) == pytest.approx((3 - reach, 3 + reach), rel=1e-6)
+    two = interval([0.0, 1.0])
+    assert (two.low, two.high) == pytest.approx((0.5 - 12.7062 / 2, 0.5 + 12.7062 / 2), abs=1e-4)
 
 
 def test_it_shrinks_like_the_root_of_n():

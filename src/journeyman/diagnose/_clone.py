@@ -34,7 +34,7 @@ class CloneDiagnosis:
 
     - `causes`: in a fixed order, not by size. `cannot_tell`: what is left open, and why.
     - `error`: on episodes that were held out; `training_error`: on those that were not; `spread`: that of a policy
-      which always does the mean of what was done. All in `error_unit`.
+      which always does the mean of what was done, of choices the commonest. All in `error_unit`.
     - `curve`: the held-out error from a quarter, half and all of the training episodes.
     - `score`: the return of the policy that was given; `demonstrated`: that of the demonstrations, `None` where it is
       not known.
@@ -195,7 +195,7 @@ class _Found:
             finding="",
             notes=_NOTES,
         )
-        return dataclasses.replace(result, finding=clone_finding(result))
+        return dataclasses.replace(result, finding=clone_finding(result, self.refits.constant))
 
     def _causes(self) -> tuple[Cause, ...]:
         adjusted = dict(zip(self.tried, holm([one.p for one in self.tried.values()]), strict=True))

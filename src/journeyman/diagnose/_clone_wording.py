@@ -8,11 +8,11 @@ from typing import Any
 from journeyman.diagnose._interval import Interval
 
 
-def clone_finding(found: Any) -> str:
+def clone_finding(found: Any, constant: str) -> str:
     """The causes that were found, by name; or that none was, and how large the error is."""
     error = (
         f"the error on held-out demonstrations is {_bounds(found.error)} in {found.error_unit}, {_share(found)} of that"
-        " of doing always the mean"
+        f" of doing always {constant}"
     )
     named = [one.name for one in found.causes if one.verdict == "found"]
     if not named:

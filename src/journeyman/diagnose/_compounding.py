@@ -110,8 +110,9 @@ def compounding(
         bins: at most so many bins of step numbers.
         horizons: of `by_horizon`.
 
-    The error is Euclidean, between actions clipped to the box, in half widths of the box; for integer actions it is 1
-    where they differ. Everything is resampled by episode. World, policy and expert are not touched.
+    The error is Euclidean, between actions clipped to the box, in half widths of the box (in a dimension without both
+    bounds in its own unit); for integer actions it is 1 where they differ. Everything is resampled by episode. World,
+    policy and expert are not touched.
 
     Raises `JourneymanError` when there is neither an expert nor demonstrations, when something does not fit the world,
     for fewer than one episode or bin, and when an episode never ends.

@@ -51,7 +51,7 @@ class EstimatorQuality:
     - `variance`: tr Σ, the trace of the covariance of gᵢ.
     - `ratio`: |E g| / √(tr Σ), the signal-to-noise ratio of one trajectory; that of n is √n times it. 0 where `signal`
       is not positive.
-    - `batch`: tr Σ / (ratio² |E g|²), how many trajectories the wanted ratio takes; inf where nobody can tell.
+    - `batch`: r² tr Σ / |E g|², how many trajectories the wanted ratio r takes; inf where nobody can tell.
     - `lucky`: the share of Σ|gᵢ − ḡ|² that the 5 % of trajectories with the largest terms carry (at least .05; one
       normal parameter has .28). `effective`: (Σaᵢ)²/(N Σaᵢ²) with aᵢ = |gᵢ − ḡ|², the effective share of the sample.
     - `bias`: |E g − E g(reference)| / |E g(reference)|; `along`: the same along the reference's gradient, with its

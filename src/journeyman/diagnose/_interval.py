@@ -12,7 +12,7 @@ from journeyman.parts import JourneymanError, refuse
 
 RESAMPLES = 4000
 FEW = 5
-"""Of fewer values intervals are Student's."""
+"""Of fewer values intervals are Student's: a bootstrap's bounds never leave the values themselves."""
 _NORMAL = NormalDist()
 _NUMBERS_AT_ONCE = 4_000_000
 
@@ -117,6 +117,10 @@ def interval_of(clusters: Clusters, level: float = 0.95, seed: int = 0) -> Inter
     away = without.mean() - without
     away = away / max(np.abs(away).max(), np.finfo(float).tiny)  # cubes must not vanish
     acceleration = float((away**3).sum() / (6 * max((away**2).sum(), 1.0) ** 1.5))
+    if count < FEW:
+        error = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))  # of a mean s/√n
+        reach = student((1 + level) / 2, count - 1) * error
+        return Interval(mean, mean - reach, mean + reach, count)
     low, high = _bounds(mean, _replicates(clusters, seed), acceleration, count, level)
     return Interval(mean, low, high, count)
 

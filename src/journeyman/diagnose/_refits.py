@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from journeyman.diagnose._error import actions_of, errors
+from journeyman.diagnose._error import actions_of, constant_action, errors
 from journeyman.diagnose._paired import Paired, paired
 from journeyman.episodes import Episodes, concatenate
 from journeyman.policies import MLP, DensityPolicy, Encoder, Normalizer
@@ -155,12 +155,14 @@ def _sizes(network: MLP) -> list[int]:
 class Refits(NamedTuple):
     """All arms, crossed with folds and seeds.
 
-    `arms` by name; `spread` is the error of doing always the mean of what was done; `good` (episodes,) bool marks those
-    that are not among the worst, `None` where nobody says which are.
+    `arms` by name; `spread` is the error of doing always the same, and `constant` says what: the mean of what was done,
+    of choices the commonest; `good` (episodes,) bool marks those that are not among the worst, `None` where nobody says
+    which are.
     """
 
     arms: dict[str, Crossed]
     spread: float
+    constant: str
     good: np.ndarray | None
 
     def compared(self) -> dict[str, Paired]:
@@ -195,11 +197,10 @@ def refitted(arm: Arm, world: AbstractWorld, score: np.ndarray | None, folds: in
         good[np.argsort(score, kind="stable")[: round(WORST * len(score))]] = False
     places, trainings = assigned(len(arm.episodes), folds, seed), range(seed, seed + seeds)
     found = {name: crossed(one, world, places, trainings) for name, one in arms.items()}
-    return Refits(found, _spread(arm, world), good)
+    return Refits(found, *_spread(arm, world), good)
 
 
-def _spread(arm: Arm, world: AbstractWorld) -> float:
+def _spread(arm: Arm, world: AbstractWorld) -> tuple[float, str]:
     joined = concatenate(arm.episodes)
-    target = np.asarray(joined.target)
-    mean = target[np.asarray(joined.valid)].mean(axis=0)
-    return errors(np.broadcast_to(mean, target.shape).astype(np.float64), world, joined).totals().estimate
+    always, said = constant_action(world, joined)
+    return errors(np.broadcast_to(always, np.shape(joined.target)), world, joined).totals().estimate, said
