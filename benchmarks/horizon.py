@@ -11,6 +11,7 @@ step, one network that reads t/H, and one that does not know the time.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ def stops_mattering(loss: Callable[[float], float]) -> float | None:
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if loss(middle) < MATTERS else (low, middle)
-    return round(low, 4)
+    return math.floor(1e4 * low) / 1e4  # rounded up, some below it would lose more
 
 
 def curves(loss: Callable[[int, float], float]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from journeyman import JourneymanError, cli
 from journeyman.figures import Computed, Effort, Figure, alternatives, chosen, comparison, drawn, write
 from journeyman.figures import _horizon as horizon
 from journeyman.figures import _scalar_control as control
-from journeyman.figures._estimates import variance
+from journeyman.figures._estimates import mean, variance
 from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natural
 from journeyman.figures._variance import baselines, centring
 from journeyman.worlds import LinearQuadratic
@@ -64,7 +64,21 @@ def _errors(measured: dict[str, float], truth: float) -> float:
     return abs(measured["mean"] - truth) / ((measured["high"] - measured["low"]) / (2 * 1.96))
 
 
-def test_the_normal_interval_of_a_variance_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_a_variance_allows_for_the_tail_that_a_sample_seldom_shows() -> None:
+    random = np.random.default_rng(0)
+
+    def estimates() -> np.ndarray:  # of dJ/dθ in the chain at θ = ½, by the full return: variance 192
+        stays = random.geometric(0.5, 2000) - 1
+        return np.asarray((2 * stays - 2) * stays, float)
+
+    rows = [estimates() for _ in range(600)]
+    skewed = np.mean([one.low < 192 < one.high for one in map(variance, rows)])
+    normal = np.mean([one.low < 192 < one.high for one in (mean((row - row.mean()) ** 2) for row in rows)])
+    assert normal < 0.88 < 0.89 < skewed < 0.96
+    assert variance(np.asarray([1.0, -1.0] * 50)).low == pytest.approx(100 / 99)  # squares that are all alike
+
+
+def test_the_interval_of_a_variance_holds_the_truth_as_often_as_it_says() -> None:
     draws = np.random.default_rng(0).standard_normal((400, 2000))
     found = [variance(row) for row in draws]
     held = np.mean([one.low < 1 < one.high for one in found])
@@ -100,6 +114,17 @@ def test_the_return_of_gains_is_the_world_s_and_one_step_has_nothing_to_lose() -
     assert horizon.return_of_gains(world, gains, 0.9) == pytest.approx(world.expected_return(-0.4, 0.0, 0.9))
     assert horizon.loss(horizon.control(1), 1.0) == pytest.approx(0.0, abs=1e-9)
     assert horizon.loss(horizon.control(2), 1.0) > 0.05
+
+
+def test_below_the_discounts_of_the_caption_hardly_anything_is_lost_at_any_effort() -> None:
+    found = horizon.horizon(Effort())
+    below = found.numbers["stops_mattering_below"]
+    assert list(below) == ["2", "5", "10", "20"]
+    for steps, discount in below.items():
+        assert f"{discount:.2f} (H = {steps})" in found.caption
+        assert horizon.loss(horizon.control(int(steps)), discount) < horizon.MATTERS
+        assert horizon.loss(horizon.control(int(steps)), discount + 0.01) > horizon.MATTERS
+    assert horizon.horizon(Effort(scale=1000.0)).numbers == found.numbers
 
 
 def test_a_folder_holds_every_figure_twice_with_its_numbers(tmp_path: Path) -> None:
@@ -141,6 +166,8 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "--scale must be a positive number, not -1.0" in said
     assert "holds no figures ('mine.txt' lies there), so it is not touched" in said
+    assert cli.main(["figures", "policy-gradient", "--out", str(tmp_path / "new"), "--only"]) == 2
+    assert "--only names no figure; write the names after it" in capsys.readouterr().err
     with pytest.raises(JourneymanError, match="holds no curves of the alternatives"):
         alternatives(tmp_path / "nothing.json")
 

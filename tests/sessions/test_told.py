@@ -4,17 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from journeyman.collect import Sample, play
 from journeyman.datasets import write
-from journeyman.policies import save
+from journeyman.policies import policy, save
 from journeyman.sessions import FitSettings
+from journeyman.sessions import _page as pages
 from journeyman.sessions import _refusals as refusals
 from journeyman.sessions._clone import NOT_HELD_OUT
 from journeyman.verify import erring_policy, linear_policy
-from journeyman.worlds import ErrorChain, LinearQuadratic, Outcome
+from journeyman.worlds import ErrorChain, Frames, LinearQuadratic, Outcome
 from tests.sessions.conftest import Journeyman, numbers
 
 WORLD = ("--world", "LinearQuadratic", "--options", "horizon=6", "start_std=0.5")
@@ -189,3 +192,17 @@ def test_an_unfinished_run_says_so(verb: str, tmp_path: Path, journeyman: Journe
     said = f"This run is unfinished: {done} are done; go on with: journeyman resume"
     assert said in out
     assert said in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("found", "steps", "told"),
+    [(-0.4321, 6, "6 steps with a return of −0.432"), (-1234.56, 1, "1 step with a return of −1,235")],
+)
+def test_the_caption_of_a_film_has_the_digits_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, found: float, steps: int, told: str
+) -> None:
+    pictures = np.zeros((2, 4, 4, 3), np.uint8)
+    monkeypatch.setattr(pages, "frames", lambda *given, **more: Frames(pictures, found, steps, ""))
+    world = LinearQuadratic(horizon=6)
+    film = pages.film("clone", policy(world, jax.random.key(0), hidden=()), world, seed=3)
+    assert film.caption == f"A whole episode: {told}, start seed 3."

@@ -20,7 +20,7 @@ class FiguresSettings:
     """Which set."""
     out: Path
     """The folder to make."""
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
     """Names of the figures that are wanted, for instance geometry baselines; all of them by default."""
     humanoid: int | None = None
     """Environment steps a seed of one more figure, REINFORCE, natural gradient, TRPO and PPO on Humanoid-v5; 10,000,000
@@ -45,6 +45,8 @@ class FiguresSettings:
         """What is wrong with these numbers, in sentences."""
         steps = 1 if self.humanoid is None else self.humanoid
         found = positive(seeds=self.seeds, scale=self.scale, humanoid=steps) + seeded(self.seed)
+        if self.only == ():
+            found.append("--only names no figure; write the names after it, or leave it out to have all.")
         if self.humanoid is None and self.comparison_world != "Humanoid-v5":
             found.append(
                 f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"
@@ -90,7 +92,7 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
 def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:
     more = [] if settings.alternatives is None else [alternatives(settings.alternatives)]
     if settings.humanoid is None:
-        return (*chosen(settings.only, settings.of), *more)
+        return (*chosen(settings.only or (), settings.of), *more)
     world(settings.comparison_world, num_envs=1, seed=0)  # refuse an unknown one before the others are drawn
     one = comparison(settings.comparison_world, settings.humanoid, settings.runs)
     return (*(chosen(settings.only, settings.of) if settings.only else ()), *more, one)

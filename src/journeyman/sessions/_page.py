@@ -17,7 +17,7 @@ from journeyman.diagnose import Evaluation, Score, interval
 from journeyman.diagnose._numbers import plain
 from journeyman.parts import counted
 from journeyman.policies import AbstractDensityPolicy
-from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, report_interval
+from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, format_number, report_interval
 from journeyman.sessions._files import relative
 from journeyman.worlds import AbstractWorld, frames
 
@@ -37,8 +37,8 @@ def film(name: str, policy: AbstractDensityPolicy, world: AbstractWorld, *, seed
         return Film(name=name, missing=found.reason)
     whole = found.steps < _FILMED_STEPS
     caption = (
-        f"{'A whole episode' if whole else 'The beginning of an episode'}: {found.steps} steps with a return of"
-        f" {found.episode_return:.0f}, start seed {seed}."
+        f"{'A whole episode' if whole else 'The beginning of an episode'}: {counted(found.steps, 'step')} with a return"
+        f" of {format_number(found.episode_return)}, start seed {seed}."
     )
     seconds = found.seconds if np.isfinite(found.seconds) else 4.0
     return Film(name=name, frames=found.pictures, seconds=seconds, caption=caption)
