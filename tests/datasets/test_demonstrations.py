@@ -25,8 +25,8 @@ def test_scores_are_those_of_the_demonstrations(tmp_path: Path) -> None:
     plain, silent = datasets.demonstrations(datasets.read(tmp_path / "plain.npz"))
     assert silent == ""
     assert sentence == (
-        "2 demonstrations of 10 steps stand beside 20 steps that no demonstrator made (labels, copies, or what a policy"
-        " played); these are learned from and count in no score."
+        "2 demonstrations of 10 steps, and beside them 20 steps that no demonstrator made (labels, copies, or what a"
+        " policy played); these are learned from and count in no score."
     )
     found, wanted = (datasets.demonstration_score(one) for one in (mixed, plain))
     assert found.sentence == wanted.sentence

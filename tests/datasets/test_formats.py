@@ -109,14 +109,14 @@ def test_the_own_file_holds_whatever_there_is(tmp_path: Path, name: str, compres
 @pytest.mark.parametrize("name", FLAT)
 def test_what_a_flat_format_cannot_hold_is_refused_or_left_out_when_told(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with pytest.raises(JourneymanError, match=r"1 episodes are unfinished, and from .* they would come back as cut"):
+    with pytest.raises(JourneymanError, match=r"Unfinished: 1 episode, which would come back from .* as cut"):
         datasets.write(unfinished(), path)
     cut = datasets.read(datasets.write(unfinished(), path, lossy=True)).episodes
     np.testing.assert_array_equal(cut.elapsed, [[3, 4, 5, 6]])
     np.testing.assert_array_equal(cut.truncated, [[False, False, False, True]])
     np.testing.assert_array_equal(cut.observation[0], unfinished().observation)
     thinned = corrections.thin(concatenate([episode("vector", False, 1, 9)]), steps_per_episode=3, seed=0)
-    with pytest.raises(JourneymanError, match="1 episodes lack steps in between"):
+    with pytest.raises(JourneymanError, match="Steps are missing in between in 1 episode,"):
         datasets.write(thinned, tmp_path / f"b{name}", lossy=True)
     double = jax.tree.map(lambda leaf: leaf.astype(np.float64), episode("vector", False, 0, 3).observation)
     wide = Episodes.episode(double, np.zeros((3, 1), np.float32))

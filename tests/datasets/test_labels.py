@@ -87,8 +87,8 @@ def test_missing_double_and_foreign_states_are_told_at_once(visited: Episodes, t
     said = refused(visited, tmp_path, seen, label)
     assert said.startswith("4 things are wrong")
     assert f"1 of {len(seen)} rows show states that were never visited (rows 5)" in said
-    assert "1 states are labelled twice and differently (rows 2 and 7)" in said
-    assert "1 labels are not finite (the first: rows 9)" in said
+    assert "Labelled twice and differently: 1 state (rows 2 and 7)" in said
+    assert "Not finite: 1 label (the first: rows 9)" in said
     assert f"3 of {len(seen)} visited steps have no label" in said
 
 
@@ -127,14 +127,14 @@ def test_a_label_that_is_no_choice_is_refused_with_its_value(tmp_path: Path, val
     seen, label = np.arange(6, dtype=np.float32)[:, None], np.ones(6)
     label[4] = value
     said = refused(choices(), tmp_path, seen, label)
-    assert f"1 labels are no choice (the first: {value} in row 4)" in said
+    assert f"No choice: 1 label (the first: {value} in row 4)" in said
     assert "no label" in said
 
 
 def test_a_label_that_is_not_finite_is_none_among_choices_either(tmp_path: Path) -> None:
     seen, label = np.arange(6, dtype=np.float32)[:, None], np.ones(6)
     label[[1, 3]] = np.nan, np.inf
-    assert "2 labels are not finite (the first: rows 1, 3)" in refused(choices(), tmp_path, seen, label)
+    assert "Not finite: 2 labels (the first: rows 1, 3)" in refused(choices(), tmp_path, seen, label)
 
 
 def test_choices_written_as_reals_come_back_as_choices(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_state_that_was_visited_twice_may_have_been_left_by_two_actions(tmp_pa
     assert (found.labels, found.steps) == (3, 6)
     lines[0]["action_0"] = "0.7"  # which the learner did nowhere
     save_csv(tmp_path / "labels.csv", lines)
-    with pytest.raises(JourneymanError, match=r"'action' is not what the learner did in 1 rows \(rows 0\)"):
+    with pytest.raises(JourneymanError, match=r"'action' is not what the learner did in 1 row \(rows 0\)"):
         labelled(visited, tmp_path / "labels.csv", partial=True)
 
 
@@ -209,7 +209,7 @@ def test_a_label_that_is_blank_in_part_is_not_finite(tmp_path: Path) -> None:
     lines = exported(visited, tmp_path)
     lines[0]["target_action_1"] = "1"
     save_csv(tmp_path / "labels.csv", lines)
-    with pytest.raises(JourneymanError, match="1 labels are not finite"):
+    with pytest.raises(JourneymanError, match="Not finite: 1 label "):
         labelled(visited, tmp_path / "labels.csv", partial=True)
 
 
@@ -219,7 +219,7 @@ def test_a_label_beside_its_column_is_seen(visited: Episodes, tmp_path: Path) ->
     save_csv(tmp_path / "labels.csv", lines)
     with pytest.raises(JourneymanError) as told:
         labelled(visited, tmp_path / "labels.csv", partial=True)
-    assert "'action' is not what the learner did in 1 rows (rows 3) where 'target_action' holds no label" in str(
+    assert "'action' is not what the learner did in 1 row (rows 3) where 'target_action' holds no label" in str(
         told.value
     )
 
@@ -256,7 +256,7 @@ def test_labels_in_the_action_of_the_library_s_own_file(visited: Episodes, tmp_p
     target[0, 0], action[0, 1] = 1.0, 2.0
     both = eqx.tree_at(lambda e: (e.target, e.action), visited, (target, action))
     write(both, tmp_path / "labels.npz", overwrite=True)
-    with pytest.raises(JourneymanError, match=r"in 1 rows \(rows 1\) where 'target' holds no label"):
+    with pytest.raises(JourneymanError, match=r"in 1 row \(rows 1\) where 'target' holds no label"):
         labelled(visited, tmp_path / "labels.npz")
 
 

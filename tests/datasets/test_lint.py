@@ -429,7 +429,7 @@ def test_single_steps_missing_rewards_and_missing_successors_are_told() -> None:
 def test_episodes_of_one_step_each_without_successors_are_refused_as_by_read(monkeypatch: pytest.MonkeyPatch) -> None:
     content = {"observation": np.eye(3, 2), "action": np.zeros((3, 1)), "episode_end": np.arange(1, 4)}
     assert linted(content).problems == [
-        "All 3 episodes are one step long and no successor is recorded; add 'next_observation'."
+        "No successor is recorded, and of 3 episodes none is longer than one step; add 'next_observation'."
     ]
     content["next_observation"] = np.ones((3, 2))
     assert linted(content).problems == []

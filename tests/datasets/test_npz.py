@@ -47,7 +47,7 @@ def test_without_successors_the_last_step_of_each_episode_is_left_out(tmp_path: 
     np.testing.assert_array_equal(parts[2].elapsed, [0, 1])
     assert all(part.truncated[-1] and not part.terminated.any() for part in parts)
     said(data, "3 of 9 steps, the last of each episode, are left out")
-    said(data, "all 3 count as cut (truncated)")
+    said(data, "each of 3 episodes counts as cut (truncated)")
     # but a replay can have them all
     assert [len(a) for a in data.actions] == LENGTHS
     assert data.returns is None
@@ -91,7 +91,7 @@ def test_ends_from_flags_and_from_an_index_agree(tmp_path: Path) -> None:
     assert by_flag.fingerprint == by_index.fingerprint == datasets.read(save(tmp_path, arrays())).fingerprint
     flag[-1] = False
     unfinished = datasets.read(save(tmp_path, {**content, "truncated": flag}))
-    said(unfinished, "The last 3 steps carry no end")
+    said(unfinished, "No end follows the last 3 steps")
     assert unfinished.episodes.truncated.sum() == 3
 
 

@@ -234,7 +234,7 @@ def test_an_empty_file_and_empty_arrays(tmp_path: Path) -> None:
 
 def test_episodes_of_a_single_step_need_their_successor(tmp_path: Path) -> None:
     message = refused(tmp_path, episode_end=np.arange(1, 10))
-    assert "All 9 episodes are one step long and no successor is recorded; add 'next_observation'" in message
+    assert "No successor is recorded, and of 9 episodes none is longer than one step; add 'next_observation'" in message
 
 
 def test_several_problems_at_once(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from journeyman.corrections import demonstrated
 from journeyman.corrections._packing import packed
 from journeyman.datasets._read import Dataset
+from journeyman.parts import counted
 
 
 def demonstrations(data: Dataset) -> tuple[Dataset, str]:
@@ -37,6 +38,7 @@ def demonstrations(data: Dataset) -> tuple[Dataset, str]:
     )
     others = data.episodes.num_steps - shown.episodes.num_steps
     return shown, (
-        f"{len(kept)} demonstrations of {shown.episodes.num_steps:,} steps stand beside {others:,} steps that no"
-        " demonstrator made (labels, copies, or what a policy played); these are learned from and count in no score."
+        f"{counted(len(kept), 'demonstration')} of {counted(shown.episodes.num_steps, 'step')}, and beside them"
+        f" {counted(others, 'step')} that no demonstrator made (labels, copies, or what a policy played); these"
+        " are learned from and count in no score."
     )

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from journeyman.datasets._open import Findings
+from journeyman.parts import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def find_ends(columns: dict[str, Any], flag: dict[str, np.ndarray], findings: Fi
 def _count_fits(steps: int, count: int, episodes: int, findings: Findings) -> bool:
     if count in (steps, steps + episodes):
         return True
-    each = f"{episodes} episode{'s' if episodes > 1 else ''}"
+    each = counted(episodes)
     if steps > count:
         extra = steps - count
         advice = (
@@ -146,7 +147,7 @@ def _stops(
     stop = np.flatnonzero(np.any(list(flag.values()), axis=0)) + 1
     if not len(stop) or stop[-1] != steps:
         left = steps - (int(stop[-1]) if len(stop) else 0)
-        findings.notes.append(f"The last {left:,} steps carry no end: they count as one episode that was cut.")
+        findings.notes.append(f"No end follows the last {counted(left, 'step')}: counted as one episode that was cut.")
         stop = np.append(stop, steps)
     return stop
 
@@ -249,7 +250,8 @@ def check_lengths(ends: Ends, complete: bool, findings: Findings) -> None:
     """Something must remain where each episode's last step is left out, because its successor is not in the file."""
     if not complete and (ends.stop - ends.start == 1).all():
         findings.problems.append(
-            f"All {len(ends.stop)} episodes are one step long and no successor is recorded; add 'next_observation'."
+            f"No successor is recorded, and of {counted(len(ends.stop))} none is longer than one step; add"
+            " 'next_observation'."
         )
 
 
@@ -271,7 +273,8 @@ def check_flags(ends: Ends, flag: dict[str, np.ndarray], findings: Findings) -> 
             terminated = array[last]
     if "terminated" not in flag and "truncated" not in flag:
         findings.notes.append(
-            f"Nothing says why episodes end: all {len(last)} count as cut (truncated), none as ended by the world."
+            f"Nothing says why episodes end: each of {counted(len(last))} counts as cut (truncated), none as ended by"
+            " the world."
         )
     recorded = flag.get("truncated")
     cut = recorded[last] if recorded is not None else ~terminated

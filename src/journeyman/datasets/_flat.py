@@ -12,7 +12,7 @@ import numpy as np
 
 from journeyman.datasets._values import label
 from journeyman.episodes import EXPERT, Episodes
-from journeyman.parts import require
+from journeyman.parts import counted, require
 
 _INSTEAD = "write .npz or .h5 instead"
 _OF = {"target_action": "target"}
@@ -29,10 +29,10 @@ def losses(episodes: Episodes, kind: str) -> tuple[list[str], list[str]]:
         hard.append(f"There is no valid step to write as {kind}; {_INSTEAD}.")
     gaps = sum(not part.valid.all() for part in parts)
     if gaps:
-        hard.append(f"{gaps} episodes lack steps in between, and {kind} holds whole ones; {_INSTEAD}.")
+        hard.append(f"Steps are missing in between in {counted(gaps)}, and {kind} holds whole ones; {_INSTEAD}.")
     open_ended = sum(not part.ended[-1] for part in parts)
     if open_ended:
-        soft.append(f"{open_ended} episodes are unfinished, and from {kind} they would come back as cut; {_INSTEAD}.")
+        soft.append(f"Unfinished: {counted(open_ended)}, which would come back from {kind} as cut; {_INSTEAD}.")
     for name, tree in (("observation", episodes.observation), ("action", episodes.action), ("target", episodes.target)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             _judge(label(name, path), name, leaf, path, (kind, len(episodes.batch_shape) + 1), hard, soft)

@@ -10,7 +10,7 @@ import numpy as np
 
 from journeyman.datasets._label_files import Answers, read_answers
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, refuse
+from journeyman.parts import JourneymanError, counted, refuse
 
 _SHOWN = 3
 
@@ -111,13 +111,14 @@ def _chosen(answers: Answers, row: np.ndarray, did: np.ndarray) -> tuple[np.ndar
     problems = []
     if beside:
         problems.append(
-            f"'action' is not what the learner did in {len(beside)} rows (rows {_listed(beside)}) where '{column}'"
-            f" holds no label; put every label into '{column}', and leave 'action' as it was exported."
+            f"'action' is not what the learner did in {counted(len(beside), 'row')} (rows {_listed(beside)}) where"
+            f" '{column}' holds no label; put every label into '{column}', and leave 'action' as it was exported."
         )
     elif column != "target_action" and (visited & answers.given).any() and not moved.any():
         problems.append(
-            f"Not one of {int((visited & answers.given).sum())} labels is something else than what the learner did, so"
-            " nobody seems to have labelled; where the expert agrees throughout, say so in a column 'target_action'."
+            f"Not one of {counted(int((visited & answers.given).sum()), 'label')} is something else than what the"
+            " learner did, so nobody seems to have labelled; where the expert agrees throughout, say so in a column"
+            " 'target_action'."
         )
     return label, problems
 
@@ -180,16 +181,16 @@ def _table(
     if double:
         pairs = ", ".join(f"{first} and {second}" for first, second in double[:_SHOWN])
         problems.append(
-            f"{len(double)} states are labelled twice and differently (rows {pairs}); keep one label for each."
+            f"Labelled twice and differently: {counted(len(double), 'state')} (rows {pairs}); keep one label for each."
         )
     if unfinished:
         problems.append(
-            f"{len(unfinished)} labels are not finite (the first: rows {_listed(unfinished)}); fill them in."
+            f"Not finite: {counted(len(unfinished), 'label')} (the first: rows {_listed(unfinished)}); fill in numbers."
         )
     if no_choice:
         problems.append(
-            f"{len(no_choice)} labels are no choice (the first: {action[no_choice[0]]} in row {no_choice[0]}); the"
-            " learner's actions are choices, so label with whole numbers from 0 on."
+            f"No choice: {counted(len(no_choice), 'label')} (the first: {action[no_choice[0]]} in row {no_choice[0]});"
+            " the learner's actions are choices, so label with whole numbers from 0 on."
         )
     return {key: label for key, (_, label) in labels.items()}, problems
 

@@ -30,7 +30,7 @@ from journeyman.datasets._values import (
     label,
 )
 from journeyman.episodes import EXPERT, Episodes
-from journeyman.parts import refuse
+from journeyman.parts import counted, refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _note_dropped(columns: dict[str, Any], ends: Ends, last: dict[str, np.ndarra
         )
     single = ends.stop - ends.start == 1
     if single.any():
-        findings.notes.append(f"{int(single.sum())} episodes of a single step vanish with their last step.")
+        findings.notes.append(f"Gone with its only step: {counted(int(single.sum()))}.")
     last["terminated"] = np.zeros(episodes, bool)
     last["truncated"] = np.ones(episodes, bool)
 

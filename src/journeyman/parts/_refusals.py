@@ -71,10 +71,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def counted(number: int, noun: str = "episode") -> str:
     """How many of them there are.
 
-    >>> counted(1), counted(12, "demonstration")
-    ('1 episode', '12 demonstrations')
+    >>> counted(1), counted(1200, "demonstration")
+    ('1 episode', '1,200 demonstrations')
     """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextlib.contextmanager
