@@ -11,11 +11,12 @@ from pathlib import Path
 import jax
 import pytest
 
-from journeyman.algorithms import bc
+from journeyman.algorithms import bc, dagger
 from journeyman.collect import Sample, play
+from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import policy
-from journeyman.training import fit
+from journeyman.training import Learner, fit
 from journeyman.training._metrics import read_metrics
 from journeyman.training._recorder import Recorder
 from journeyman.worlds import LinearQuadratic
@@ -95,3 +96,20 @@ def test_a_run_is_resumed_with_what_it_was_begun_with(tmp_path: Path) -> None:
         fit(bc(epochs=2, batch_size=4), actor, data, record=Recorder(tmp_path / "run"), **options)
     done = fit(bc(epochs=2, batch_size=4), actor, data, record=again, **options)
     assert done.rows == [], "nothing was left to do"
+
+
+def test_an_array_with_other_values_is_another_part(tmp_path: Path) -> None:
+    """An expert that was trained again under the same name labels otherwise."""
+    world = LinearQuadratic(0.9, horizon=3, start_std=1.0)
+    first, other = (dagger(PolicyExpert(policy(world, jax.random.key(seed), hidden=(4,)))) for seed in (0, 1))
+
+    def begin(learner: Learner, **options: bool) -> None:
+        record = Recorder(tmp_path / "run", **options)
+        record.begin("improve", {"learner": learner}, seed=0, links={})
+        record.close()
+
+    begin(first)
+    begin(first, resume=True)
+    said = r"'.*run' was begun with other values in learner\.collect\.expert\.policy\.network\.weights\.0, "
+    with pytest.raises(JourneymanError, match=said):
+        begin(other, resume=True)

@@ -184,6 +184,9 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     with pytest.raises(_Death):
         sweep(learners, actors(), WORLD, PLAN, record=Recorder(tmp_path / "killed", listen=die))
     assert not (tmp_path / "killed" / "policies").exists()
+    others = [recipe(2 * rate) for rate in RATES]
+    with pytest.raises(JourneymanError, match=r"begun with other values in learner\.step\.learning_rate; resume with"):
+        sweep(others, actors(), WORLD, PLAN, record=Recorder(tmp_path / "killed", resume=True))
     resumed = sweep(learners, actors(), WORLD, PLAN, record=Recorder(tmp_path / "killed", resume=True))
     rows = [read_metrics(tmp_path / name, clock=False) for name in ("whole", "killed")]
     assert rows[0] == rows[1]

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
+from journeyman.policies._arrays import declare_arrays
 from journeyman.training._metrics import Rows
 from journeyman.training._progress import Interrupted, Progress
 from journeyman.training._run import Run, check_links, read_record
@@ -61,7 +63,8 @@ class Recorder:
             return
         found = read_record(self._folder)
         check_links(found["links"], dict(links))
-        refuse(_differences(found["config"]["parts"], described, str(self._folder)))
+        differ = _differences(found["config"]["parts"], described, str(self._folder))
+        refuse(differ + _other_arrays(found["arrays"], arrays, str(self._folder)))
         self._run = Run.open(self._folder)
 
     def restore(self, state: State) -> State:
@@ -157,7 +160,7 @@ def unweighable(count: int, where: str) -> str:
 
 
 def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
-    """Where two descriptions disagree, in sentences; the place of an array is compared, its values by the links."""
+    """Where two descriptions disagree, in sentences; of an array the place alone (see `_other_arrays`)."""
     if isinstance(then, dict) and isinstance(now, dict):
         found = []
         for name in dict.fromkeys([*then, *now]):
@@ -171,5 +174,17 @@ def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
         return []
     return [
         f"'{folder}' was begun with {path} = {then!r}, not {now!r}; resume with what it was begun with, or start"
+        " another run."
+    ]
+
+
+def _other_arrays(then: Mapping[str, Any], now: Mapping[str, np.ndarray], folder: str) -> list[str]:
+    """Which arrays have not the digest that the record declares, in a sentence; `_differences` has their places."""
+    declared = declare_arrays(now)
+    differ = [name.lstrip(".") for name in declared if name in then and declared[name] != then[name]]
+    if not differ:
+        return []
+    return [
+        f"'{folder}' was begun with other values in {', '.join(differ)}; resume with what it was begun with, or start"
         " another run."
     ]
