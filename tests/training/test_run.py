@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
-from journeyman.training import _metrics, _run
+from journeyman.training import _metrics, _run, check_folder
 from journeyman.training._metrics import read_metrics
 from journeyman.training._run import Run, check_links, read_record
 
@@ -95,6 +95,21 @@ def test_a_link_in_an_overwritten_run_is_removed_and_not_followed(tmp_path: Path
     create(tmp_path / "run", overwrite=True).close()
     assert (tmp_path / "elsewhere" / "kept").exists()
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_what_a_run_begins_with_is_not_replaced_by_it(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    (tmp_path / "run" / "policy").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    (tmp_path / "alias").mkdir()
+    (tmp_path / "alias" / "policy").symlink_to(tmp_path / "run" / "policy")
+    for read in ("run", "run/policy", "link", "alias", "link/policy", "run/tensorboard/demos.npz"):
+        said = f"^--policy reads '{tmp_path / read}', which the result would replace; choose another place"
+        with pytest.raises(JourneymanError, match=said):
+            check_folder(tmp_path / "link", True, {"--policy": tmp_path / read, "--data": tmp_path / "run/mine.npz"})
+    (tmp_path / "run" / "policies").symlink_to(tmp_path / "elsewhere")  # a link goes alone
+    for read in ("other", "run/mine.npz", "run/policies/5", "elsewhere"):
+        check_folder(tmp_path / "run", True, {"--policy": tmp_path / read, "--expert": None})
 
 
 def test_what_died_before_it_began_is_no_obstacle(tmp_path: Path) -> None:

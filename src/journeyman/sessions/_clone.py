@@ -100,7 +100,7 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     found = settings.problems()
     attempt(found, can_report)
     if not resume:
-        attempt(found, lambda: check_folder(settings.out, settings.overwrite))
+        attempt(found, lambda: check_folder(settings.out, settings.overwrite, {"--data": settings.data}))
     made = attempt(found, lambda: world_of(settings))
     data = attempt(found, lambda: read(settings.data, world=made))
     parts = None

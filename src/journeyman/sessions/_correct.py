@@ -21,6 +21,7 @@ from journeyman.sessions._typed import typed
 from journeyman.sessions._unread import usually
 from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Recorder, fit, read_record
+from journeyman.training._folder import WRITTEN, lost
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
 NAMES = ("clone", "noisy", "corrected")
@@ -104,6 +105,8 @@ def _check_folder(settings: CorrectSettings) -> None:
             f"'{out}' holds clones of earlier labels, which nothing would replace without a world; add --world, or"
             " choose another folder with --out."
         )
+    clones = [out / name / written for name in NAMES for written in WRITTEN]
+    refuse(lost({"--data": settings.data}, [out / "corrected.npz", out / "noisy.npz", *clones]))
 
 
 def _labelled(settings: CorrectSettings, ready: _Ready) -> Corrected:

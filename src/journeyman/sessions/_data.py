@@ -6,6 +6,7 @@ from pathlib import Path
 from journeyman.datasets import Lint, lint, read, write
 from journeyman.parts import refuse
 from journeyman.sessions._refusals import attempt, make_world
+from journeyman.training._folder import lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,9 @@ def lint_data(settings: LintSettings) -> Lint:
 def convert_data(settings: ConvertSettings) -> list[str]:
     """Read `settings.data` and write `settings.out`; returns the notes of the reading, and what was written.
 
-    Raises `JourneymanError` where `datasets.read` or `datasets.write` does.
+    Raises `JourneymanError` where `datasets.read` or `datasets.write` does, and where one would replace the other.
     """
+    refuse(lost({"DATA": settings.data}, [settings.out]))
     data = read(settings.data)
     path = write(data.episodes, settings.out, overwrite=settings.overwrite, lossy=settings.lossy)
     steps, episodes = data.episodes.num_steps, len(data.actions)

@@ -13,6 +13,7 @@ from journeyman.parts import counted, refuse
 from journeyman.sessions._files import load_policy, relative
 from journeyman.sessions._refusals import attempt, make_world, positive
 from journeyman.training import world_problems
+from journeyman.training._folder import lost
 from journeyman.worlds import AbstractHostWorld
 
 
@@ -54,7 +55,7 @@ class ImportSettings:
 
 def export_states(settings: ExportSettings) -> list[str]:
     """Play and write; returns what to tell. Raises `JourneymanError` with every reason at once."""
-    found = positive(episodes=settings.episodes)
+    found = positive(episodes=settings.episodes) + lost({"POLICY": settings.policy}, [settings.out])
     make = partial(make_world, settings.world, settings.options, num_envs=1, seed=settings.seed)
     made, policy = attempt(found, make), attempt(found, lambda: load_policy(settings.policy))
     if made is not None and policy is not None:
@@ -77,6 +78,7 @@ def export_states(settings: ExportSettings) -> list[str]:
 
 def import_labels(settings: ImportSettings) -> list[str]:
     """Read, join and write; returns what to tell. Raises `JourneymanError` as `datasets.labelled` does."""
+    refuse(lost({"VISITED": settings.visited, "LABELS": settings.labels}, [settings.out]))
     visited = read(settings.visited).episodes
     found = labelled(visited, settings.labels, partial=settings.partial)
     before = [] if settings.data is None else [read(settings.data).episodes]

@@ -81,7 +81,8 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     found = settings.problems()
     attempt(found, can_report)
     if not resume:
-        attempt(found, lambda: check_folder(settings.out, settings.overwrite))
+        reads = {f"--{name}": getattr(settings, name) for name in ("policy", "expert", "data")}
+        attempt(found, lambda: check_folder(settings.out, settings.overwrite, reads))
     made = attempt(found, lambda: world_of(settings))
     asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
     data = attempt(found, lambda: _demonstrations(settings, made))

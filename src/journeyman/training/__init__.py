@@ -3,6 +3,7 @@
 from journeyman.training._compiled import compile_cache as compile_cache
 from journeyman.training._fit import Trained as Trained
 from journeyman.training._fit import fit as fit
+from journeyman.training._folder import check_folder as check_folder
 from journeyman.training._improve import improve as improve
 from journeyman.training._improve import world_problems as world_problems
 from journeyman.training._learner import Learner as Learner
@@ -14,7 +15,6 @@ from journeyman.training._progress import Interrupted as Interrupted
 from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._run import Run as Run
 from journeyman.training._run import begun as begun
-from journeyman.training._run import check_folder as check_folder
 from journeyman.training._run import check_links as check_links
 from journeyman.training._run import read_record as read_record
 from journeyman.training._steps import AbstractStep as AbstractStep

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,16 +24,21 @@ from journeyman.policies._files import (
     write_file,
 )
 from journeyman.training._checkpoint import Checkpoints
-from journeyman.training._metrics import NAME as METRICS
+from journeyman.training._folder import (
+    ARRAYS,
+    CHECKPOINTS,
+    CONFIG,
+    FORMAT,
+    POLICIES,
+    POLICY,
+    TENSORBOARD,
+    acquire,
+    check_folder,
+    clear,
+)
 from journeyman.training._metrics import Metrics, has_tensorboard
 
-FORMAT, FORMAT_VERSION = "journeyman-run", 1
-CONFIG, ARRAYS, LOCK = "config.json", "config.safetensors", "lock"
-CHECKPOINTS, TENSORBOARD, POLICY, POLICIES = "checkpoints", "tensorboard", "policy", "policies"
-
-# What an overwritten run loses; whatever else lies in the folder stays. config.json goes last, so that an
-# overwrite that was cut short can be repeated.
-WRITTEN = (CHECKPOINTS, TENSORBOARD, POLICY, POLICIES, METRICS, "report.html", "summary.json", ARRAYS, CONFIG)
+FORMAT_VERSION = 1
 
 PACKAGES = (
     "journeyman jax jaxlib equinox optax lineax numpyro numpy orbax-checkpoint envpool gymnasium mujoco"
@@ -114,10 +118,10 @@ class Run:
                 "tensorboard": tensorboard and has_tensorboard(),
             }
         )
-        lock = _acquire(folder)
+        lock = acquire(folder)
         try:
             check_folder(folder, overwrite)  # again, now that nobody else can begin a run here
-            _clear(folder)
+            clear(folder)
             write_file(folder / ARRAYS, pack_arrays(packed))
             write_file(folder / CONFIG, data)
             return cls(folder, json.loads(data), packed, lock)
@@ -130,7 +134,7 @@ class Run:
         """Continue a run. Raises `JourneymanError` for a folder that is none, is damaged, or is in use."""
         folder = Path(folder)
         record = read_record(folder)
-        lock = _acquire(folder)
+        lock = acquire(folder)
         try:
             return cls(folder, record, read_arrays(folder / ARRAYS, record["arrays"]), lock)
         except BaseException:
@@ -220,41 +224,6 @@ def check_links(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
     )
 
 
-def check_folder(folder: str | Path, overwrite: bool = False) -> None:
-    """Refuse a folder in which no run may begin: a file, foreign content, a run without `overwrite`, no permission."""
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
-    nearest = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        what = "may not be written to" if nearest.is_dir() else "is a file"
-        raise JourneymanError(f"'{folder}' cannot be made, because '{nearest}' {what}; choose another folder.")
-    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    # a process that died before config.json was complete has not begun a run
-    if not {name for name in names if not name.startswith(f".{CONFIG}.tmp-")} - {LOCK, ARRAYS}:
-        return
-    if CONFIG not in names:
-        raise JourneymanError(
-            f"'{folder}' is not empty and holds no run ('{min(names)}' lies there), so it is not touched;"
-            " choose another"
-            " folder."
-        )
-    if not overwrite:
-        raise JourneymanError(
-            f"'{folder}' holds a run already and nothing is ever overwritten unasked; continue it (`journeyman resume`,"
-            " in Python resume=True), choose another folder, or allow it to be replaced (--overwrite, in Python"
-            " overwrite=True)."
-        )
-    try:
-        ours = json.loads((folder / CONFIG).read_bytes()).get("format") == FORMAT
-    except (ValueError, AttributeError, OSError):
-        ours = False
-    if not ours:
-        raise JourneymanError(
-            f"'{folder}' has a {CONFIG} that no journeyman run wrote, so it is not overwritten; choose another folder."
-        )
-
-
 # -- inside ---------------------------------------------------------------------------------------------
 
 
@@ -265,40 +234,6 @@ def _encode(record: Mapping[str, Any]) -> bytes:
         raise JourneymanError(
             f"`config` must be plain JSON with finite numbers ({error}); describe it with `parts.describe`."
         ) from error
-
-
-def _clear(folder: Path) -> None:
-    for name in WRITTEN:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _acquire(folder: Path) -> int:
-    """Hold the run until the returned descriptor is closed or this process is gone, however it goes."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise JourneymanError(f"'{folder}' cannot be written to ({error.strerror}); choose another folder.") from error
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        return descriptor
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise JourneymanError(
-            f"'{folder}' is being written by process {holder or 'unknown'}; wait for it, stop it, or choose"
-            " another folder."
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor
 
 
 def _command() -> str | None:
