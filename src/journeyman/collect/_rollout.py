@@ -138,7 +138,7 @@ def _onward(carry: Carry, simulator: PyTree, found: Any, ended: Any, broken: Any
     return Carry(simulator, found.observation, ended, elapsed, carry.broken + broken.astype(jnp.int32))
 
 
-def _row(carry: Carry, action: Array, kept: PyTree, found: Any, broken: Array) -> tuple:
+def _row(carry: Carry, action: Array, kept: PyTree, found: Any, broken: HostOrDevice) -> tuple:
     """What a scan records of a step."""
     step = (found.reward, found.terminated, found.truncated, ~carry.ended, carry.elapsed)
     return carry.observation, action, kept, step, broken
