@@ -13,6 +13,7 @@ from journeyman.parts import LAST_SEED, JourneymanError, mistaken, not_whole, re
 from journeyman.policies import AbstractDensityPolicy, DensityPolicy
 from journeyman.worlds import AbstractFinite, AbstractSpace, AbstractWorld, space_from_gymnasium, zeros_like_space
 from journeyman.worlds._from_gymnasium import ActionBuffer, action_space_from_gymnasium
+from journeyman.worlds._spaces import outside
 
 _DRAWN = 256  # decisions whose noise is drawn at once: one small draw costs a hundred times a decision
 
@@ -68,7 +69,7 @@ class Actor:
                     f"The observation {observation} has entries that are not finite numbers, or no integers where"
                     f" '{self._where.name}' shows some; look at what it comes from."
                 )
-            if isinstance(space, AbstractFinite) and space.outside(leaf).any():
+            if isinstance(space, AbstractFinite) and outside(leaf, space.counts).any():
                 raise JourneymanError(
                     f"The observation {observation} has integers that '{self._where.name}' does not show: its"
                     f" observation_space is {space}; look at what it comes from."

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds._spaces import AbstractFinite, AbstractSpace, Box, Discrete, MultiBinary, MultiDiscrete
+from journeyman.worlds._spaces import AbstractFinite, AbstractSpace, Box, Discrete, MultiBinary, MultiDiscrete, outside
 
 
 def space_from_gymnasium(space: Any, what: str) -> Any:
@@ -72,12 +72,15 @@ def observation_reader(space: Any, what: str, *, copy: bool, xp: Any = np) -> Ca
         readers = {key: observation_reader(inner, f"{what}['{key}']", copy=copy, xp=xp) for key, inner in space.items()}
         return lambda tree: {key: read(tree[key]) for key, read in readers.items()}
 
+    finite = space if xp is np and isinstance(space, AbstractFinite) else None
+    whose, cure, dtype = f"Observations of {what}", "mend what it shows, or its observation_space", space.dtype
+
     @np.errstate(over="ignore")  # what is too large for float32 is infinite, and told as that
     def read(leaf: Any) -> Any:
         leaf = xp.asarray(leaf)
-        if xp is np and isinstance(space, AbstractFinite):
-            _refuse_outside(leaf, space, f"Observations of {what}", "mend what it shows, or its observation_space")
-        return leaf.astype(space.dtype, copy=copy)
+        if finite is not None:
+            _refuse_outside(leaf, finite, whose, cure)
+        return leaf.astype(dtype, copy=copy)
 
     return read
 
@@ -133,11 +136,12 @@ class ActionBuffer:
 
 def _refuse_outside(values: np.ndarray, space: AbstractFinite, whose: str, cure: str) -> None:
     """Raises `JourneymanError` where `values` hold what is not in the set: what the first such entry reaches."""
-    if not space.outside(values).any():
+    counts = space.counts
+    if not outside(values, counts).any():
         return
     values = values.reshape(-1, *space.shape)
-    first = np.argwhere(space.outside(values))[0][1:]
-    entry, count = values[(slice(None), *first)], space.counts[tuple(first)]
+    first = np.argwhere(outside(values, counts))[0][1:]
+    entry, count = values[(slice(None), *first)], counts[tuple(first)]
     which = f"{whose}, entry {int(first[0])}," if len(first) else whose
     raise JourneymanError(
         f"{which} reach from {entry.min()} to {entry.max()}, but the world has 0 … {count - 1}; {cure}."

@@ -105,8 +105,13 @@ class AbstractFinite(AbstractSpace):
 
     def outside(self, values: np.ndarray) -> np.ndarray:
         """Where `values` `(*batch, *shape)` hold what is not in the set: fractions count as outside too."""
-        wrong = (values < 0) | (values >= self.counts)
-        return np.asarray(wrong if values.dtype.kind in "biu" else wrong | (values != np.round(values)))
+        return outside(values, self.counts)
+
+
+def outside(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`AbstractFinite.outside` for every step of a host: a method that Equinox binds costs as much as a decision."""
+    wrong = (values < 0) | (values >= counts)
+    return np.asarray(wrong if values.dtype.kind in "biu" else wrong | (values != np.round(values)))
 
 
 class Discrete(AbstractFinite):
