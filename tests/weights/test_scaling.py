@@ -54,6 +54,14 @@ def test_equal_advantages_and_a_single_one_weigh_nothing(count: int, number: flo
     assert not scaled(Standardized(), np.zeros(count)).any()
 
 
+def test_a_large_offset_loses_nothing() -> None:
+    numbers = (1e6 + 10 * np.random.default_rng(0).normal(size=10_000)).astype(np.float32)
+    assert abs(scaled(Centred(), numbers).astype(float).mean()) < 1e-4
+    found = scaled(Standardized(), numbers).astype(float)
+    assert abs(found.mean()) < 1e-5
+    assert found.std() == pytest.approx(1, abs=1e-5)
+
+
 def test_rounding_is_not_blown_up() -> None:
     # 1,000 returns of about 10⁶, of which a perfect baseline leaves the rounding: 0.06.
     noise = 0.06 * np.sign(np.random.default_rng(0).normal(size=1000))

@@ -56,7 +56,7 @@ class Centred(AbstractScaling):
 
     def __call__(self, advantage: Array, valid: Array, returns: Array) -> Array:
         """Minus the mean."""
-        return jnp.where(valid > 0, advantage - batch_mean(advantage, valid), 0.0)
+        return _centred(advantage, valid)
 
 
 class Standardized(AbstractScaling):
@@ -79,17 +79,31 @@ class Standardized(AbstractScaling):
         size = jnp.maximum(jnp.abs(advantage * valid).max(), jnp.abs(returns * valid).max())
         # Written so that a deviation of nan is not taken for a small one.
         silent = (valid <= 0) | (deviation <= RESOLUTION * size)
-        return jnp.where(silent, 0.0, (advantage - batch_mean(advantage, valid)) / jnp.where(silent, 1.0, deviation))
+        return jnp.where(silent, 0.0, _centred(advantage, valid) / jnp.where(silent, 1.0, deviation))
 
 
 def batch_mean(numbers: Float[Array, "*batch time"], valid: Float[Array, "*batch time"]) -> Float[Array, ""]:
     """The mean over valid steps, 0 where there are none."""
+    mean = _summed(numbers, valid)
+    return mean + _summed(numbers - mean, valid)
+
+
+def _summed(numbers: Array, valid: Array) -> Array:
     return jnp.where(valid > 0, numbers, 0.0).sum() / jnp.maximum(valid.sum(), 1)
+
+
+def _centred(numbers: Array, valid: Array) -> Array:
+    """Numbers minus their mean, 0 on invalid steps.
+
+    Single precision sums and holds the mean of numbers of about 10⁶ to a tenth: what it leaves is subtracted as well.
+    """
+    rest = numbers - _summed(numbers, valid)
+    return jnp.where(valid > 0, rest - _summed(rest, valid), 0.0)
 
 
 def batch_deviation(numbers: Float[Array, "*batch time"], valid: Float[Array, "*batch time"]) -> Float[Array, ""]:
     """The standard deviation over valid steps."""
-    centred = jnp.where(valid > 0, numbers - batch_mean(numbers, valid), 0.0)
+    centred = _centred(numbers, valid)
     # Squares of numbers above 1.8e19 overflow in single precision: they are taken in units of the largest.
     largest = jnp.abs(centred).max()
     unit = jnp.where(largest > 0, largest, 1.0)
