@@ -1,6 +1,8 @@
 """Ctrl-C ends a run after its iteration, is never swallowed, and loses nothing."""
 
+import dataclasses
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from journeyman.collect import Sample, play
 from journeyman.episodes import Episodes
 from journeyman.figures import Effort, _comparison, comparison
 from journeyman.parts import JourneymanError
-from journeyman.policies import DensityPolicy, load, policy
-from journeyman.training import Interrupted, Plan, Recorder, begun, fit, improve, sweep
+from journeyman.policies import DensityPolicy, load, policy, save
+from journeyman.training import Interrupted, Plan, Recorder, _recorder, begun, fit, improve, sweep
 from journeyman.worlds import LinearQuadratic
 
 WORLD = LinearQuadratic(horizon=5, num_envs=4)
@@ -71,6 +73,55 @@ def test_practice_and_a_sweep_are_given_as_far_as_they_came(fresh: DensityPolicy
     with pytest.raises(Interrupted) as stop:
         sweep(reinforce(), [fresh, fresh], WORLD, PLAN, record=stopping(2, "iteration"))
     assert len(stop.value.trained.policies) == 2
+
+
+class _Death(Exception):
+    pass
+
+
+def dying(at: int) -> Callable[[dict[str, Any]], None]:
+    def listen(row: dict[str, Any]) -> None:
+        if row["iteration"] >= at:
+            raise _Death
+
+    return listen
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_rows_are_never_newer_than_the_policy_beside_them(members: int, fresh: DensityPolicy, tmp_path: Path) -> None:
+    run, plan = tmp_path / "run", dataclasses.replace(PLAN, checkpoint_every=1)
+    made = run / ("policy" if members == 1 else "policies")
+
+    def practise(record: Recorder) -> None:
+        if members == 1:
+            improve(reinforce(), fresh, WORLD, plan, record=record)
+        else:
+            sweep(reinforce(), [fresh] * members, WORLD, plan, record=record)
+
+    with pytest.raises(Interrupted):
+        practise(stopping(2, "iteration", run))
+    assert made.is_dir()
+    with pytest.raises(_Death):
+        practise(Recorder(run, resume=True, listen=dying(5)))
+    assert not made.exists()
+    with pytest.raises(JourneymanError, match="is a run that has not finished, so it holds no policy yet; go on with"):
+        load(run)
+    practise(Recorder(run, resume=True))
+    assert made.is_dir()
+
+
+def test_the_policies_of_a_sweep_appear_together(
+    fresh: DensityPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def second_fails(policy: DensityPolicy, folder: Path, **options: Any) -> str:
+        if folder.name == "1":
+            raise _Death
+        return save(policy, folder, **options)
+
+    monkeypatch.setattr(_recorder, "save", second_fails)
+    with pytest.raises(_Death):
+        sweep(reinforce(), [fresh, fresh], WORLD, PLAN, record=Recorder(tmp_path / "run"))
+    assert not [path for path in (tmp_path / "run").iterdir() if "policies" in path.name]
 
 
 def test_the_loop_over_seeds_ends_too_even_in_the_last_iteration(fresh: DensityPolicy, shown: Episodes) -> None:

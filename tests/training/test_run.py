@@ -324,6 +324,26 @@ def test_going_back_further_drops_what_came_later(tmp_path: Path) -> None:
         assert (run.checkpoints.steps(), steps(tmp_path)) == ([1], [1])
 
 
+def test_a_policy_goes_where_the_checkpoint_holds_it_and_only_there(tmp_path: Path) -> None:
+    with create(tmp_path) as run:
+        for step in (1, 2):
+            run.log({"step": step})
+            run.checkpoint(step, {"x": step})
+        run.policy_folder.mkdir()
+        (run.policy_folder / "policy.json").write_text("of step 2")
+        with pytest.raises(
+            JourneymanError, match=r"may be of a later moment than the checkpoint of step 1, from which"
+        ):
+            run.restore({"x": 0}, step=1)
+        (run.policy_folder / "notes.txt").write_text("mine")
+        with pytest.raises(JourneymanError, match=r"holds 'notes\.txt', which no policy wrote"):
+            run.restore({"x": 0})
+        assert (run.checkpoints.steps(), steps(tmp_path)) == ([1, 2], [1, 2])
+        (run.policy_folder / "notes.txt").unlink()
+        assert run.restore({"x": 0}) == (2, {"x": 2}, {})
+        assert not [path for path in tmp_path.iterdir() if "policy" in path.name]
+
+
 def test_event_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra 'tensorboard'")
     with Run.create(tmp_path / "with", {}) as run:

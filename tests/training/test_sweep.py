@@ -222,6 +222,7 @@ def test_a_burst_stops_all_members_and_names_the_seed(tmp_path: Path) -> None:
         sweep(learners, actors(), WORLD, plan, record=Recorder(tmp_path / "run", listen=heard.append))
     assert heard[-1]["iteration"] == 4, "nothing is learned beyond it"
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [f"{4:012d}"]
+    assert sorted(path.name for path in (tmp_path / "run" / "policies").iterdir()) == ["3", "4"], "the last finite ones"
 
 
 # -- refusals -------------------------------------------------------------------------------------------

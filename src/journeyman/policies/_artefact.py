@@ -57,7 +57,7 @@ def save(
     """
     refuse(mistaken("What is to be saved", part, AbstractPart, "pass a policy, or another part of the library"))
     folder = Path(folder)
-    _check_target(folder, overwrite)
+    check_target(folder, overwrite)
     structure, arrays = describe(part)
     _check_finite(arrays, structure, f"This {type(part).__name__}")
     document: dict[str, Any] = {
@@ -177,7 +177,8 @@ def _read_once(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return document, arrays
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder where no artefact may be written: a file, foreign content, an artefact without `overwrite`."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -104,7 +104,8 @@ def _passes(
             state, row = _pass(learner, state, *data, seed, log_every)
             rows.append(record.log(row))
             progress.advance(int(state.epoch), loss=row["loss"])
-            check_finite(row.pop("bad_leaf"), row["loss"], state.learner.policy, record, int(state.epoch), state)
+            kept = ([state.learner.policy], record, int(state.epoch), state)
+            check_finite(row.pop("bad_leaf"), row["loss"], *kept, seed=seed)
             if int(state.epoch) % checkpoint_every == 0:
                 record.save(int(state.epoch), state)
     record.finish(int(state.epoch), state, [state.learner.policy], seed)

@@ -251,8 +251,8 @@ class Loop:
         bad, loss, weights = (np.atleast_1d(np.asarray(learned.get(n, np.nan))) for n in names)
         for which in np.flatnonzero((bad >= 0) | (weights > 0))[:1].tolist():
             whose = "" if self.members is None else f" of seed {self.plan.seed + which}"
-            found = (int(bad[which]), float(loss[which]), policy)
-            check_finite(*found, self.record, int(state.iteration), state, whose, int(weights[which]))
+            found = (int(bad[which]), float(loss[which]), self.apart(policy), self.record, int(state.iteration), state)
+            check_finite(*found, seed=self.plan.seed, whose=whose, bad_weights=int(weights[which]))
 
     def _checkpoint(self, state: ImproveState) -> ImproveState:
         index = int(state.iteration)

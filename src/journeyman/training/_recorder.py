@@ -1,5 +1,6 @@
 """What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
 from journeyman.policies._arrays import declare_arrays
+from journeyman.policies._files import publish_folder, temporary_sibling
 from journeyman.training._metrics import Rows
 from journeyman.training._progress import Interrupted, Progress
 from journeyman.training._run import Run, check_links, read_record
@@ -100,13 +102,20 @@ class Recorder:
             self._run.checkpoint(step, state)
 
     def finish(self, step: int, state: Any, policies: Sequence[DensityPolicy], seed: int) -> None:
-        """The last checkpoint and the policy artefact; where there are several, one for each seed from `seed` on."""
+        """The last checkpoint and the policy artefact; of several, one for each seed from `seed` on, all at once."""
         if self._run is None:
             return
         self.save(step, state)
-        for number, policy in enumerate(policies, seed):
-            folder = self._run.policy_folder if len(policies) == 1 else self._run.policies_folder / str(number)
-            save(policy, folder, links=self._run.links, overwrite=True)
+        if len(policies) == 1:
+            save(policies[0], self._run.policy_folder, links=self._run.links, overwrite=True)
+            return
+        whole = temporary_sibling(self._run.policies_folder)
+        try:
+            for number, policy in enumerate(policies, seed):
+                save(policy, whole / str(number), links=self._run.links)
+            publish_folder(whole, self._run.policies_folder, replace=True)
+        finally:
+            shutil.rmtree(whole, ignore_errors=True)
 
     def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
         """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""
@@ -129,20 +138,25 @@ class Recorder:
 def check_finite(
     bad_leaf: int,
     loss: float,
-    policy: DensityPolicy,
+    policies: Sequence[DensityPolicy],
     record: Recorder,
     step: int,
     state: Any,
+    *,
+    seed: int,
     whose: str = "",
     bad_weights: int = 0,
 ) -> None:
-    """Stop a run whose weights or update were not finite; the state given is the last finite one and is saved first."""
+    """Stop a run whose weights or update were not finite; state and policies are the last finite ones, and kept first.
+
+    They are kept as at any other end (see `Recorder.finish`).
+    """
     if bad_leaf < 0 and not bad_weights:
         return
-    record.save(step, state)
+    record.finish(step, state, policies, seed)
     if bad_weights:
         raise JourneymanError(unweighable(bad_weights, f"in iteration {step}{whose}"))
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policy)[0])]
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(partition(policies[0])[0])]
     raise JourneymanError(
         f"The update at {step} made 'policy{paths[bad_leaf]}'{whose} not finite (loss {loss:.4g}), so it was not taken"
         " and the last finite state is kept; lower the learning rate or the KL radius, or look for extreme rewards and"

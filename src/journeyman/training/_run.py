@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError, refuse
 from journeyman.policies._arrays import declare_arrays, pack_arrays, read_arrays
-from journeyman.policies._artefact import installed_versions
+from journeyman.policies._artefact import check_target, installed_versions
 from journeyman.policies._files import (
     MAX_JSON_BYTES,
     check_keys,
@@ -21,6 +22,7 @@ from journeyman.policies._files import (
     parse_json,
     pretty_json,
     read_file,
+    sync_folder,
     write_file,
 )
 from journeyman.training._checkpoint import Checkpoints
@@ -35,6 +37,7 @@ from journeyman.training._folder import (
     acquire,
     check_folder,
     clear,
+    remove,
 )
 from journeyman.training._metrics import Metrics, has_tensorboard
 
@@ -163,14 +166,33 @@ class Run:
     def restore(self, template: PyTree, *, step: int | None = None) -> tuple[int, PyTree, dict[str, Any]]:
         """Step, tree and meta of the newest checkpoint (or that of `step`); metrics and later checkpoints go.
 
-        The folder is then as it was when that checkpoint was written. Raises `JourneymanError` when there
-        is no complete checkpoint, or one that does not fit `template` (see `Checkpoints.restore`).
+        The folder is then as it was when that checkpoint was written. An artefact, which is of the end of a run, goes
+        before there are newer rows: the checkpoint holds the same policy or a newer one. Raises `JourneymanError` where
+        it may be an older one, when there is no complete checkpoint, or one that does not fit `template` (see
+        `Checkpoints.restore`).
         """
         found = self.checkpoints.existing(step)
         tree, meta = self.checkpoints.restore(template, found)
+        self._withdraw(found, meta["rows"])
         self.rewind(found, rows=meta["rows"])
         self.checkpoints.drop_after(found)
         return found, tree, meta["user"]
+
+    def _withdraw(self, step: int, rows: int) -> None:
+        """Take the policies of an earlier end away, at once; refuse where they may be newer than this checkpoint."""
+        made = [folder for folder in (self.policy_folder, self.policies_folder) if folder.exists()]
+        if made and self.metrics.rows > rows:
+            raise JourneymanError(
+                f"'{made[0]}' may be of a later moment than the checkpoint of step {step}, from which this goes on, and"
+                " nothing else may hold its policy; move it elsewhere, or remove it, and go on then."
+            )
+        for folder in (self.policy_folder, *self.policies_folder.glob("*")):
+            check_target(folder, overwrite=True)
+        for folder in made:
+            hidden = folder.with_name(f".{folder.name}.tmp-{uuid.uuid4().hex}")
+            os.rename(folder, hidden)
+            sync_folder(self.folder)
+            remove(hidden)
 
     def changed_versions(self) -> list[str]:
         """What is installed now in another version than when the run began, as `name old → new`."""
