@@ -1,5 +1,6 @@
 """What a run begins with and what it has made: never destroyed by the next one, and always of one moment."""
 
+import shutil
 from pathlib import Path
 
 import jax
@@ -9,7 +10,7 @@ from journeyman import world
 from journeyman.collect import Sample, play
 from journeyman.datasets import write
 from journeyman.policies import policy, save
-from tests.sessions.conftest import Journeyman
+from tests.sessions.conftest import Journeyman, numbers, policy_bytes
 
 WORLD = ("--world", "LinearQuadratic", "--options", "horizon=5", "start_std=1.0")
 SIZES = "--num-envs 4 --batch 40 --steps 160 --episodes 2 --evaluation-episodes 0 --checkpoint-every 1".split()
@@ -56,3 +57,31 @@ def test_no_result_replaces_what_it_is_made_from(began: Path, tmp_path: Path, jo
         assert read in err
         assert "which the result would replace; choose another place for the result" in " ".join(err.split())
         assert contents(tmp_path) == before
+
+
+def test_a_run_goes_on_without_the_folders_that_it_was_begun_from(
+    began: Path, tmp_path: Path, journeyman: Journeyman
+) -> None:
+    run, demos = tmp_path / "run", tmp_path / "demos.npz"
+    made = world("LinearQuadratic", horizon=5, start_std=1.0)
+    experts = [policy(made, jax.random.key(seed), hidden=(4,)) for seed in (1, 2)]
+    shutil.copytree(began / "clone", tmp_path / "clone")
+    shutil.copy(began / "demos.npz", demos)
+    save(experts[0], tmp_path / "expert")
+    words = ("--algorithm", "dagger", "--asking.epochs", "1", "--policy", tmp_path / "clone", "--data", demos)
+    code, _, err = journeyman("improve", *WORLD, *SIZES, *words, "--expert", tmp_path / "expert", "--out", run)
+    assert code == 0, err
+    before, rows = policy_bytes(run), numbers(run)
+    shutil.rmtree(max((run / "checkpoints").iterdir()))  # as if it had been killed before the last one
+    shutil.rmtree(run / "policy")
+    shutil.rmtree(tmp_path / "clone")
+    save(experts[1], tmp_path / "expert", overwrite=True)  # not whom it asked
+    for verb in ("resume", "report"):
+        code, _, err = journeyman(verb, run)
+        assert code == 0, err
+        assert (policy_bytes(run), numbers(run)) == (before, rows)
+    demos.unlink()
+    code, _, err = journeyman("resume", run)
+    assert code == 2
+    assert f"'{demos}'" in err
+    assert policy_bytes(run) == before

@@ -1,6 +1,7 @@
 """`journeyman improve --seeds`: one command, a policy for each seed, intervals over seeds, and resumable."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -36,6 +37,9 @@ def test_seeds_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert load_policy(out / "policies" / "6").network.weights[0].shape == (1, 4)
     # An end is an end: resuming has nothing to do but the page.
     (out / "report.html").unlink()
+    shutil.rmtree(out / "policies")  # as of a run that was killed
+    assert cli.main(["report", str(out)]) == 2
+    assert "is a run that has not finished, so it holds no policy yet" in capsys.readouterr().err
     assert cli.main(["resume", str(out)]) == 0
     assert (out / "report.html").exists()
     assert read_metrics(out) == rows

@@ -155,7 +155,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Resume:
-    """Continue a run from its newest complete checkpoint; nothing but the folder is needed."""
+    """Continue a run from its newest complete checkpoint, from its folder and the data that it names."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""

@@ -43,6 +43,13 @@ from journeyman.training import (
 from journeyman.worlds import AbstractHostWorld, AbstractWorld
 
 
+class _Begun(NamedTuple):
+    """The policies that practice begins with, one a seed and none where they are refused, and the expert to ask."""
+
+    starts: list[DensityPolicy]
+    expert: AbstractExpert | None
+
+
 class _Ready(NamedTuple):
     """What practice starts from, all of it checked."""
 
@@ -84,11 +91,9 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
         reads = {f"--{name}": getattr(settings, name) for name in ("policy", "expert", "data")}
         attempt(found, lambda: check_folder(settings.out, settings.overwrite, reads))
     made = attempt(found, lambda: world_of(settings))
-    asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
-    data = attempt(found, lambda: _demonstrations(settings, made))
-    starts = None
-    if settings.policy is not None or (made is not None and not settings.shape.problems()):
-        starts = attempt(found, lambda: _starts(settings, made))
+    data = attempt(found, lambda: _demonstrations(settings, made, None if resume else settings.policy))
+    begun = attempt(found, lambda: _recorded(settings)) if resume else _given(settings, made, found)
+    starts, expert = begun or ([], None)
     if made is not None and starts:
         found += world_problems(starts[0], made)
     if settings.seeds > 1 and isinstance(made, AbstractHostWorld):
@@ -97,14 +102,13 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
             f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ..."
             " --seed $s --out runs/seed-$s; done"
         )
-    if made is not None and asked is not None:
-        found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
+    if made is not None and isinstance(expert, PolicyExpert):
+        found += [f"The expert does not fit. {problem}" for problem in world_problems(expert.policy, made)]
     if settings.asks and starts:
         found += problems(settings.asking.query(), starts[0])
     refuse(found)
     assert made is not None  # else something was found
-    assert starts is not None
-    learner = settings.learner(_expert(asked))
+    learner = settings.learner(expert)
     refuse([] if resume else [*_not_raised(settings, starts[0]), *_idle(settings, learner, starts, data)])
     return _Ready(made, starts, learner, data)
 
@@ -143,10 +147,6 @@ def world_of(settings: ImproveSettings) -> AbstractWorld:
     return make_world(settings.world, settings.options, num_envs=width, seed=settings.seed)
 
 
-def _expert(asked: DensityPolicy | None) -> AbstractExpert | None:
-    return None if asked is None else PolicyExpert(asked)
-
-
 def plan_of(settings: ImproveSettings) -> Plan:
     """The numbers of `improve`; the floor under σ is for a policy that comes from somewhere."""
     return Plan(
@@ -161,18 +161,22 @@ def plan_of(settings: ImproveSettings) -> Plan:
     )
 
 
-def _starts(settings: ImproveSettings, made: AbstractWorld | None) -> list[DensityPolicy]:
-    """The policy to start from, for each seed."""
+def _given(settings: ImproveSettings, made: AbstractWorld | None, found: list[str]) -> _Begun:
+    """What a new run begins with; what is wrong with it joins what is `found`."""
     seeds = range(settings.seed, settings.seed + max(settings.seeds, 1))
+    asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
+    starts = None
     if settings.policy is not None:
-        return [load_policy(settings.policy)] * len(seeds)
-    assert made is not None
-    return [settings.shape.fresh(made, seed) for seed in seeds]
+        clone = attempt(found, partial(load_policy, settings.policy))
+        starts = None if clone is None else [clone] * len(seeds)
+    elif made is not None and not settings.shape.problems():
+        starts = attempt(found, lambda: [settings.shape.fresh(made, seed) for seed in seeds])
+    return _Begun(starts or [], None if asked is None else PolicyExpert(asked))
 
 
-def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None) -> Episodes | None:
+def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None, clone: Path | None) -> Episodes | None:
     """The demonstrations; those that DAgger and DART add to must be what the clone was cloned from."""
-    path, clone = settings.data, settings.policy
+    path = settings.data
     if not (settings.asks or settings.imitates) or path is None:
         return None
     found: list[str] = []
@@ -192,7 +196,8 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
     record, rows = read_record(settings.out), read_metrics(settings.out)
     made = world_of(settings)
     name = "start" if settings.policy is None else "clone"
-    policies = {name: _before(settings, record), "improved": _after(settings)}
+    begun = _recorded(settings)
+    policies = {name: begun.starts, "improved": _after(settings)}
     told = {name: "where the run began", "improved": f"{rows[-1]['step']:,} environment steps"}
     command = f"journeyman report {relative(settings.out)}"
     ends, broken = {}, 0
@@ -221,7 +226,7 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
             evaluation_episodes=settings.evaluation_episodes,
         ),
         films=[film(n, ones[0], made, seed=0) for n, ones in policies.items()],
-        citations=citations(settings.learner(_asked(settings)), made),
+        citations=citations(settings.learner(begun.expert), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
@@ -271,15 +276,17 @@ def _asked_for(rows: list[dict[str, Any]]) -> list[str]:
     return [f"The expert gave {labels:,} labels, for {labels / visited:.1%} of {visited:,} visited states."]
 
 
-def _before(settings: ImproveSettings, record: dict[str, Any]) -> list[DensityPolicy]:
+def _recorded(settings: ImproveSettings) -> _Begun:
+    """What the run in the folder began with: the files it was read from may be gone by now, or hold something else."""
     with Run.open(settings.out) as run:
-        parts = rebuild(record["config"]["parts"], run.arrays)
-    return [parts["policy"]] if settings.seeds == 1 else list(parts["policies"])
+        parts = rebuild(run.config["parts"], run.arrays)
+    starts = [parts["policy"]] if settings.seeds == 1 else list(parts["policies"])
+    return _Begun(starts, parts["learner"].collect.expert if settings.asks else None)
 
 
 def _after(settings: ImproveSettings) -> list[DensityPolicy]:
-    if settings.seeds == 1:
-        return [load_policy(settings.out)]
+    if settings.seeds == 1 or not (settings.out / "policies").exists():
+        return [load_policy(settings.out)]  # which says of a sweep without policies that it has not finished
     return [load_policy(settings.out / "policies" / str(settings.seed + i)) for i in range(settings.seeds)]
 
 
@@ -301,7 +308,3 @@ def _table_row(name: str, found: list[Evaluation], score: ScoreName, data: str, 
 def _references(name: str, row: PolicyRow, settings: ImproveSettings) -> list[Reference]:
     """Where the run began, as a line: curves are of returns, so only where the score is the return."""
     return [Reference(name, row.score.mean)] if settings.score == "return" else []
-
-
-def _asked(settings: ImproveSettings) -> AbstractExpert | None:
-    return None if settings.expert is None else _expert(load_policy(settings.expert))

@@ -1,4 +1,4 @@
-"""Continue a run, or write its page again, from nothing but its folder."""
+"""Continue a run, or write its page again, from its folder and the data that it names."""
 
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}
 
 def resume(folder: Path, *, say: Say = print, quiet: bool = False) -> Path:
     """Continue the run in `folder` from its newest complete checkpoint, with the settings it was begun with.
+
+    The policy that it started from and the expert that it asks are in the folder. Data is not: its file must lie where
+    it lay and hold what it held.
 
     Raises `JourneymanError` for a folder without a run or without a complete checkpoint, for data that is no longer
     what it was, and for a run begun in Python (continue it with `Recorder(folder, resume=True)` and the same parts).
