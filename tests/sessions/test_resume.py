@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from journeyman.parts import JourneymanError
 from journeyman.sessions._refusals import resumable
 from tests.sessions.conftest import PENDULUM, Journeyman, Shell, numbers, policy_bytes, record
 
@@ -86,6 +87,23 @@ def test_a_second_ctrl_c_names_the_folder(tmp_path: Path) -> None:
     said = f"stopped at once; from the last checkpoint it can go on with: journeyman resume {run}"
     with pytest.raises(KeyboardInterrupt, match=said), resumable(run):
         raise KeyboardInterrupt
+
+
+def test_a_full_disk_is_one_sentence_that_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    full = OSError(28, "No space left on device", f"{run}/metrics.jsonl")
+    said = f"'{run}/metrics.jsonl': No space left on device, so the run ended; make room, or mend .*; there is no check"
+    with pytest.raises(JourneymanError, match=said), resumable(run):
+        raise full
+    mark = run / "checkpoints" / "000000000001" / "checkpoint.json"
+    mark.parent.mkdir(parents=True)
+    for path in (mark, run / "config.json"):
+        path.write_text("{}")
+    said = f"from the last checkpoint it can go on with: journeyman resume {run}$"
+    with pytest.raises(JourneymanError, match=said), resumable(run):
+        raise full
+    with pytest.raises(BrokenPipeError), resumable(run):  # whoever read the terminal has read enough
+        raise BrokenPipeError(32, "Broken pipe")
 
 
 def test_in_a_pipe_there_is_nothing_but_sentences(shell: Shell, whole: Whole) -> None:

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from journeyman.parts import JourneymanError, fingerprint
 from journeyman.training._checkpoint import Checkpoints
+from tests.training.full_disk import files_below
 
 
 class Moments(NamedTuple):
@@ -217,12 +219,42 @@ def test_damage_is_found(tmp_path: Path) -> None:
     checkpoints.restore(state())
 
 
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"format": "journeyman-checkpoint", "format_version": 1}'])
+def test_a_damaged_description_is_told_as_damaged_arrays_are(tmp_path: Path, text: str) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, {"x": step})
+    path = tmp_path / "000000000002" / "checkpoint.json"
+    path.write_text(text)
+    with pytest.raises(JourneymanError, match=r"'.*000000000002.*'.*damaged.*remove that checkpoint's folder"):
+        checkpoints.restore({"x": 0})
+    shutil.rmtree(path.parent)
+    assert checkpoints.restore({"x": 0})[0] == {"x": 1}
+
+
 def test_another_format_version_is_a_sentence(tmp_path: Path) -> None:
     Checkpoints(tmp_path).save(1, {"x": 1})
     path = tmp_path / "000000000001" / "checkpoint.json"
     path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 7'))
     with pytest.raises(JourneymanError, match="format version 7 and this journeyman reads version 1"):
         Checkpoints(tmp_path).restore({"x": 1})
+
+
+@pytest.mark.parametrize("size", [0, 1000, 10_000])
+def test_a_full_disk_is_an_error_that_names_the_checkpoint_and_loses_none(
+    tmp_path: Path, size: int, capfd: pytest.CaptureFixture
+) -> None:
+    """At the first byte, and among the arrays, of which many are under way."""
+    checkpoints, drawn = Checkpoints(tmp_path), np.random.default_rng(0).normal(size=(30, 50, 50))
+    saved = {f"array {number}": array for number, array in enumerate(drawn)}
+    checkpoints.save(1, saved)
+    with files_below(size), pytest.raises(OSError, match="File too large") as refused:
+        checkpoints.save(2, saved)
+    assert refused.value.filename == str(tmp_path / "000000000002")
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000001"]
+    assert capfd.readouterr() == ("", "")
+    checkpoints.save(2, saved)
+    assert checkpoints.steps() == [1, 2]
 
 
 def test_saving_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from journeyman.parts import JourneymanError
 from journeyman.training import _metrics, _run, check_folder
+from journeyman.training._events import Events
 from journeyman.training._metrics import read_metrics
 from journeyman.training._run import Run, check_links, read_record
+from tests.training.full_disk import files_below
 
 CONFIG = {"learner": {"part": "Learner", "rate": 0.1}, "hidden": [64, 64], "note": None}
 ARRAYS = {"low": np.full(3, -np.inf, np.float32), "double": np.asarray(0.1)}
@@ -342,6 +344,25 @@ def test_a_policy_goes_where_the_checkpoint_holds_it_and_only_there(tmp_path: Pa
         (run.policy_folder / "notes.txt").unlink()
         assert run.restore({"x": 0}) == (2, {"x": 2}, {})
         assert not [path for path in tmp_path.iterdir() if "policy" in path.name]
+
+
+def test_a_full_disk_names_the_file_and_lets_the_run_go(tmp_path: Path) -> None:
+    run = create(tmp_path / "run")
+    with files_below(30), pytest.raises(OSError, match="File too large") as refused, run:
+        run.log({"step": 1, "loss": 0.5})
+    assert refused.value.filename == str(run.metrics.path)
+    with Run.open(run.folder) as again:  # no longer held, and the torn line is gone
+        again.log({"step": 1, "loss": 0.5})
+    assert steps(run.folder) == [1]
+
+
+def test_event_files_on_a_full_disk_are_an_error_and_nobody_waits(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX", reason="needs the extra 'tensorboard'")
+    events, more = Events(tmp_path / "tensorboard", None), [("loss", 0.5)] * 10_000  # than a buffer holds
+    with files_below(1000), pytest.raises(OSError, match="File too large") as refused:
+        events.add(more, 1)
+    assert refused.value.filename == str(tmp_path / "tensorboard")
+    events.close()
 
 
 def test_event_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """`Episodes` to a file: one door for every format; a file appears whole, and nothing is overwritten unasked."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from journeyman.datasets._streams import streams
 from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES, open_table
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, refuse, require
-from journeyman.policies._files import publish_folder, sync_folder, temporary_sibling
+from journeyman.policies._files import naming, sync_folder, whole_folder
 
 
 def write(
@@ -124,9 +123,10 @@ def _publish(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     try:
-        store(Path(name))
-        with open(name, "rb") as file:
-            os.fsync(file.fileno())
+        with naming(path):
+            store(Path(name))
+            with open(name, "rb") as file:
+                os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
         _may_write(path, overwrite)
         os.replace(name, path)
@@ -136,13 +136,9 @@ def _publish(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
 
 
 def _publish_folder(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
-    temporary = temporary_sibling(path)
-    try:
-        store(temporary)
-        temporary.chmod(0o777 & ~_umask())
-        publish_folder(temporary, path, replace=overwrite)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(path, replace=overwrite) as hidden:
+        store(hidden)
+        hidden.chmod(0o777 & ~_umask())
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from journeyman.figures._model import Computed, Effort, Figure
 from journeyman.figures._style import WIDTH, Shade, style
 from journeyman.parts import JourneymanError, require
+from journeyman.policies._files import write_file
 
 RECORD = "figures.json"
 SHADES: tuple[Shade, ...] = ("light", "dark")
@@ -82,9 +83,9 @@ def write(
         }
         _save(figure.name, files, records, folder)
         say(f"{figure.name}: {figure.title} ({seconds:.1f} s)")
-    (folder / "captions.md").write_text(captions(records), encoding="utf-8")
+    write_file(folder / "captions.md", captions(records).encode())
     page = folder / "index.html"
-    page.write_text(_page(title, records, pictures, command), encoding="utf-8")
+    write_file(page, _page(title, records, pictures, command).encode())
     return page
 
 
@@ -103,9 +104,9 @@ def drawn(figure: Figure, computed: Computed, shade: Shade, kind: str) -> bytes:
 def _save(name: str, files: dict[tuple[str, str], bytes], records: dict[str, Any], folder: Path) -> None:
     """The record first: what an interrupted run leaves is known as figures."""
     told = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    (folder / RECORD).write_text(told + "\n", encoding="utf-8")
+    write_file(folder / RECORD, (told + "\n").encode())
     for (shade, kind), picture in files.items():
-        (folder / f"{name}{'-dark' if shade == 'dark' else ''}.{kind}").write_bytes(picture)
+        write_file(folder / f"{name}{'-dark' if shade == 'dark' else ''}.{kind}", picture)
 
 
 def captions(records: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from journeyman.policies._files import (
     check_version,
     parse_json,
     pretty_json,
-    publish_folder,
     read_file,
-    temporary_sibling,
+    whole_folder,
     write_file,
 )
 
@@ -70,13 +68,9 @@ def save(
         "versions": installed_versions(("journeyman", "jax", "equinox", "numpy")),
     }
     document["checksum"] = _checksum(document)
-    temporary = temporary_sibling(folder)
-    try:
-        write_file(temporary / ARRAYS_NAME, pack_arrays(arrays))
-        write_file(temporary / JSON_NAME, pretty_json(document))
-        publish_folder(temporary, folder, replace=overwrite)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(folder, replace=overwrite) as hidden:
+        write_file(hidden / ARRAYS_NAME, pack_arrays(arrays))
+        write_file(hidden / JSON_NAME, pretty_json(document))
     return document["fingerprint"]
 
 

@@ -1,12 +1,14 @@
 """Durable writes and strict reads: a crash leaves the old state or the new, never a mixture."""
 
+import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from journeyman.parts import JourneymanError, did_you_mean, refuse
 
 MAX_JSON_BYTES = 16 * 2**20
 MAX_JSON_DEPTH = 64
+_QUOTED = re.compile(r"os_error_code='(\d+)'")
 _AT_FDCWD, _EXCHANGE = -100, 2  # both renameat2 (Linux) and renamex_np (macOS) call the swap flag 2
 
 _JSON_NAMES = {
@@ -26,11 +29,25 @@ _JSON_NAMES = {
 }
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What the system refuses inside is an `OSError` about `path`: of a full disk it does not say what was written, and
+    TensorStore raises a `ValueError` that quotes its number."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        quoted = _QUOTED.search(str(error))
+        number = error.errno if isinstance(error, OSError) and error.errno else quoted and int(quoted[1])
+        if not number:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Replace `path` by `data` at once and durably: a reader finds the old bytes or the new."""
     temporary = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex}")
     try:
-        with open(temporary, "xb") as file:
+        with naming(path), open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -38,6 +55,18 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path, *, replace: bool) -> Iterator[Path]:
+    """A hidden folder to fill, which becomes `folder` when all of it is durable (see `publish_folder`), or goes."""
+    with naming(folder):
+        temporary = temporary_sibling(folder)
+        try:
+            yield temporary
+            publish_folder(temporary, folder, replace=replace)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -137,8 +166,9 @@ def pretty_json(value: Any) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
-def parse_json(data: bytes, where: str) -> Any:
-    """Strict JSON: no duplicate keys, no NaN, no bottomless nesting; `where` names the source in refusals."""
+def parse_json(data: bytes, where: str, advice: str = "write it again") -> Any:
+    """Strict JSON: no duplicate keys, no NaN, no bottomless nesting; `where` names the source in refusals, and `advice`
+    is what to do about damage."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
@@ -159,9 +189,9 @@ def parse_json(data: bytes, where: str) -> Any:
         value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
     except (ValueError, RecursionError) as error:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise JourneymanError(f"{where} is not valid JSON: {what}; it is damaged, so write it again.") from error
+        raise JourneymanError(f"{where} is not valid JSON: {what}; it is damaged, so {advice}.") from error
     if _depth(value) > MAX_JSON_DEPTH:
-        raise JourneymanError(f"{where} is nested deeper than {MAX_JSON_DEPTH}; it is damaged, so write it again.")
+        raise JourneymanError(f"{where} is nested deeper than {MAX_JSON_DEPTH}; it is damaged, so {advice}.")
     return value
 
 
@@ -174,11 +204,14 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def check_keys(document: Any, schema: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Refuse a document with a missing key, an unknown key or a value of another type, all at once."""
+def check_keys(
+    document: Any, schema: Mapping[str, tuple[type, ...]], where: str, advice: str = "write it again"
+) -> None:
+    """Refuse a document with a missing key, an unknown key or a value of another type, all at once; `advice` is what to
+    do about damage."""
     if not isinstance(document, dict):
-        raise JourneymanError(f"{where} must hold an object; it is damaged, so write it again.")
-    found = [f"{where} lacks '{key}'; it is damaged, so write it again." for key in sorted(set(schema) - set(document))]
+        raise JourneymanError(f"{where} must hold an object; it is damaged, so {advice}.")
+    found = [f"{where} lacks '{key}'; it is damaged, so {advice}." for key in sorted(set(schema) - set(document))]
     found += [
         f"{where} has the unknown key '{key}'.{did_you_mean(key, schema)} Remove it, or write the file again."
         for key in sorted(set(document) - set(schema))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from journeyman.parts import JourneymanError, require
+from journeyman.policies._files import write_file
 from journeyman.report._cost import cost_drawing
 from journeyman.report._figures import Drawing, compounding_drawing, curve_drawings
 from journeyman.report._film import data_url, sheet
@@ -45,9 +46,7 @@ def write(report: Report, path: str | Path, overwrite: bool = False) -> Path:
     if not path.parent.is_dir():
         raise JourneymanError(f"'{path.parent}' is not a folder, so nothing can be written there; make it first.")
     text = render(report)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(text.encode("utf-8"))  # first beside it: a full disk leaves no half report
-    partial.replace(path)
+    write_file(path, text.encode())
     return path
 
 

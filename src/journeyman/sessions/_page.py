@@ -17,6 +17,7 @@ from journeyman.diagnose import Evaluation, Score, interval
 from journeyman.diagnose._numbers import plain
 from journeyman.parts import counted
 from journeyman.policies import AbstractDensityPolicy
+from journeyman.policies._files import write_file
 from journeyman.report import Band, Curve, Film, Finding, PolicyRow, Reference, format_number, report_interval
 from journeyman.sessions._files import relative
 from journeyman.worlds import AbstractWorld, frames
@@ -165,7 +166,7 @@ def row_entry(row: PolicyRow) -> dict[str, Any]:
 
 def write_summary(folder: Path, numbers: dict[str, Any]) -> None:
     """`summary.json`; JSON has no number that is not finite, so such a one is null."""
-    (folder / "summary.json").write_text(json.dumps(plain(numbers), indent=2, allow_nan=False) + "\n")
+    write_file(folder / "summary.json", (json.dumps(plain(numbers), indent=2, allow_nan=False) + "\n").encode())
 
 
 def broken_findings(evaluated: int, learning: int = 0, steps: int = 0) -> list[Finding]:

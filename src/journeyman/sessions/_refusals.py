@@ -122,8 +122,9 @@ def stoppable(advice: str, at_once: Callable[[], str] | None = None) -> Iterator
         raise KeyboardInterrupt(f"stopped at once; {advice if at_once is None else at_once()}") from stop
 
 
-def resumable(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """The same for a run of the command line."""
+@contextlib.contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """The same for a run of the command line; and where the disk ends it, as when it is full."""
     go_on = f"go on with: journeyman resume {relative(folder)}"
 
     def at_once() -> str:
@@ -131,4 +132,13 @@ def resumable(folder: Path) -> contextlib.AbstractContextManager[None]:
             return f"from the last checkpoint it can {go_on}"
         return "there is no checkpoint yet, begin again with the same command and --overwrite"
 
-    return stoppable(f"everything is kept, {go_on}", at_once)
+    try:
+        with stoppable(f"everything is kept, {go_on}", at_once):
+            yield
+    except OSError as error:
+        if error.filename is None:  # not a file's, such as that of a reader who has read enough
+            raise
+        raise JourneymanError(
+            f"'{error.filename}': {error.strerror}, so the run ended; make room, or mend what keeps the disk from being"
+            f" written; {at_once()}"
+        ) from error

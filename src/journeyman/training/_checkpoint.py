@@ -6,7 +6,8 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from journeyman.policies._files import (
     check_version,
     parse_json,
     pretty_json,
-    publish_folder,
     read_file,
     temporary_sibling,
+    whole_folder,
     write_file,
 )
 
@@ -45,6 +46,7 @@ _LEAF_SCHEMA: dict[str, tuple[type, ...]] = {
     "shape": (list,),
     "digest": (str,),
 }
+_REMOVE = "remove that checkpoint's folder to continue from the one before it"
 _SCALARS: dict[str, type] = {kind.__name__: kind for kind in (bool, int, float, str)}
 
 
@@ -81,28 +83,25 @@ class Checkpoints:
             tree: leaves are JAX or NumPy arrays and scalars (random keys too), Python numbers or strings.
             meta: plain JSON that `restore` gives back.
 
-        Raises `JourneymanError` for a leaf of another kind, naming it.
+        Raises `JourneymanError` for a leaf of another kind, naming it, and `OSError` where the disk does not take it;
+        the checkpoints before it are as they were.
         """
         if step < 0:
             raise JourneymanError(f"A checkpoint's step counts from 0, but it is {step}; pass the steps done.")
         leaves, arrays = _describe(tree)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        temporary = temporary_sibling(self.folder / _name(step))
-        try:
-            _write_arrays(temporary / ARRAYS_NAME, arrays)
+        with whole_folder(self.folder / _name(step), replace=True) as hidden:
+            _write_arrays(hidden / ARRAYS_NAME, arrays)
             document = {
                 "format": FORMAT,
                 "format_version": FORMAT_VERSION,
                 "step": int(step),
                 "leaves": leaves,
-                "files": _digests(temporary / ARRAYS_NAME),
+                "files": _digests(hidden / ARRAYS_NAME),
                 "meta": dict(meta or {}),
             }
-            write_file(temporary / JSON_NAME, _json(document))
-            publish_folder(temporary, self.folder / _name(step), replace=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            write_file(hidden / JSON_NAME, _json(document))
         for old in [other for other in self.steps() if other <= step][: -self.keep]:
             self._remove(old)
 
@@ -154,13 +153,13 @@ class Checkpoints:
 
     def _document(self, step: int) -> dict[str, Any]:
         path = self.folder / _name(step) / JSON_NAME
-        document = parse_json(read_file(path, MAX_JSON_BYTES), f"'{path}'")
+        document = parse_json(read_file(path, MAX_JSON_BYTES), f"'{path}'", _REMOVE)
         check_version(document, FORMAT, FORMAT_VERSION, f"'{path}'")
-        check_keys(document, _SCHEMA, f"'{path}'")
+        check_keys(document, _SCHEMA, f"'{path}'", _REMOVE)
         for name, entry in document["leaves"].items():
             kind = _SCALARS.get(entry.get("kind", "") if isinstance(entry, dict) else "")
             value = {"value": (str if kind is float else kind,)} if kind else {}
-            check_keys(entry, _LEAF_SCHEMA | value, f"'{path}', '{name}'")
+            check_keys(entry, _LEAF_SCHEMA | value, f"'{path}', '{name}'", _REMOVE)
         if any(not isinstance(digest, str) for digest in document["files"].values()):
             raise _damage(path, "'files' must hold digests")
         if document["step"] != step:
@@ -197,9 +196,7 @@ def _json(document: Any) -> bytes:
 
 
 def _damage(path: Path, what: str) -> JourneymanError:
-    return JourneymanError(
-        f"'{path}' is damaged: {what}; remove that checkpoint's folder to continue from the one before it."
-    )
+    return JourneymanError(f"'{path}' is damaged: {what}; {_REMOVE}.")
 
 
 # -- leaves ---------------------------------------------------------------------------------------------
@@ -282,14 +279,22 @@ def _like(template: Any, value: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax tells absl's log of every save; a training run's terminal is not the place."""
-    logger = logging.getLogger("absl")
+    """Orbax tells absl's log of every save, and each array of one that fails complains that nobody waits for it any
+    more; a training run's terminal is not the place."""
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
     before = logger.level
     logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = hook if getattr(hook, "func", None) is _told else functools.partial(_told, hook)
     try:
         yield
+        sys.unraisablehook = hook  # where it failed, the complaints go on
     finally:
         logger.setLevel(before)
+
+
+def _told(hook: Callable[[Any], Any], complaint: Any) -> None:
+    if str(complaint.exc_value) != "Event loop is closed":
+        hook(complaint)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from journeyman.parts import JourneymanError, refuse
+from journeyman.policies._files import naming
 from journeyman.training._metrics import NAME as METRICS
 
 FORMAT = "journeyman-run"
@@ -102,6 +103,7 @@ def acquire(folder: Path) -> int:
             f"'{folder}' is being written by process {holder or 'unknown'}; wait for it, stop it, or choose"
             " another folder."
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    with naming(folder / LOCK):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor

@@ -1,11 +1,11 @@
 """`metrics.jsonl`: one line of JSON for each thing worth remembering; the truth of a run."""
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from journeyman.parts import JourneymanError
-from journeyman.policies._files import parse_json, write_file
+from journeyman.policies._files import naming, parse_json, write_file
+from journeyman.training._events import Events
 
 NAME = "metrics.jsonl"
 COUNTERS = ("iteration", "epoch", "step")  # what a checkpoint counts, too: a row belongs to the first it has
@@ -34,7 +35,7 @@ class Metrics:
             write_file(self.path, b"".join(line for line, _ in whole))
         self._file = open(self.path, "ab")  # noqa: SIM115  (closed by `close`)
         self._events_folder = events
-        self._events: Any = None
+        self._events: Events | None = None
         self._purge: int | None = None
 
     def log(self, row: Mapping[str, Any], *, clock: Mapping[str, float] | None = None) -> None:
@@ -49,8 +50,10 @@ class Metrics:
         clocks = {"time": time.time(), **row.get("clock", {}), **(clock or {})}
         written = {key: _plain(value, key) for key, value in row.items() if key != "clock"}
         written["clock"] = _plain(clocks, "clock")
-        self._file.write((json.dumps(written, allow_nan=False) + "\n").encode())
-        self._file.flush()
+        line = (json.dumps(written, allow_nan=False) + "\n").encode()
+        with naming(self.path):
+            self._file.write(line)
+            self._file.flush()
         self.rows += 1
         if self._events_folder is not None:
             self._write_events(written, self._events_folder)
@@ -78,29 +81,23 @@ class Metrics:
 
     def sync(self) -> None:
         """Make every line durable, against a power cut too."""
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close all files."""
-        self._close_events()
-        self._file.close()
+        with naming(self.path), contextlib.closing(self._file):
+            self._close_events()
 
     def _write_events(self, row: Mapping[str, Any], folder: Path) -> None:
         if self._events is None:
-            import tensorboardX
-
-            # purge_step tells TensorBoard to forget what an interrupted run wrote beyond its checkpoint; the
-            # suffix keeps two writers of one second from sharing, and so emptying, one file
-            self._events = tensorboardX.SummaryWriter(
-                str(folder), purge_step=self._purge, filename_suffix=f".{uuid.uuid4().hex[:8]}"
-            )
-        for name, value in _scalars(row):
-            self._events.add_scalar(name, value, _counter(row))
+            self._events = Events(folder, self._purge)
+        self._events.add(_scalars(row), _counter(row))
 
     def _close_events(self) -> None:
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
 
 
 class Rows(Sequence[dict[str, Any]]):
@@ -198,7 +195,7 @@ def lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
             break
-        row = parse_json(line, f"Line {number} of '{path}'")
+        row = parse_json(line, f"Line {number} of '{path}'", "put it back or start the run again")
         if not isinstance(row, dict) or _counter(row) is None:
             raise JourneymanError(
                 f"Line {number} of '{path}' does not say which iteration, epoch or step it is of; it was"

@@ -204,10 +204,12 @@ class Run:
 
     def close(self) -> None:
         """Flush everything and let another process have the folder."""
-        self.metrics.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            self.metrics.close()
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> "Run":
         return self
