@@ -52,6 +52,13 @@ def test_a_column_that_never_moved_keeps_scale_one_and_a_large_offset_loses_noth
     assert np.abs(np.asarray(out[:, 0])).max() < 0.02
 
 
+def test_the_first_samples_lose_nothing_to_a_large_offset() -> None:
+    features = (1e6 + np.random.default_rng(0).normal(size=(100_000, 1))).astype(np.float32)
+    seen = Normalizer.fresh(1).merge(jnp.asarray(features), jnp.ones(100_000, bool))
+    assert float(seen.mean[0]) == pytest.approx(features.astype(float).mean(), abs=0.032), "half of what it can hold"
+    assert float(seen.deviation[0]) == pytest.approx(features.astype(float).std(), rel=1e-5)
+
+
 def test_the_statistics_are_constants_to_a_gradient() -> None:
     seen = Normalizer(jnp.ones(2), jnp.full(2, 3.0), jnp.asarray(5.0))
     slope = jax.grad(lambda n: n(jnp.ones((4, 2))).sum())(seen)

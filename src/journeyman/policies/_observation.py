@@ -136,11 +136,13 @@ class Normalizer(AbstractStatistics):
         mask = valid.astype(features.dtype)[:, None]
         n = mask.sum()
         total = self.count + n
-        # Sums are taken about the old mean: float32 loses nothing to a large offset.
-        centred = jnp.where(mask > 0, features - self.mean[None, :], 0.0)
+        # Sums are taken about the old mean, the first ones about their own: float32 loses nothing to a large offset.
+        own = jnp.where(mask > 0, features, 0.0).sum(0) / jnp.maximum(n, 1)
+        about = jnp.where(self.count > 0, self.mean, own)
+        centred = jnp.where(mask > 0, features - about[None, :], 0.0)
         shift = centred.sum(0) / jnp.maximum(n, 1)
         spread = (jnp.square(centred - shift[None, :] * mask)).sum(0)
-        mean = self.mean + shift * n / jnp.maximum(total, 1)
+        mean = about + shift * n / jnp.maximum(total, 1)
         square = (
             jnp.square(self.deviation) * self.count
             + spread
