@@ -28,8 +28,8 @@ def check_kinds(id: str, options: Mapping[str, Any], kinds: Mapping[str, Any]) -
         if key not in kinds
     ]
     for key, value in options.items():
-        kind = kinds.get(key)
-        asked = [one for one in typing.get_args(kind) or (kind,) if one in _KINDS or one is types.NoneType]
+        kind: Any = kinds.get(key)
+        asked: list[Any] = [one for one in typing.get_args(kind) or (kind,) if one in _KINDS or one is types.NoneType]
         if any(one in _KINDS for one in asked) and not any(_is(value, one) for one in asked):
             words = " or ".join(_KINDS.get(one, "None") for one in asked)
             found.append(f"The option '{key}' of '{id}' is {value!r}, but it takes {words}.")
