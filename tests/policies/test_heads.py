@@ -292,14 +292,31 @@ def test_the_mode_is_likelier_than_its_surroundings(name: str) -> None:
 def test_the_soft_clamp_keeps_inside_and_its_inverse_undoes_it() -> None:
     bounds = Bounds.of(-5.0, 2.0)
     raw = jnp.linspace(-40.0, 40.0, 81)
-    # Above, the two clamps together exceed by log(1 + e^{low − high}), here 0.0009.
     assert float(bounds(raw).min()) >= -5.0
-    assert float(bounds(raw).max()) <= 2.0 + math.log1p(math.exp(-7.0)) + 1e-6
+    assert float(bounds(raw).max()) == pytest.approx(2.0, abs=1e-6)
     inner = jnp.linspace(-4.9, 1.9, 30)
     np.testing.assert_allclose(bounds(bounds.inverse(inner)), inner, atol=1e-5)
     assert np.isfinite(bounds.inverse(jnp.asarray([-1e6, 1e6]))).all()
     slope = jax.vmap(jax.grad(lambda x: bounds(x)))(jnp.asarray([-5.0, 0.0, 2.0]))
     assert (np.asarray(slope) > 0.4).all(), "no dead zone inside"
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0.2, 0.3), (0.24, 0.26), (1e-4, 5.0)])
+def test_a_deviation_never_exceeds_its_maximum_and_begins_where_it_is_asked_to(minimum: float, maximum: float) -> None:
+    head = Gaussian.make(box(1), std=0.25, state_dependent=True, minimum_std=minimum, maximum_std=maximum)
+    begin, most = (float(jnp.exp(head.parameters(jnp.asarray([0.0, x]))[1][0])) for x in (0.0, 1e6))
+    assert begin == pytest.approx(0.25, rel=1e-4)
+    assert most == pytest.approx(maximum, rel=1e-5)
+    lifted = head.floored(0.9 * maximum)
+    assert float(jnp.exp(lifted.bounds(jnp.asarray(1e6)))) == pytest.approx(maximum, rel=1e-5)
+
+
+def test_a_clamp_that_was_stored_before_it_kept_to_its_upper_bound_is_what_it_was() -> None:
+    bounds, raw = Bounds(jnp.asarray(-5.0), jnp.asarray(2.0)), jnp.linspace(-10.0, 10.0, 41)
+    was = -5 + np.logaddexp(0, 2 - np.logaddexp(0, 2 - np.asarray(raw, float)) + 5)
+    np.testing.assert_allclose(bounds(raw), was, atol=1e-6)
+    inside = raw[10:29]
+    np.testing.assert_allclose(bounds.inverse(bounds(inside)), inside, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "gaussian by state", "squashed", "squashed by state"])
@@ -337,7 +354,7 @@ def test_it_begins_with_the_deviation_that_was_asked_for(name: str, state_depend
     for std in (0.05, 0.6, 4.0):
         np.testing.assert_allclose(deviations(make(std=std)), std, rtol=1e-5)
     np.testing.assert_allclose(deviations(make(std=0.51, minimum_std=0.5, maximum_std=0.52)), 0.51, rtol=1e-5)
-    np.testing.assert_allclose(deviations(make()), 0.567258 if state_dependent else math.exp(-0.5), rtol=1e-5)
+    np.testing.assert_allclose(deviations(make()), 0.567219 if state_dependent else math.exp(-0.5), rtol=1e-5)
     lifted = make(std=0.05).floored(0.02)
     assert (deviations(lifted) < 0.08).all(), "a floor below it keeps where it begins"
     assert (deviations(lifted) > 0.05 * (1 - 1e-5)).all()

@@ -104,14 +104,14 @@ class Gaussian(AbstractHead):
 
         Raises `JourneymanError` unless it lies between 0 and the head's `maximum_std`.
         """
-        high = self.bounds.high
+        high = self.bounds.most
         if not (minimum_std > 0 and holds(math.log(minimum_std) < high)):
             raise JourneymanError(
                 "A floor under the deviation lies between 0 and the head's maximum of"
                 f" {np.exp(np.min(high)):.3g} half box widths, not at {minimum_std:g}; 0.1 is usual."
             )
         low = jnp.maximum(self.bounds.low, math.log(minimum_std))
-        bounds = Bounds(low, high)
+        bounds = self.bounds.raised(low)
         raw = None if self.log_std is None else bounds.inverse(jnp.maximum(self.bounds(self.log_std), low))
         return Gaussian(self.scale, raw, bounds, self.shift)
 

@@ -6,6 +6,7 @@ belongs to what was sampled (a head on a bounded box has no mass outside and nee
 
 import abc
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -49,9 +50,10 @@ class Scale(AbstractStatistics):
 
 
 class Bounds(AbstractStatistics):
-    """A soft clamp: low + softplus(x − low), and the same from above; its slope never vanishes inside.
+    """A soft clamp: low + softplus(b − low) of b = high − softplus(high − x); its slope never vanishes inside.
 
-    (Chua et al. 2018, appendix A.1, for the log-variance of a model.)
+    (Chua et al. 2018, appendix A.1, for the log-variance of a model.) All of it lies between `low` and `most` =
+    low + softplus(high − low). There `high` is the bound itself, which is exceeded the more the nearer both are.
     """
 
     low: Float[Array, ""]
@@ -59,21 +61,35 @@ class Bounds(AbstractStatistics):
 
     @classmethod
     def of(cls, low: float, high: float) -> "Bounds":
-        """Bounds in the unit of what is clamped."""
-        return cls(jnp.asarray(low, jnp.result_type(float)), jnp.asarray(high, jnp.result_type(float)))
+        """The clamp between `low` and `high`, in the unit of what is clamped."""
+        ceiling = low + math.log(-math.expm1(low - high)) + high - low
+        return cls(jnp.asarray(low, jnp.result_type(float)), jnp.asarray(ceiling, jnp.result_type(float)))
+
+    @property
+    def most(self) -> Array:
+        """What no number is clamped to more than."""
+        return self.low + jax.nn.softplus(self.high - self.low)
+
+    def raised(self, low: Array) -> "Bounds":
+        """The clamp between another lower bound and the same upper one."""
+        return Bounds(low, low + _inverse_softplus(self.most - low))
 
     def __call__(self, raw: Array) -> Array:
-        """`raw` inside (low, high)."""
+        """`raw` inside (low, most)."""
         below = self.high - jax.nn.softplus(self.high - raw)
         return self.low + jax.nn.softplus(below - self.low)
 
     def inverse(self, value: Array) -> Array:
         """The raw number that clamps to `value`, itself kept inside the bounds by .01, or a quarter of the gap."""
-        margin = jnp.minimum(0.01, (self.high - self.low) / 4)
-        value = jnp.clip(value, self.low + margin, self.high - margin)
-        below = self.low + jnp.log(jnp.expm1(value - self.low))
-        below = jnp.minimum(below, self.high - margin)
-        return self.high - jnp.log(jnp.expm1(self.high - below))
+        margin = jnp.minimum(0.01, (self.most - self.low) / 4)
+        value = jnp.clip(value, self.low + margin, self.most - margin)
+        below = self.low + _inverse_softplus(value - self.low)
+        return self.high - _inverse_softplus(self.high - below)
+
+
+def _inverse_softplus(value: Array) -> Array:
+    """log(eˣ − 1), for large x too."""
+    return value + jnp.log(-jnp.expm1(-value))
 
 
 class AbstractHead(AbstractPart):
