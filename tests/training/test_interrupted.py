@@ -1,6 +1,7 @@
 """Ctrl-C ends a run after its iteration, is never swallowed, and loses nothing."""
 
 import dataclasses
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,18 @@ from journeyman.episodes import Episodes
 from journeyman.figures import Effort, _comparison, comparison
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, load, policy, save
-from journeyman.training import Interrupted, Plan, Recorder, _recorder, begun, fit, improve, sweep
+from journeyman.training import (
+    Interrupted,
+    Learner,
+    Plan,
+    Recorder,
+    _recorder,
+    begun,
+    fit,
+    improve,
+    read_metrics,
+    sweep,
+)
 from journeyman.worlds import LinearQuadratic
 
 WORLD = LinearQuadratic(horizon=5, num_envs=4)
@@ -141,6 +153,29 @@ def test_nothing_is_begun_where_no_checkpoint_is(tmp_path: Path) -> None:
     assert not begun(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert not begun(tmp_path)
+
+
+def test_what_died_before_its_first_checkpoint_is_begun_again_by_the_same_script(
+    fresh: DensityPolicy, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    def script(learner: Learner, **listening: Any) -> None:
+        improve(learner, fresh, WORLD, PLAN, record=Recorder(run, resume=begun(run), **listening))
+
+    with pytest.raises(_Death):
+        script(reinforce(), listen=dying(3))
+    assert not begun(run)
+    rows = read_metrics(run, clock=False)
+    with pytest.raises(JourneymanError, match="holds a run already and nothing is ever overwritten"):
+        script(reinforce(0.5))
+    assert read_metrics(run, clock=False) == rows, "what others began is kept"
+    script(reinforce())
+    assert read_metrics(run, clock=False)[: len(rows)] == rows
+    shutil.rmtree(run / "checkpoints")  # of a run that came to its end
+    with pytest.raises(JourneymanError, match="holds a run already and nothing is ever overwritten"):
+        script(reinforce())
+    assert load(run) is not None
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
 from journeyman.policies._arrays import declare_arrays
 from journeyman.policies._files import publish_folder, temporary_sibling
+from journeyman.training._folder import CHECKPOINTS, CONFIG, POLICIES, POLICY
 from journeyman.training._metrics import Rows
 from journeyman.training._progress import Interrupted, Progress
 from journeyman.training._run import Run, check_links, read_record
@@ -54,14 +55,18 @@ class Recorder:
         self._first = 0
 
     def begin(self, verb: str, parts: Mapping[str, Any], *, seed: int, links: Mapping[str, str]) -> None:
-        """Create the run folder, or open it and refuse parts, settings or data other than those that began it."""
+        """Create the run folder, or open it and refuse parts, settings or data other than those that began it.
+
+        What the same parts, settings and data began, and what died before its first checkpoint, is begun again.
+        """
         if self._folder is None:
             return
         links = {**links, **self._links}
         described, arrays = describe(dict(parts), opaque=True)
         config = {"verb": verb, "parts": described, "context": self._context}
         if not self._resume:
-            self._run = Run.create(self._folder, config, arrays, seed=seed, links=links, overwrite=self._overwrite)
+            overwrite = self._overwrite or _stillborn(self._folder, described, arrays, links)
+            self._run = Run.create(self._folder, config, arrays, seed=seed, links=links, overwrite=overwrite)
             return
         found = read_record(self._folder)
         check_links(found["links"], dict(links))
@@ -171,6 +176,15 @@ def unweighable(count: int, where: str) -> str:
         " finite state is kept: sums of its rewards, or the baseline's values, overflow single precision; scale the"
         " rewards down, or look for extreme ones."
     )
+
+
+def _stillborn(folder: Path, parts: Any, arrays: Mapping[str, np.ndarray], links: Mapping[str, str]) -> bool:
+    """Whether these parts began the run in `folder`, and it made nothing but rows, which will be the same again."""
+    made = (folder / POLICY, folder / POLICIES, *folder.glob(f"{CHECKPOINTS}/[!.]*"))
+    if not (folder / CONFIG).exists() or any(path.exists() for path in made):
+        return False
+    found = read_record(folder)
+    return (found["config"].get("parts"), found["arrays"], found["links"]) == (parts, declare_arrays(arrays), links)
 
 
 def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
