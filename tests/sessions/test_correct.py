@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from journeyman.collect import Sample, play
 from journeyman.datasets import read, write
 from journeyman.episodes import SYNTHETIC
 from journeyman.policies import inspect, policy
-from journeyman.sessions import CorrectSettings
+from journeyman.sessions import CorrectSettings, _correct
 from journeyman.training import read_record
 from journeyman.worlds import LinearQuadratic
 from tests.sessions.conftest import Journeyman
@@ -91,6 +92,26 @@ def test_earlier_labels_are_kept(folder: Path, journeyman: Journeyman) -> None:
     assert code == 2
     assert "holds clones of earlier labels, which nothing would replace without a world" in err
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_ctrl_c_says_how_these_labels_are_begun_again(
+    tmp_path: Path, journeyman: Journeyman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jinja2", reason="needs the extra 'report', which is not installed")
+    record(tmp_path / "demos.npz", episodes=3)
+
+    def stop(*parts: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_correct, "_judged", stop)
+    asked = ["correct", "--data", str(tmp_path / "demos.npz"), *LINEAR, *SMALL[2:], "--dynamics", "true"]
+    asked += ["--out", str(tmp_path / "out")]
+    words = asked
+    for _ in range(2):  # the command that was named begins again
+        code, _, err = journeyman(*words)
+        assert code == 130
+        words = shlex.split(err.rpartition("begin again with: journeyman ")[2])
+        assert tyro.cli(Verb, args=words) == tyro.cli(Verb, args=[*asked, "--overwrite"])
 
 
 def test_without_a_world_there_are_labels_and_their_control_and_no_clones(

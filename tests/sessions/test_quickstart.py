@@ -3,10 +3,12 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from journeyman.sessions import QuickstartSettings, quickstart
+from journeyman.sessions import QuickstartSettings, _quickstart, quickstart
+from journeyman.training import Recorder
 from tests.sessions.conftest import Journeyman
 
 SHORT = {"demonstrations": 1, "kept_steps": 30, "labels": 200, "steps": 4096, "episodes": 2}
@@ -47,6 +49,42 @@ def test_a_seed_of_no_use_is_told_with_what_else_is_wrong(tmp_path: Path, journe
     assert code == 2
     assert "--seed must be a whole number from 0 to 4294967295, not -1; change it." in err
     assert "is a file, and a quickstart is a folder" in err
+
+
+def test_numbers_of_no_use_are_told_at_once_and_nothing_is_made(tmp_path: Path, journeyman: Journeyman) -> None:
+    pytest.importorskip("jinja2", reason="needs the extra 'report', which is not installed")
+    names = ("demonstrations", "kept-steps", "labels", "steps", "episodes")
+    words = [word for name in names for word in (f"--{name}", 0 if name != "steps" else -1)]
+    code, out, err = journeyman("quickstart", *words, "--out", tmp_path / "quick")
+    assert (code, out) == (2, "")
+    assert "5 things are wrong" in err
+    assert [name for name in names if f"--{name} must be a positive number, not " not in err] == []
+    code, _, err = journeyman("quickstart", "--labels", 3, "--out", tmp_path / "quick")
+    assert code == 2
+    assert "--labels 3 is less than one for each of the 4 environments" in err
+    assert not (tmp_path / "quick").exists()
+
+
+def test_ctrl_c_says_how_this_quickstart_is_begun_again(
+    tmp_path: Path, journeyman: Journeyman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, extra in (("envpool", "envpool"), ("jinja2", "report")):
+        pytest.importorskip(module, reason=f"needs the extra '{extra}', which is not installed")
+    out = tmp_path / "a quick one"
+
+    def stop(*parts: Any, record: Recorder, **options: Any) -> None:
+        record.begin("fit", {}, seed=0, links={})
+        record.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_quickstart, "fit", stop)
+    words = ("--demonstrations", 1, "--kept-steps", 30, "--seed", 3)
+    for _ in range(2):  # the command that was named begins again
+        code, _, err = journeyman("quickstart", "--out", out, *words)
+        assert code == 130
+        command = f"journeyman quickstart --out '{out}' --seed 3 --demonstrations 1 --kept-steps 30 --overwrite"
+        assert err.endswith(f"; begin again with: {command}\n")
+        words = (*words, "--overwrite")
 
 
 def test_an_earlier_quickstart_is_kept(tmp_path: Path, journeyman: Journeyman) -> None:

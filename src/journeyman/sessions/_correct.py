@@ -54,7 +54,8 @@ def correct(settings: CorrectSettings, *, say: Say = print, quiet: bool = False)
         corrected = _labelled(settings, ready)
         for sentence in corrected.report.sentences():
             say(sentence)
-        with stoppable("begin again with: journeyman correct --overwrite"):
+        again = typed(("correct",), dataclasses.replace(settings, overwrite=True), ())
+        with stoppable(f"begin again with: {again}"):
             return _written(settings, ready, corrected, say, quiet)
     finally:
         if isinstance(ready.world, AbstractHostWorld):

@@ -30,7 +30,7 @@ from journeyman.report import (
 )
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
-from journeyman.sessions._refusals import attempt, seeded, stoppable
+from journeyman.sessions._refusals import attempt, can_report, positive, seeded, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
@@ -57,8 +57,21 @@ class QuickstartSettings:
     overwrite: bool = False
     """Replace an earlier quickstart in the folder."""
 
+    def problems(self) -> list[str]:
+        """What is wrong with these numbers, in sentences."""
+        numbers = ("demonstrations", "kept_steps", "labels", "steps", "episodes")
+        found = positive(**{name: getattr(self, name) for name in numbers})
+        if 0 < self.labels < _CORRECTED_IN:
+            found.append(
+                f"--labels {self.labels} is less than one for each of the {_CORRECTED_IN} environments in which the"
+                " clone is corrected; ask for more."
+            )
+        return found + seeded(self.seed)
+
 
 _NAME = "Hopper-v5"
+_CORRECTED_IN = 4
+"""Environments, few, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice."""
 _EVALUATED = 20
 """Episodes of the mean action along the way of the practice."""
 
@@ -66,21 +79,28 @@ _EVALUATED = 20
 def quickstart(settings: QuickstartSettings, *, say: Say = print, quiet: bool = False) -> dict[str, Any]:
     """Run all of it and return the summary, which also stands in `summary.json` beside `report.html`.
 
-    Raises `JourneymanError` when the folder is in use (without `overwrite`), before anything is made.
+    Raises `JourneymanError` for a folder in use (without `overwrite`) and for all that is wrong with the numbers,
+    before anything is made, and `KeyboardInterrupt` when Ctrl-C ended it early.
     """
-    found = seeded(settings.seed)
+    found = settings.problems()
+    attempt(found, can_report)
     attempt(found, lambda: _check_folder(settings))
     refuse(found)
+    again = typed(("quickstart",), dataclasses.replace(settings, overwrite=True), ())
+    with stoppable(f"begin again with: {again}"):
+        return _acts(settings, say, quiet)
+
+
+def _acts(settings: QuickstartSettings, say: Say, quiet: bool) -> dict[str, Any]:
     began = time.perf_counter()
     stage = _Stage(settings, say, quiet)
     data = stage.demonstrate()
-    with stoppable("begin again with: journeyman quickstart --overwrite"):
-        cloned = stage.clone(data)
-        policies = {
-            "clone": cloned,
-            "corrected": stage.correct(cloned.policy, data),
-            "improved": stage.improve(cloned.policy),
-        }
+    cloned = stage.clone(data)
+    policies = {
+        "clone": cloned,
+        "corrected": stage.correct(cloned.policy, data),
+        "improved": stage.improve(cloned.policy),
+    }
     improved = policies["improved"]
     found = {name: stage.judge(name, one.policy) for name, one in policies.items()}
     found["expert"] = stage.judge("expert", stage.master)
@@ -131,8 +151,6 @@ class _Stage:
         whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=10_000 + s.seed)
         self.shown = whole.episode_returns()
         data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
-        s.out.mkdir(parents=True, exist_ok=True)
-        write_data(data, s.out / "demonstrations.npz", overwrite=s.overwrite)
         self.say(
             f"demonstrations: {counted(s.demonstrations)}, mean return {self.shown.mean():.0f},"
             f" {data.num_steps} steps kept."
@@ -142,11 +160,13 @@ class _Stage:
     def clone(self, data: Episodes) -> Trained:
         fresh = policy(self.world, jax.random.key(self.settings.seed))
         learner = self.learners()["clone"]
-        return fit(learner, fresh, data, seed=self.settings.seed, record=self.record("clone"))
+        found = fit(learner, fresh, data, seed=self.settings.seed, record=self.record("clone"))
+        # only now: by its clone a quickstart is known, and may be replaced
+        write_data(data, self.settings.out / "demonstrations.npz", overwrite=self.settings.overwrite)
+        return found
 
     def correct(self, clone: DensityPolicy, data: Episodes) -> Trained:
-        # Few environments, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice.
-        small = self.world.remake(seed=self.settings.seed, num_envs=4)
+        small = self.world.remake(seed=self.settings.seed, num_envs=_CORRECTED_IN)
         plan = Plan(steps=self.settings.labels, batch=min(1000, self.settings.labels), seed=self.settings.seed)
         learner = self.learners()["corrected"]
         return improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
