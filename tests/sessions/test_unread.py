@@ -87,6 +87,25 @@ def test_what_nothing_reads_is_one_sentence(found: ImproveSettings, said: str) -
     assert problem.startswith(said)
 
 
+def test_numbers_in_vain_beside_others_are_told_where_a_run_begins() -> None:
+    assert settings("ppo", evaluation_episodes=0, batch_size=4096).vain() == []
+    found = settings("ppo", evaluation_episodes=0, evaluate_every=5, batch=130, num_envs=32, batch_size=129)
+    assert found.problems() == [], "a run of an earlier version goes on"
+    assert found.vain() == [
+        "--evaluate-every is 5, and with --evaluation-episodes 0 nothing is evaluated along the way; leave one of them"
+        " out.",
+        "--batch-size is 129, and a batch has only 128 steps to make minibatches of; lower it, or raise --batch.",
+    ]
+
+
+def test_what_is_in_vain_begins_no_run(tmp_path: Path, journeyman: Journeyman) -> None:
+    words = ["improve", "--world", "LinearQuadratic", "--options", "horizon=10", "--algorithm", "ppo", "--steps", "999"]
+    code, _, err = journeyman(*words, "--batch-size", 9999, "--out", tmp_path / "run")
+    assert code == 2
+    assert "--batch-size is 9999, and a batch has only 4096 steps" in err
+    assert not (tmp_path / "run").exists()
+
+
 OLD = {"epochs": 10, "batch_size": 64, "clip": 0.2, "entropy": 0.0, "minimum_std": 0.1}
 OLD_ASKING = {"schedule": "constant", "rounds": 10, "noise": "learned", "std": 0.1, "trace": 0.1, "every": 1}
 OLD_ASKING |= {"where": "everywhere", "members": 4, "epochs": 20, "batch_size": 256}

@@ -88,6 +88,7 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
     found = settings.problems()
     attempt(found, can_report)
     if not resume:
+        found += settings.vain()
         reads = {f"--{name}": getattr(settings, name) for name in ("policy", "expert", "data")}
         attempt(found, lambda: check_folder(settings.out, settings.overwrite, reads))
     made = attempt(found, lambda: world_of(settings))

@@ -291,6 +291,22 @@ class ImproveSettings:
         found += seeded(self.seed) + beyond_the_last(self.seed, self.seeds)
         return found + unread(self, self.rules())
 
+    def vain(self) -> list[str]:
+        """The numbers that change nothing beside others, in sentences; a run that was begun with such goes on."""
+        found, steps = [], self.batch // max(self.num_envs, 1) * self.num_envs
+        usual = next(one.default for one in dataclasses.fields(self) if one.name == "evaluate_every")
+        if self.evaluation_episodes == 0 and self.evaluate_every != usual:
+            found.append(
+                f"--evaluate-every is {self.evaluate_every}, and with --evaluation-episodes 0 nothing is evaluated"
+                " along the way; leave one of them out."
+            )
+        if self.algorithm == "ppo" and self.batch_size is not None and 0 < steps < self.batch_size:
+            found.append(
+                f"--batch-size is {self.batch_size}, and a batch has only {steps} steps to make minibatches of; lower"
+                " it, or raise --batch."
+            )
+        return found
+
     @property
     def _titled(self) -> str:
         return {"dagger": "DAgger", "dart": "DART"}[self.algorithm]
