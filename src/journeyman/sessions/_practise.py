@@ -103,7 +103,7 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
             f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ..."
             " --seed $s --out runs/seed-$s; done"
         )
-    if made is not None and isinstance(expert, PolicyExpert):
+    if made is not None and isinstance(expert, PolicyExpert) and isinstance(expert.policy, DensityPolicy):
         found += [f"The expert does not fit. {problem}" for problem in world_problems(expert.policy, made)]
     if settings.asks and starts:
         found += problems(settings.asking.query(), starts[0])

@@ -21,7 +21,7 @@ class Events:
     """
 
     def __init__(self, folder: Path, purge: int | None) -> None:
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
         from tensorboardX.record_writer import RecordWriter
 
         self.folder = folder
@@ -39,8 +39,8 @@ class Events:
 
     def add(self, scalars: Iterable[tuple[str, float]], step: int) -> None:
         """The numbers of one row."""
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.proto.event_pb2 import Event  # type: ignore[attr-defined]
+        from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
         from tensorboardX.summary import scalar
 
         values = [value for name, number in scalars for value in scalar(name, number).value]

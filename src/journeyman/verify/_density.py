@@ -177,7 +177,7 @@ def _samples(claim: Claim, space: AbstractSpace, draws: Draws, errors: float) ->
 
 
 def _derivatives(claim: Claim, draws: Draws, errors: float) -> list[Check]:
-    mean, error = _mean(claim, draws, draws.score)
+    mean, error = _mean(claim, draws, np.asarray(draws.score))
     score = np.abs(mean / np.maximum(error, 1e-12)).max()
     largest = np.maximum(np.abs(draws.slope).max(), 1e-3)
     gradient = np.abs(draws.slope - draws.difference).max() / largest
@@ -194,15 +194,15 @@ def _divergences(claim: Claim, one: Subject, draws: Draws, errors: float) -> lis
 
     above = "at least" if "kl" in one.approximates else "equal"
     below = "at most" if "entropy" in one.approximates else "equal"
-    square, room = expected(np.square(draws.score))
+    square, room = expected(np.square(np.asarray(draws.score)))
     off = (draws.curvature - square) / room
     worst = int(np.argmin(off) if above == "at least" else np.argmax(np.abs(np.nan_to_num(off, nan=np.inf))))
     metric = (draws.curvature[worst], square[worst], room[worst])
     return [
         Check.of("itself", draws.self_kl, 0.0, 1e-10, "KL(θ ‖ θ)"),
-        Check.of("kl", draws.kl, *expected(draws.log_ratio), "mean log-ratio", side=above),
+        Check.of("kl", draws.kl, *expected(np.asarray(draws.log_ratio)), "mean log-ratio", side=above),
         Check.of("fisher", *metric, "mean squared score along the worst direction", side=above),
-        Check.of("entropy", draws.entropy, *expected(-draws.log_prob), "−E[log p]", side=below),
+        Check.of("entropy", draws.entropy, *expected(-np.asarray(draws.log_prob)), "−E[log p]", side=below),
     ]
 
 
