@@ -103,8 +103,6 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
             f" command once for each, for instance: for s in $(seq {settings.seeds}); do journeyman improve ..."
             " --seed $s --out runs/seed-$s; done"
         )
-    if made is not None and isinstance(expert, PolicyExpert) and isinstance(expert.policy, DensityPolicy):
-        found += [f"The expert does not fit. {problem}" for problem in world_problems(expert.policy, made)]
     if settings.asks and starts:
         found += problems(settings.asking.query(), starts[0])
     refuse(found)
@@ -166,6 +164,8 @@ def _given(settings: ImproveSettings, made: AbstractWorld | None, found: list[st
     """What a new run begins with; what is wrong with it joins what is `found`."""
     seeds = range(settings.seed, settings.seed + max(settings.seeds, 1))
     asked = None if settings.expert is None else attempt(found, partial(load_policy, settings.expert))
+    if made is not None and asked is not None:
+        found += [f"The expert does not fit. {problem}" for problem in world_problems(asked, made)]
     starts = None
     if settings.policy is not None:
         clone = attempt(found, partial(load_policy, settings.policy))
