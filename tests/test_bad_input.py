@@ -402,10 +402,16 @@ def test_folders_that_are_no_run(refused: Refused, tmp_path: Path) -> None:
     assert said.startswith("'empty' holds no policy: there is neither 'policy.json' nor 'policy/policy.json' in it")
 
 
-def test_a_run_begun_in_python(refused: Refused, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [{"verb": "fit", "parts": {}, "context": {}}, {"discount": 0.99}, {"context": None}, {"context": {"verb": "fit"}}],
+)
+def test_a_run_begun_in_python(refused: Refused, tmp_path: Path, config: dict[str, Any]) -> None:
     from journeyman.training import Run
 
-    Run.create(tmp_path / "run", {"verb": "improve", "parts": {}, "context": {}}, tensorboard=False).close()
+    Run.create(tmp_path / "run", config, tensorboard=False).close()
     for verb in ("resume", "report"):
         assert "was begun in Python" in refused(verb, "run")
         assert "record=Recorder('run', resume=True)" in refused(verb, "run")
+    assert "so it does not say in which world; add --world NAME." in refused("evaluate", "run")
+    assert "is no run of `journeyman fit`" in refused("diagnose", "clone", "run")

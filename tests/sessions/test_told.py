@@ -16,6 +16,7 @@ from journeyman.sessions import FitSettings
 from journeyman.sessions import _page as pages
 from journeyman.sessions import _refusals as refusals
 from journeyman.sessions._clone import NOT_HELD_OUT
+from journeyman.training import Run
 from journeyman.verify import erring_policy, linear_policy
 from journeyman.worlds import ErrorChain, Frames, LinearQuadratic, Outcome
 from tests.sessions.conftest import Journeyman, numbers
@@ -206,3 +207,24 @@ def test_the_caption_of_a_film_has_the_digits_of_the_table(
     world = LinearQuadratic(horizon=6)
     film = pages.film("clone", policy(world, jax.random.key(0), hidden=()), world, seed=3)
     assert film.caption == f"A whole episode: {told}, start seed 3."
+
+
+@pytest.mark.parametrize("text", [None, "", '{"iteration": 1,'])
+def test_a_page_of_nothing_told_is_one_sentence(tmp_path: Path, journeyman: Journeyman, text: str | None) -> None:
+    run = tmp_path / "run"
+    assert journeyman(*IMPROVE, *"--steps 120 --episodes 2".split(), "--out", run)[0] == 0
+    metrics = run / "metrics.jsonl"
+    metrics.unlink() if text is None else metrics.write_text(text)
+    code, _, err = journeyman("report", run)
+    assert code == 2
+    assert f"'{metrics}' has no row, so nobody knows what this run did; put the file back" in err
+    assert metrics.exists() == (text is not None)
+    assert text is None or metrics.read_text() == text
+
+
+def test_a_page_is_written_beside_who_holds_the_run(tmp_path: Path, journeyman: Journeyman) -> None:
+    run = tmp_path / "run"
+    assert journeyman(*IMPROVE, *"--steps 120 --episodes 2".split(), "--out", run)[0] == 0
+    with Run.open(run):  # as another process does that goes on with it
+        code, _, err = journeyman("report", run)
+    assert code == 0, err

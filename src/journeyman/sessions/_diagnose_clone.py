@@ -18,7 +18,7 @@ from journeyman.sessions._page import facts
 from journeyman.sessions._refusals import attempt, positive, seeded
 from journeyman.sessions._settings import FitSettings
 from journeyman.sessions._typed import typed
-from journeyman.training import EVALUATION_SEED, read_record, world_problems
+from journeyman.training import EVALUATION_SEED, read_context, world_problems
 
 _SEVERITY = {"found": "warning", "small": "note", "borderline": "note"}
 
@@ -90,8 +90,8 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
 
 def _fitted(run: Path) -> FitSettings:
     """The settings of a run of `journeyman fit`."""
-    context = read_record(run)["config"]["context"]
-    if context.get("verb") != "fit":
+    context = read_context(run)
+    if context.get("verb") != "fit" or "settings" not in context:
         raise JourneymanError(
             f"'{run}' is no run of `journeyman fit`, so its folder does not say from what it was cloned; use"
             " journeyman.diagnose.clone from Python."

@@ -7,7 +7,7 @@ from journeyman.diagnose import Evaluation, evaluate
 from journeyman.parts import JourneymanError, refuse
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._refusals import attempt, make_world, positive, seeded
-from journeyman.training import EVALUATION_SEED, read_record, world_problems
+from journeyman.training import EVALUATION_SEED, read_context, world_problems
 from journeyman.worlds import AbstractWorld
 
 
@@ -38,7 +38,7 @@ def judge(
 def _world(path: Path, name: str | None, options: Sequence[str]) -> AbstractWorld:
     if name is not None:
         return make_world(name, options, num_envs=1, seed=0)
-    context = read_record(path)["config"]["context"] if (path / "config.json").exists() else {}
+    context = read_context(path) if (path / "config.json").exists() else {}
     settings = context.get("settings", {})
     if "world" not in settings:
         raise JourneymanError(

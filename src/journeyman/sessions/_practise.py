@@ -11,7 +11,7 @@ from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import AbstractExpert, PolicyExpert
-from journeyman.parts import citations, counted, problems, rebuild, refuse
+from journeyman.parts import JourneymanError, citations, counted, problems, refuse
 from journeyman.policies import DensityPolicy, floored, inspect, is_fresh
 from journeyman.report import PolicyRow, Reference, Report, policy_row, report_interval, write
 from journeyman.sessions._clone import Say
@@ -32,10 +32,10 @@ from journeyman.training import (
     Learner,
     Plan,
     Recorder,
-    Run,
     check_folder,
     improve,
     read_metrics,
+    read_parts,
     read_record,
     sweep,
     world_problems,
@@ -194,7 +194,7 @@ def _demonstrations(settings: ImproveSettings, made: AbstractWorld | None, clone
 
 def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
     """Evaluate a run's policy (or policies) before and after, and write `report.html` and `summary.json`."""
-    record, rows = read_record(settings.out), read_metrics(settings.out)
+    record, rows = read_record(settings.out), _rows(settings.out)
     made = world_of(settings)
     name = "start" if settings.policy is None else "clone"
     begun = _recorded(settings)
@@ -231,6 +231,17 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """What the iterations of a run told; of one that has learned anything there is a row at least."""
+    rows = read_metrics(folder)
+    if not rows:
+        raise JourneymanError(
+            f"'{folder / 'metrics.jsonl'}' has no row, so nobody knows what this run did; put the file back, or where"
+            f" the run has not come to its first row go on with: journeyman resume {relative(folder)}"
+        )
+    return rows
 
 
 def _title(settings: ImproveSettings) -> str:
@@ -279,8 +290,7 @@ def _asked_for(rows: list[dict[str, Any]]) -> list[str]:
 
 def _recorded(settings: ImproveSettings) -> _Begun:
     """What the run in the folder began with: the files it was read from may be gone by now, or hold something else."""
-    with Run.open(settings.out) as run:
-        parts = rebuild(run.config["parts"], run.arrays)
+    parts = read_parts(settings.out)
     starts = [parts["policy"]] if settings.seeds == 1 else list(parts["policies"])
     return _Begun(starts, parts["learner"].collect.expert if settings.asks else None)
 

@@ -10,7 +10,7 @@ from journeyman.sessions._files import from_json
 from journeyman.sessions._practise import practice_page, practise
 from journeyman.sessions._settings import FitSettings, ImproveSettings
 from journeyman.sessions._unread import forgotten
-from journeyman.training import read_record
+from journeyman.training import read_context
 
 _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}
 
@@ -42,8 +42,8 @@ def report(folder: Path, *, say: Say = print) -> Path:
 
 
 def _settings(folder: Path) -> FitSettings | ImproveSettings:
-    context = read_record(folder)["config"]["context"]
-    if context.get("verb") not in _SETTINGS:
+    context = read_context(folder)
+    if context.get("verb") not in _SETTINGS or "settings" not in context:
         raise JourneymanError(
             f"The run in '{folder}' was begun in Python (or by `quickstart` or `correct`), so its folder does not say"
             f" all of it; continue it there, with record=Recorder('{folder}', resume=True) and the parts it was begun"

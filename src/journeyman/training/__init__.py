@@ -16,6 +16,8 @@ from journeyman.training._recorder import Recorder as Recorder
 from journeyman.training._run import Run as Run
 from journeyman.training._run import begun as begun
 from journeyman.training._run import check_links as check_links
+from journeyman.training._run import read_context as read_context
+from journeyman.training._run import read_parts as read_parts
 from journeyman.training._run import read_record as read_record
 from journeyman.training._steps import AbstractStep as AbstractStep
 from journeyman.training._steps import Adam as Adam

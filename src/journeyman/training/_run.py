@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree
 
-from journeyman.parts import JourneymanError, refuse
+from journeyman.parts import JourneymanError, rebuild, refuse
 from journeyman.policies._arrays import declare_arrays, pack_arrays, read_arrays
 from journeyman.policies._artefact import check_target, installed_versions
 from journeyman.policies._files import (
@@ -228,6 +228,18 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     check_version(record, FORMAT, FORMAT_VERSION, where)
     check_keys(record, _SCHEMA, where)
     return record
+
+
+def read_context(folder: str | Path) -> dict[str, Any]:
+    """What was told as the `context` of a run beside its parts; `{}` where that is nothing, as after `Run.create`."""
+    context = read_record(folder)["config"].get("context")
+    return context if isinstance(context, dict) else {}
+
+
+def read_parts(folder: str | Path) -> dict[str, Any]:
+    """The parts that a run was begun with, as they were then; needs no lock either."""
+    record = read_record(folder)
+    return rebuild(record["config"]["parts"], read_arrays(Path(folder) / ARRAYS, record["arrays"]))
 
 
 def begun(folder: str | Path) -> bool:
