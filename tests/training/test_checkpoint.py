@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError, fingerprint
+from journeyman.training import _checkpoint
 from journeyman.training._checkpoint import Checkpoints
 from tests.training.full_disk import files_below
 
@@ -242,7 +243,7 @@ def test_another_format_version_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1000, 10_000])
 def test_a_full_disk_is_an_error_that_names_the_checkpoint_and_loses_none(
-    tmp_path: Path, size: int, capfd: pytest.CaptureFixture
+    tmp_path: Path, size: int, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At the first byte, and among the arrays, of which many are under way."""
     checkpoints, drawn = Checkpoints(tmp_path), np.random.default_rng(0).normal(size=(30, 50, 50))
@@ -253,8 +254,17 @@ def test_a_full_disk_is_an_error_that_names_the_checkpoint_and_loses_none(
     assert refused.value.filename == str(tmp_path / "000000000002")
     assert [path.name for path in tmp_path.iterdir()] == ["000000000001"]
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
     checkpoints.save(2, saved)
     assert checkpoints.steps() == [1, 2]
+
+
+def test_pythons_complaints_about_tasks_are_heard_but_for_those_of_orbax(caplog: pytest.LogCaptureFixture) -> None:
+    """Whether a save that failed leaves such a task is a race; here are its words."""
+    _checkpoint._orbax()
+    for told in ("future: <Task coro=<f() at site-packages/orbax/checkpoint/x.py:1>>", "future: <Task coro=<mine()>>"):
+        logging.getLogger("asyncio").error(f"Task exception was never retrieved\n{told}")
+    assert [record.getMessage().split("=")[-1] for record in caplog.records] == ["<mine()>>"]
 
 
 def test_saving_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture) -> None:

@@ -301,6 +301,8 @@ def _told(hook: Callable[[Any], Any], complaint: Any) -> None:
 def _orbax() -> Any:
     import orbax.checkpoint
 
+    # a save that failed leaves tasks behind, and Python complains of each when it is collected
+    logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
     return orbax.checkpoint.Checkpointer(orbax.checkpoint.PyTreeCheckpointHandler())
 
 
