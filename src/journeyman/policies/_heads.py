@@ -16,7 +16,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, holds
 from journeyman.policies._observation import AbstractStatistics
 from journeyman.worlds import AbstractFinite, AbstractSpace, Box
 
@@ -33,7 +33,7 @@ class Scale(AbstractStatistics):
 
         Raises `JourneymanError` for a box without width, whose only action nothing can be learned of.
         """
-        if (np.asarray(space.low) == np.asarray(space.high)).any():
+        if not holds(space.low != space.high):
             raise JourneymanError(
                 f"An action needs room between its bounds, and here both are {np.asarray(space.low).tolist()} in some"
                 " entry; leave an action that cannot move out of the world's action space."
