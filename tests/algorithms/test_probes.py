@@ -100,7 +100,7 @@ def planted(mistake: str) -> Learner:
 
 def test_the_constant_probe_is_lost_when_an_end_is_taken_for_a_cut() -> None:
     value, _ = practise(planted("an end is taken for a cut"), PROBES[0]())
-    assert value[0] > 1.5  # on its way to 1/(1−γ) = 10
+    assert value[0] > 1.3  # on its way to 1/(1−γ) = 10
 
 
 def test_the_observation_probe_is_lost_to_a_baseline_that_does_not_see() -> None:

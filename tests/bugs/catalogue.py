@@ -90,7 +90,7 @@ RETURNS = [
     Bug(
         "padding is counted into the mean advantage",
         "easy to make",
-        function(_scaling.batch_mean, lambda f: lambda numbers, valid: numbers.mean()),
+        function(_scaling._summed, lambda f: lambda numbers, valid: numbers.mean()),
         f"{ADVANTAGES}::test_standardised_advantages_have_mean_zero_and_deviation_one_over_valid_steps",
     ),
     Bug(

@@ -159,7 +159,7 @@ def taught():
 def test_a_clone_of_a_planner_has_the_regulator_s_gain():
     _, demonstrations, clone = taught()
     assert (np.asarray(demonstrations.source)[np.asarray(demonstrations.valid)] == 1).all()
-    assert np.abs(np.asarray(clone.mode(STATES)) - regulator()).max() < 0.02
+    assert np.abs(np.asarray(clone.mode(STATES)) - regulator()).max() < 0.03
 
 
 def test_a_planner_labels_for_dagger_inside_the_compiled_rollout():
