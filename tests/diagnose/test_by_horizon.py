@@ -286,5 +286,5 @@ def test_what_cannot_be_asked_is_refused():
         cost_by_horizon(acts, PolicyExpert(plane), NEVER)
     with pytest.raises(JourneymanError, match="The policy does not fit 'ErrorChain'"):
         cost_by_horizon(linear_policy(LinearQuadratic(), -0.3, 0.1), expert, NEVER)
-    with pytest.raises(JourneymanError, match="`episodes` must be a whole number of 1 or more, not 0"):
+    with pytest.raises(JourneymanError, match=r"^`episodes` must be a whole number of 1 or more, not 0"):
         cost_by_horizon(acts, expert, NEVER, episodes=0)

@@ -110,11 +110,9 @@ def _advance_each(
 
 def _quota(episodes: int, width: int, seed: int) -> np.ndarray:
     """How many episodes each environment plays; refuses numbers that cannot be."""
-    refuse(
-        not_whole("`episodes`", episodes, least=1)
-        + not_whole("`width`", width, least=1)
-        + not_whole("`seed`", seed, most=LAST_SEED)
-    )
+    # a width is often made of the number of episodes, and then wrong with it
+    found = not_whole("`episodes`", episodes, least=1) or not_whole("`width`", width, least=1)
+    refuse(found + not_whole("`seed`", seed, most=LAST_SEED))
     width = min(width, episodes)
     return np.asarray([len(range(i, episodes, width)) for i in range(width)])
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from journeyman.diagnose._interval import Interval, student
+from journeyman.diagnose._interval import Interval, student, unskewed
 
 LEAST_EPISODES = 10
 """With some cost, that an interval needs: fewer do not show how skewed rare errors are."""
@@ -51,8 +51,7 @@ def _speaks_against(powers: np.ndarray, horizon: np.ndarray, paid: np.ndarray) -
     deviation = np.sqrt(square.sum(axis=0) / (count - 1)) + rounding
     t = mean / deviation * math.sqrt(count)
     r = (square * away).mean(axis=0) / deviation**3 / math.sqrt(count)
-    hall = t + r * t**2 / 3 + r**2 * t**3 / 27 + r / 6
-    return np.minimum(np.abs(t), np.abs(hall)) > student(0.975, count - 1)
+    return np.minimum(np.abs(t), np.abs(unskewed(t, r))) > student(0.975, count - 1)
 
 
 def _end(side: int, held: np.ndarray, speaks: Callable[[np.ndarray], np.ndarray]) -> float:

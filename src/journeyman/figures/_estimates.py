@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from journeyman.diagnose import Interval
+from journeyman.diagnose._interval import skewed_interval
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
 from journeyman.policies import DensityPolicy
@@ -59,20 +60,11 @@ def variance(values: np.ndarray) -> Interval:
     """The variance of as many values: the mean of their squared deviations, each n/(n − 1) times.
 
     Squares have a long tail that a sample seldom shows in full, so a normal interval lies too low and holds the truth
-    too seldom. This one corrects its skewness γ (Hall 1992, *On the removal of skewness by transformation*): with z the
-    normal quantiles its bounds are mean − std · (∛(1 + γ(z/√n − γ/(6n))) − 1) · 3/γ. Of the estimates in the geometric
-    chain it holds the truth 93 to 95 times in 100 for 20,000 of them and 91 to 92 for 2,000, and the normal one 92 to
-    95 and 85 to 87.
+    too seldom. Of the estimates in the geometric chain `skewed_interval` holds it 93 to 95 times in 100 for 20,000 of
+    them and 91 to 92 for 2,000, and the normal one 92 to 95 and 85 to 87.
     """
     count = len(values)
-    squares = (values - values.mean()) ** 2 * count / (count - 1)
-    middle, std = float(squares.mean()), float(squares.std(ddof=1))
-    skewness = float(((squares - middle) ** 3).mean()) / std**3 if std else 0.0
-    if abs(skewness) < 1e-6:
-        return mean(squares)
-    quantiles = np.asarray([1.96, -1.96]) / math.sqrt(count)
-    low, high = middle - std * 3 / skewness * (np.cbrt(1 + skewness * (quantiles - skewness / (6 * count))) - 1)
-    return Interval(middle, float(low), float(high), count)
+    return skewed_interval((values - values.mean()) ** 2 * count / (count - 1))
 
 
 def deviation(values: np.ndarray) -> Interval:

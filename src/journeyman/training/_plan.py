@@ -31,9 +31,8 @@ class Plan(AbstractPart):
         for name in ("steps", "batch", "evaluate_every"):
             found += not_whole(f"`{name}`", getattr(self, name), least=1)
         found += not_whole("`evaluation_episodes`", self.evaluation_episodes)
-        found += (
-            [] if self.checkpoint_every is None else not_whole("`checkpoint_every`", self.checkpoint_every, least=1)
-        )
+        if self.checkpoint_every is not None:
+            found += not_whole("`checkpoint_every`", self.checkpoint_every, least=1)
         if self.minimum_std is not None and not self.minimum_std > 0:
             found.append(f"A floor under the standard deviation is positive, not {self.minimum_std}; 0.1 is usual.")
         return found + mistaken("`staggered`", self.staggered, bool, "pass True or False")

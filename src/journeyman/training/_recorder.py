@@ -1,6 +1,5 @@
 """What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import numpy as np
 from journeyman.parts import JourneymanError, describe, refuse
 from journeyman.policies import DensityPolicy, partition, save
 from journeyman.policies._arrays import declare_arrays
-from journeyman.policies._files import publish_folder, temporary_sibling
+from journeyman.policies._files import whole_folder
 from journeyman.training._folder import CHECKPOINTS, CONFIG, POLICIES, POLICY
 from journeyman.training._metrics import Rows
 from journeyman.training._progress import Interrupted, Progress
@@ -114,13 +113,9 @@ class Recorder:
         if len(policies) == 1:
             save(policies[0], self._run.policy_folder, links=self._run.links, overwrite=True)
             return
-        whole = temporary_sibling(self._run.policies_folder)
-        try:
+        with whole_folder(self._run.policies_folder, replace=True) as hidden:
             for number, policy in enumerate(policies, seed):
-                save(policy, whole / str(number), links=self._run.links)
-            publish_folder(whole, self._run.policies_folder, replace=True)
-        finally:
-            shutil.rmtree(whole, ignore_errors=True)
+                save(policy, hidden / str(number), links=self._run.links)
 
     def progress(self, label: str, total: int, done: int, *, unit: str) -> Progress:
         """The bar; it also turns Ctrl-C into a request to stop after the current iteration."""

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
-from scipy.special import stdtrit
 
+from journeyman.diagnose._interval import skewed_interval
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
 from journeyman.parts import refuse
@@ -161,33 +161,13 @@ def _compiled(leaves: tuple[Callable[[Any], Array], ...]) -> Any:
 
 
 def _compared(name: str, values: np.ndarray, truth: float, level: float) -> Check:
-    mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
-    below, above = _reach(values, level)
-    tolerance = max(above if truth > mean else below, 1e-5 * abs(truth))  # 1e-5: single precision
-    away = abs(mean - truth) / error if error > 0 else math.nan
-    below, above = _reach(values, 0.95)
-    interval = f"95 % interval {mean - below:.4g} to {mean + above:.4g}"
+    held, told = skewed_interval(values, level), skewed_interval(values)
+    error = float(values.std(ddof=1) / math.sqrt(len(values)))
+    reach = held.high - held.mean if truth > held.mean else held.mean - held.low
+    away = abs(held.mean - truth) / error if error > 0 else math.nan
+    interval = f"95 % interval {told.low:.4g} to {told.high:.4g}"
     detail = f"{away:.1f} standard errors apart over {len(values)} batches, {interval}"
-    return Check.of(name, mean, truth, tolerance, detail)
-
-
-def _reach(values: np.ndarray, level: float) -> tuple[float, float]:
-    """How far below and above the mean of `values` the interval of Hall (1992) reaches.
-
-        T(w) = √n (w + γ w²/3 + γ² w³/27 + γ/6n),   w = (mean − truth)/s, γ the skewness of the values
-
-    has nearly Student's distribution where w √n, as a mean of skewed numbers, is far from it. T grows with w, and its
-    inverse at ± the quantile gives the bounds.
-    """
-    count, spread = len(values), float(values.std(ddof=1))
-    if not spread > 0:
-        return 0.0, 0.0
-    skew = float((((values - values.mean()) / spread) ** 3).mean())
-    skew = math.copysign(max(abs(skew), 1e-6), skew)  # for less it is a line
-    reach = float(stdtrit(count - 1, (1 + level) / 2))
-    upper, lower = ((t / math.sqrt(count) - skew / (6 * count)) * skew for t in (reach, -reach))
-    upper, lower = (3 / skew * float(np.cbrt(1 + x) - 1) for x in (upper, lower))
-    return spread * upper, -spread * lower
+    return Check.of(name, held.mean, truth, max(reach, 1e-5 * abs(truth)), detail)  # 1e-5: single precision
 
 
 def _problems(batch: int, batches: int, significance: float) -> list[str]:
