@@ -168,6 +168,16 @@ def test_a_saturated_cost_has_no_exponent():
     assert "only the horizons [1] are not saturated" in some.finding
 
 
+def test_a_clone_that_is_better_until_it_falls_is_told_as_both():
+    """A clone of Hopper's expert gains until it falls and loses nearly all there is then: its cost was "negative"."""
+    found = cost_by_horizon(erring_policy(NEVER, 50), exact(NEVER), NEVER, episodes=MANY, horizons=[1, 2, 3, 4, 50])
+    gains = dataclasses.replace(found.cost[0], mean=-9.2, low=-10.0, high=-8.4)
+    both = dataclasses.replace(found, cost=(gains, *found.cost[1:]))
+    said = wording.horizon_finding(both, by_horizon.SATURATED)
+    assert "over 1 steps and 2,000 episodes it is −9.2 (95 % interval −10 to −8.4), negative; over 2 it is " in said
+    assert "and saturated, more than 0.125 of the most there can be" in said
+
+
 def test_horizons_beyond_the_regime_are_left_out_and_said():
     acts = erring_policy(NEVER, 5)
     found = cost_by_horizon(acts, exact(NEVER), NEVER, episodes=MANY, horizons=[5, 8, 12, 18, 50, 100])

@@ -68,7 +68,13 @@ def _reason(found: Any, saturated: float) -> str:
     kept, last = found.horizon[found.used], found.cost[np.flatnonzero(found.used)[-1]]
     over = f"over {kept[-1]} steps and {found.episodes:,} episodes it is {_bounds(last)}"
     if not last.low > 0:
-        return f"{over}, {'negative' if last.high < 0 else 'not above 0 beyond its interval'}"
+        longer = np.flatnonzero(found.horizon > kept[-1])[:1]
+        beyond = "".join(
+            f"; over {found.horizon[i]} it is {found.cost[i].mean:.3g} and saturated, more than {saturated:.3g} of the"
+            " most there can be, and grows like H whatever the errors do"
+            for i in longer
+        )
+        return f"{over}, {'negative' if last.high < 0 else 'not above 0 beyond its interval'}{beyond}"
     if found.exponent is not None:
         return f"{over}, and no power of H can be told from another by it; play more episodes"
     if len(kept) < LEAST_POINTS or kept[-1] < 2 * kept[0]:
