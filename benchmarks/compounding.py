@@ -4,8 +4,9 @@
 
 The error chain (2000 signs, 8 ways, 128 steps): policies with ε = .001 put in, on ten evaluation seeds; a clone of
 12,032 demonstrated steps where nobody comes back and where everybody does; DAgger with as many labels where the expert
-knows the way back and no demonstration shows it. The ridge (400 steps): a clone of two demonstrations, and DAgger. One
-exponent a seed, by `journeyman.diagnose.cost_by_horizon`, and the interval of their mean over the seeds.
+knows the way back and no demonstration shows it. The ridge (400 steps): a clone of two demonstrations, and DAgger.
+`exponent` is that of the mean cost over the seeds (`journeyman.diagnose.exponent_over_learners`), `exponents` are those
+of the seeds.
 
 `--hopper N` adds Hopper-v5 on N seeds: a clone of eight demonstrations of the packaged expert thinned to 50 steps each,
 and DAgger with 8,192 labels on top.
@@ -30,7 +31,7 @@ LABELS = (*CHAIN_RUNS, *(f"ridge, {one}" for one in RIDGE_RUNS))
 
 
 def measure(*, seeds: int, episodes: int, hopper: int = 0) -> dict[str, Any]:
-    """The exponents of everything, and their intervals over seeds."""
+    """The exponents of everything, with their intervals over seeds."""
     found: dict[str, Any] = {}
     for label, recovery in (("never back", "never"), ("back by itself", "itself")):
         known = [with_known_errors(recovery, episodes, EVALUATION_SEED + i) for i in range(seeds)]

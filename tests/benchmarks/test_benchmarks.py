@@ -93,7 +93,7 @@ def test_compounding_tells_each_seed_and_why_one_has_no_exponent(capsys: pytest.
     assert list(found) == ["ε = 0.001, never back", "ε = 0.001, back by itself", *compounding.LABELS]
     for one in found.values():
         assert one["seeds"] == 1
-        assert one["identified"] + len(one["not_identified"]) == 1
+        assert (one["exponents"] == [None]) == bool(one["not_identified"])
 
 
 @pytest.mark.slow

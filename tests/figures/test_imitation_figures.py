@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 from journeyman import JourneymanError, cli
+from journeyman.diagnose import exponent_over_learners
 from journeyman.figures import IMITATION, POLICY_GRADIENT, SETS, Computed, Effort, chosen, drawn, write
 from journeyman.figures import _compounding as compounding
 from journeyman.figures import _modes as modes
@@ -28,11 +29,14 @@ def test_errors_that_were_put_in_cost_what_the_closed_forms_say() -> None:
             assert abs(cost.mean - truth) < 5 * (cost.high - cost.low) / 3.92
 
 
-def test_a_seed_without_errors_or_without_an_exponent_is_left_out_and_counted() -> None:
+def test_seeds_have_the_exponent_of_their_mean_cost_and_their_own_where_it_has_bounds() -> None:
     found = [compounding.with_known_errors("never", 50, seed) for seed in range(3)]
     told = compounding.summary(found)
-    assert told["identified"] == sum(one.exponent is not None and one.exponent.known for one in found)
-    assert (told["seeds"], len(told["exponents"])) == (3, 3)
+    assert told["exponent"] is None  # of three
+    assert compounding.summary(found * 3)["exponent"]["mean"] == pytest.approx(exponent_over_learners(found * 3).mean)
+    bounded = [one.exponent is not None and one.exponent.known for one in found]
+    assert [one is not None for one in told["exponents"]] == bounded
+    assert told["seeds"] == 3
     rows = compounding.over_seeds(found, of_error=True)
     assert rows.shape == (8, 3)
     expected = np.mean([one.cost[-1].mean / one.error.mean for one in found if one.error.mean > 0])

@@ -2,6 +2,7 @@
 
 from journeyman.diagnose._by_horizon import CostByHorizon as CostByHorizon
 from journeyman.diagnose._by_horizon import cost_by_horizon as cost_by_horizon
+from journeyman.diagnose._by_horizon import exponent_over_learners as exponent_over_learners
 from journeyman.diagnose._by_step import ByStep as ByStep
 from journeyman.diagnose._causes import Cause as Cause
 from journeyman.diagnose._clone import CloneDiagnosis as CloneDiagnosis

@@ -11,7 +11,7 @@ from journeyman.collect import AbstractBehaviour, Demonstrate, Mean, play
 from journeyman.diagnose._by_step import bin_edges, centres, places
 from journeyman.diagnose._error import actions_of, error_unit, errors
 from journeyman.diagnose._evaluate import require_fit
-from journeyman.diagnose._horizon_power import growth
+from journeyman.diagnose._horizon_power import LEAST_EPISODES, LEAST_LEARNERS, growth
 from journeyman.diagnose._horizon_wording import LEAST_POINTS, horizon_finding, horizon_table
 from journeyman.diagnose._interval import Interval, interval_of
 from journeyman.diagnose._numbers import plain
@@ -155,7 +155,7 @@ def by_horizon(
     chosen, scale = _horizons(horizons, longest), _range(ours, theirs)
     cost = theirs - ours
     counts = resampled_counts(len(cost), 0).astype(np.float64)
-    fitted = _fitted(chosen, np.cumsum(cost, axis=1)[:, chosen - 1], counts, scale)
+    fitted = _fitted(chosen, np.cumsum(cost, axis=1)[:, chosen - 1], counts, scale, LEAST_EPISODES)
     edges = bin_edges(longest, bins)
     by_step = np.add.reduceat(cost, edges[:-1], axis=1) / np.diff(edges)
     counted = isinstance(world.action_space, AbstractFinite)
@@ -179,6 +179,32 @@ def by_horizon(
         finding="",
     )
     return dataclasses.replace(told, finding=horizon_finding(told, SATURATED))
+
+
+def exponent_over_learners(found: Sequence[CostByHorizon]) -> Interval | None:
+    """The power of h that the mean cost of several learners grows with, `n` of them, such as clones of several seeds.
+
+        E J_h = c hᵏ,   the mean over learners, each of which is one entry, however many episodes it played
+
+    The theorems bound this mean. The mean of the learners' own exponents is another number: it gives one that errs
+    once in a thousand episodes the weight of one that always falls, noise and all, and has to leave out who costs
+    nothing or less. k is estimated as in `cost_by_horizon`, under the same conditions; `None` also for fewer than five
+    learners. Where a few learners pay nearly all of the cost, the interval is wide or open, and where they also grow
+    otherwise than the rest it may be too narrow.
+
+    Raises `JourneymanError` for no learners, and for horizons that are not the same.
+    """
+    problems = [] if found else ["There are no learners to take the mean of; measure at least five."]
+    every = sorted({tuple(int(h) for h in one.horizon) for one in found})
+    if len(every) > 1:
+        problems.append(
+            f"The learners' costs are told at other horizons, {list(every[0])} and {list(every[1])}; give `horizons` to"
+            " `cost_by_horizon`."
+        )
+    refuse(problems)
+    each = np.asarray([[cost.mean for cost in one.cost] for one in found])
+    counts = resampled_counts(len(each), 0).astype(np.float64)
+    return _fitted(found[0].horizon, each, counts, max(one.scale for one in found), LEAST_LEARNERS).exponent
 
 
 # -- measuring --------------------------------------------------------------------------------------------
@@ -223,7 +249,7 @@ class _Fitted(NamedTuple):
     long: Interval | None
 
 
-def _fitted(horizon: np.ndarray, each: np.ndarray, counts: np.ndarray, scale: float) -> _Fitted:
+def _fitted(horizon: np.ndarray, each: np.ndarray, counts: np.ndarray, scale: float, least: int) -> _Fitted:
     """Which horizons count, and the power over all of them and over each half; `each` (episodes, horizons)."""
     means = _means(each, counts)
     cost = tuple(known(column, len(each)) for column in means.T)
@@ -233,5 +259,5 @@ def _fitted(horizon: np.ndarray, each: np.ndarray, counts: np.ndarray, scale: fl
     if few or not cost[chosen[-1]].low > 0:
         return _Fitted(cost, used, None, None, None)
     halves = (chosen[: len(chosen) // 2], chosen[-(len(chosen) // 2) :]) if len(chosen) >= 6 else ()
-    short, long = (growth(horizon[part], each[:, part]) for part in halves) if halves else (None, None)
-    return _Fitted(cost, used, growth(horizon[chosen], each[:, chosen]), short, long)
+    short, long = (growth(horizon[part], each[:, part], least) for part in halves) if halves else (None, None)
+    return _Fitted(cost, used, growth(horizon[chosen], each[:, chosen], least), short, long)

@@ -9,12 +9,14 @@ from journeyman.diagnose._interval import Interval, student, unskewed
 
 LEAST_EPISODES = 10
 """With some cost, that an interval needs: fewer do not show how skewed rare errors are."""
+LEAST_LEARNERS = 5
+"""The same of learners, each of which is a mean over many episodes."""
 LOWEST, HIGHEST = -2.0, 10.0
 """The powers that are looked at: an interval that reaches one of the two is open there."""
 _GRID = np.linspace(LOWEST, HIGHEST, 121)
 
 
-def growth(horizon: np.ndarray, each: np.ndarray) -> Interval | None:
+def growth(horizon: np.ndarray, each: np.ndarray, least: int = LEAST_EPISODES) -> Interval | None:
     """k where the mean horizon, each weighed by its cost, is that of hᵏ; J_h is the mean of `each` (episodes, h).
 
         Σ_h h J_h / Σ_h J_h = ρ_k,   ρ_k = Σ_h hᵏ⁺¹ / Σ_h hᵏ, which rises with k
@@ -23,10 +25,10 @@ def growth(horizon: np.ndarray, each: np.ndarray) -> Interval | None:
     say that this mean is another (Fieller 1954): no horizon is chosen or weighed by what it came to cost, so it is as
     good where the costs are lost in noise, and is open to −∞ or ∞ there. It is said where both Student's t and Hall's
     (1992), which allows for skewness, say it: alone the first holds rare errors too seldom, the second heavy tails. An
-    episode of no cost at any h says nothing and is not counted; of fewer than ten others nothing is said, `None`.
+    episode of no cost at any h says nothing and is not counted; of fewer than `least` others nothing is said, `None`.
     """
     paid = each[each.any(axis=1)]
-    if len(paid) < LEAST_EPISODES:
+    if len(paid) < least:
         return None
     speaks = lambda powers: _speaks_against(powers, horizon, paid)  # noqa: E731
     mean = paid.mean(axis=0)

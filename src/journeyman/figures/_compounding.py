@@ -8,7 +8,7 @@ import numpy as np
 
 from journeyman.algorithms import bc, dagger
 from journeyman.collect import Demonstrate, play
-from journeyman.diagnose import CostByHorizon, Interval, cost_by_horizon, interval
+from journeyman.diagnose import CostByHorizon, Interval, cost_by_horizon, exponent_over_learners, interval
 from journeyman.episodes import Episodes
 from journeyman.experts import exact
 from journeyman.figures._model import Computed, Effort, told
@@ -89,7 +89,7 @@ def compounding(effort: Effort) -> Computed:
         world, found = on_chain(recovery), with_known_errors(recovery, episodes)
         arrays |= {"horizon": found.horizon, f"known {label}": _rows(found)}
         arrays[f"exact {label}"] = [world.expected_cost(KNOWN, horizon=int(h)) for h in found.horizon]
-        numbers[f"known, {label}"] = {"exponent": None if (one := _exponent(found)) is None else told(one)}
+        numbers[f"known, {label}"] = {"exponent": _told(found.exponent)}
     runs = [learned_runs(seed, episodes) for seed in range(effort.seed, effort.seed + effort.seeds)]
     for label in (*CHAIN_RUNS, *(f"ridge, {one}" for one in RIDGE_RUNS)):
         found = [run[label] for run in runs]
@@ -110,22 +110,19 @@ def learned_runs(seed: int, episodes: int) -> dict[str, CostByHorizon]:
 
 
 def summary(found: Sequence[CostByHorizon]) -> dict[str, Any]:
-    """The exponents with the interval of their mean over the seeds that have one, ε, and the cost at the end."""
-    every = [None if (exponent := _exponent(one)) is None else exponent.mean for one in found]
-    slopes = [one for one in every if one is not None]
+    """The exponent of the mean cost over the seeds, those of the seeds that have bounds, ε, and the cost at the end."""
     return {
-        "exponent": told(interval(slopes)) if slopes else None,
-        "exponents": every,
-        "identified": len(slopes),
+        "exponent": _told(exponent_over_learners(found)),
+        "exponents": [None if (one := _told(each.exponent)) is None else one["mean"] for each in found],
         "seeds": len(found),
         "error": told(interval([one.error.mean for one in found])),
         "cost": told(interval([one.cost[-1].mean for one in found])),
     }
 
 
-def _exponent(found: CostByHorizon) -> Interval | None:
-    """The one that is told with a bound on both sides."""
-    return found.exponent if found.exponent is not None and found.exponent.known else None
+def _told(exponent: Interval | None) -> dict[str, Any] | None:
+    """One that has a bound on both sides."""
+    return told(exponent) if exponent is not None and exponent.known else None
 
 
 def over_seeds(found: Sequence[CostByHorizon], of_error: bool) -> np.ndarray:
@@ -152,8 +149,7 @@ def _caption(numbers: dict[str, Any]) -> str:
         " back. Where turning back helps, which no demonstration shows, it pays as if nothing did, and DAgger with as"
         f" many labels pays {_power(back)}. Right: on the ridge, where actions are real and a fall is for ever,"
         f" {_power(clone)} for the clone, which pays {clone['cost']['mean']:.2g} in the end, and {_power(dagger)} for"
-        f" DAgger, which pays {dagger['cost']['mean']:.2g} ({dagger['identified']} of {dagger['seeds']} seeds have an"
-        " exponent with bounds; a bar down to the edge goes on to 0 and below)."
+        f" DAgger, which pays {dagger['cost']['mean']:.2g} (a bar down to the edge goes on to 0 and below)."
     )
 
 
@@ -168,5 +164,5 @@ def _words(effort: Effort, episodes: int) -> str:
     return (
         f"{episodes:,} episodes for each curve and as many of the expert, from the same seeds; left: 95 %"
         f" intervals over episodes; middle and right: {effort.seeds} learners from seed {effort.seed}, 95 %"
-        " intervals of the mean over them"
+        " intervals of the mean over them, exponents those of the mean cost"
     )
