@@ -30,13 +30,13 @@ from journeyman.worlds import world
 LABELS = (*CHAIN_RUNS, *(f"ridge, {one}" for one in RIDGE_RUNS))
 
 
-def measure(*, seeds: int, episodes: int, hopper: int = 0) -> dict[str, Any]:
+def measure(*, seeds: int, episodes: int, first: int = 0, hopper: int = 0) -> dict[str, Any]:
     """The exponents of everything, with their intervals over seeds."""
-    found: dict[str, Any] = {}
+    found, counted = {}, range(first, first + seeds)
     for label, recovery in (("never back", "never"), ("back by itself", "itself")):
-        known = [with_known_errors(recovery, episodes, EVALUATION_SEED + i) for i in range(seeds)]
+        known = [with_known_errors(recovery, episodes, EVALUATION_SEED + i) for i in counted]
         found[f"ε = {KNOWN:g}, {label}"] = _told(known)
-    runs = [learned_runs(seed, episodes) for seed in range(seeds)]
+    runs = [learned_runs(seed, episodes) for seed in counted]
     found |= {label: _told([run[label] for run in runs]) for label in LABELS}
     if hopper:
         pairs = [on_hopper(seed) for seed in range(hopper)]
@@ -72,10 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--seeds", type=int, default=10, help="learners, and evaluation seeds of the known errors")
+    options.add_argument("--first", type=int, default=0, help="of these seeds")
     options.add_argument("--episodes", type=int, default=4000, help="of each policy and of the expert")
     options.add_argument("--hopper", type=int, default=0, help="seeds on Hopper-v5, 0 to leave it out")
     given = options.parse_args(arguments)
-    tell(measure(seeds=given.seeds, episodes=given.episodes, hopper=given.hopper), given.json)
+    tell(measure(seeds=given.seeds, episodes=given.episodes, first=given.first, hopper=given.hopper), given.json)
 
 
 if __name__ == "__main__":
