@@ -18,6 +18,7 @@ from journeyman import corrections, datasets
 from journeyman.datasets import _column, _npz
 from journeyman.episodes import EXPERT, HUMAN, POLICY, SYNTHETIC, Episodes, concatenate
 from journeyman.parts import JourneymanError
+from tests.training.full_disk import files_below
 
 h5py = pytest.importorskip("h5py", reason="needs h5py to write HDF5 with")
 
@@ -173,6 +174,13 @@ def test_files_appear_whole_and_nothing_is_overwritten(
     assert [item.name for item in tmp_path.iterdir()] == [name]
     datasets.write(second, path, overwrite=True)
     assert same(datasets.read(path).episodes, second)
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *FLAT])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with files_below(1000), pytest.raises(OSError, match=f"File too large: .*{name}"):
+        datasets.write(episode("vector", False, 0, 500), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from journeyman.datasets._hdf5 import new_file
+from journeyman.datasets._minari import MAIN_FILE
 from journeyman.datasets._values import label
 from journeyman.episodes import EXPERT, Episodes
-from journeyman.parts import counted, require
+from journeyman.parts import counted
 
 _INSTEAD = "write .npz or .h5 instead"
 _OF = {"target_action": "target"}
@@ -147,10 +149,9 @@ def write_minari(folder: Path, name: str, table: list[dict[str, Any]]) -> None:
 
     Choices are said to be as many as the highest one asks for.
     """
-    h5py = require("h5py", extra="hdf5")
     data = folder / "data"
     data.mkdir()
-    with h5py.File(data / "main_data.hdf5", "w", track_order=True) as file:
+    with new_file(data / MAIN_FILE, track_order=True) as file:
         for episode, columns in enumerate(table):
             group = file.create_group(f"episode_{episode}")
             group.attrs["id"], group.attrs["total_steps"] = episode, len(columns["reward"])
@@ -167,7 +168,7 @@ def write_minari(folder: Path, name: str, table: list[dict[str, Any]]) -> None:
         "action_space": json.dumps(_space(first["action"], int(choices.max()) + 1)),
         "dataset_id": name,
         "minari_version": "0.5.4",
-        "dataset_size": round((data / "main_data.hdf5").stat().st_size / 1e6, 1),
+        "dataset_size": round((data / MAIN_FILE).stat().st_size / 1e6, 1),
         "author": [],
         "author_email": [],
     }

@@ -1,6 +1,7 @@
 """HDF5: flat arrays (D4RL), a group for each episode (robomimic, Minari), and the library's own file."""
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,16 @@ def open_hdf5(path: Path, stack: contextlib.ExitStack) -> Table:
         ) from error
     with _sound(path):
         return _open(path, file, h5py)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, **options: Any) -> Iterator[Any]:
+    """An HDF5 file to fill, built in memory and written to `path` at the end: on a full disk HDF5 ends the process."""
+    h5py = require("h5py", extra="hdf5")
+    built = io.BytesIO()
+    with h5py.File(built, "w", **options) as file:
+        yield file
+    path.write_bytes(built.getbuffer())
 
 
 @contextlib.contextmanager

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from journeyman.datasets._flat import flat, losses, write_csv, write_minari
+from journeyman.datasets._hdf5 import new_file
 from journeyman.datasets._streams import streams
 from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES, open_table
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, refuse, require
+from journeyman.parts import JourneymanError, refuse
 from journeyman.policies._files import naming, sync_folder, whole_folder
 
 
@@ -92,8 +93,7 @@ def _npz(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool)
 
 
 def _hdf5(file: Path, header: str, arrays: dict[str, np.ndarray], compress: bool) -> None:
-    h5py = require("h5py", extra="hdf5")
-    with h5py.File(file, "w") as made:
+    with new_file(file) as made:
         made[MARKER] = header
         for name, array in arrays.items():
             packed = compress and array.ndim > 0 and array.size > 0
