@@ -183,6 +183,18 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, name: str
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", [*WHOLE, *FLAT])
+def test_what_is_written_to_a_link_stands_where_it_leads(tmp_path: Path, name: str) -> None:
+    (tmp_path / "far").mkdir()
+    first, second = episode("vector", False, 0, 3), episode("vector", False, 0, 5)
+    (tmp_path / name).symlink_to(datasets.write(first, tmp_path / "far" / name))
+    datasets.write(second, tmp_path / name, overwrite=True)
+    assert same(datasets.read(tmp_path / "far" / name).episodes, second)
+    assert (tmp_path / name).is_symlink()
+    assert [item.name for folder in (tmp_path, tmp_path / "far") for item in folder.iterdir()].count(name) == 2
+    assert len(list(tmp_path.iterdir())) == 2, "nothing is left behind"
+
+
 def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine-v0").mkdir()
     (tmp_path / "mine-v0" / "thesis.txt").write_text("precious")

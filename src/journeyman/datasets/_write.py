@@ -1,7 +1,6 @@
 """`Episodes` to a file: one door for every format; a file appears whole, and nothing is overwritten unasked."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from journeyman.datasets._streams import streams
 from journeyman.datasets._table import DATASET_ID, MARKER, SUFFIXES, open_table
 from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, refuse
-from journeyman.policies._files import naming, sync_folder, whole_folder
+from journeyman.policies._files import whole_file, whole_folder
 
 
 def write(
@@ -71,7 +70,8 @@ def store(
     if kind == "CSV":
         _publish(path, overwrite, lambda temporary: write_csv(temporary, table))
     else:
-        _publish_folder(path, overwrite, lambda temporary: write_minari(temporary, path.name, table))
+        with whole_folder(path, replace=overwrite) as hidden:
+            write_minari(hidden, path.name, table)
     return path
 
 
@@ -120,31 +120,9 @@ def _not_kept(name: str, array: np.ndarray, kind: str) -> JourneymanError:
 
 
 def _publish(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        with naming(path):
-            store(Path(name))
-            with open(name, "rb") as file:
-                os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        _may_write(path, overwrite)
-        os.replace(name, path)
-        sync_folder(path.parent)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _publish_folder(path: Path, overwrite: bool, store: Callable[[Path], Any]) -> None:
-    with whole_folder(path, replace=overwrite) as hidden:
+    with whole_file(path) as hidden:
         store(hidden)
-        hidden.chmod(0o777 & ~_umask())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        _may_write(path, overwrite)  # while this was written something may have come there
 
 
 def _may_write(path: Path, overwrite: bool, *, folder: bool = False) -> None:

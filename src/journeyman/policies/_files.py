@@ -45,33 +45,43 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_file(path: Path, data: bytes) -> None:
     """Replace `path` by `data` at once and durably: a reader finds the old bytes or the new."""
-    temporary = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex}")
+    with whole_file(path) as hidden:
+        hidden.write_bytes(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The name of a hidden file to write, which replaces `path`, or what that is a link to, when all of it is durable,
+    or goes."""
+    place = Path(os.path.realpath(path))
+    temporary = place.with_name(f".{place.name}.tmp-{uuid.uuid4().hex}")
     try:
-        with naming(path), open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, place)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(place.parent)
 
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, *, replace: bool) -> Iterator[Path]:
-    """A hidden folder to fill, which becomes `folder` when all of it is durable (see `publish_folder`), or goes."""
+    """A hidden folder to fill, which becomes `folder`, or what that is a link to, when all of it is durable (see
+    `publish_folder`), or goes."""
     with naming(folder):
-        temporary = temporary_sibling(folder)
+        place = Path(os.path.realpath(folder))
+        temporary = temporary_sibling(place)
         try:
             yield temporary
-            publish_folder(temporary, folder, replace=replace)
+            publish_folder(temporary, place, replace=replace)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names inside `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make the bytes of a file, or the names inside a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -82,12 +92,8 @@ def sync_tree(folder: Path) -> None:
     """Make every file and every name below `folder` durable."""
     for at, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(os.path.join(at, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(at))
+            sync(Path(at, name))
+        sync(Path(at))
 
 
 def temporary_sibling(folder: Path) -> Path:
@@ -123,7 +129,7 @@ def publish_folder(temporary: Path, folder: Path, *, replace: bool) -> None:
                 " or pass"
                 " overwrite."
             ) from error
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:

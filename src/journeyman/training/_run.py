@@ -22,7 +22,7 @@ from journeyman.policies._files import (
     parse_json,
     pretty_json,
     read_file,
-    sync_folder,
+    sync,
     write_file,
 )
 from journeyman.training._checkpoint import Checkpoints
@@ -191,7 +191,7 @@ class Run:
         for folder in made:
             hidden = folder.with_name(f".{folder.name}.tmp-{uuid.uuid4().hex}")
             os.rename(folder, hidden)
-            sync_folder(self.folder)
+            sync(self.folder)
             remove(hidden)
 
     def changed_versions(self) -> list[str]:
