@@ -110,6 +110,21 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda path: (path / "data/chunk-000/episode_000001.parquet").unlink(),
         r"'meta/info\.json' promises 14 frames and \d+ are there; finish the download",
     ),
+    "an episode is another's": (
+        "lerobot",
+        lambda path: (
+            replaced(path / FRAMES, "episode_index", arrow.array([0] * 11 + [2] * 3)),
+            replaced(path / FRAMES, "next.done", arrow.array([False] * 14)),
+        ),
+        r"'meta/info\.json' promises 3 episodes and 2 are there; finish the download",
+    ),
+    "pictures alone": (
+        "lerobot",
+        lambda path: parquet.write_table(
+            parquet.read_table(path / FRAMES).drop_columns(["observation.state"]), path / FRAMES
+        ),
+        r"as pictures or words alone \('observation\.images\.top'\), and of LeRobot's features only numbers are read",
+    ),
     "cut short": (
         "lerobot",
         lambda path: (path / FRAMES).write_bytes((path / FRAMES).read_bytes()[:-700]),

@@ -11,7 +11,7 @@ import numpy as np
 from journeyman.datasets._arrow import is_numeric, numbers, pyarrow, sound
 from journeyman.datasets._column import AbstractColumn, Joined, Read, Unread
 from journeyman.datasets._episodes_apart import require_complete
-from journeyman.datasets._open import names_read
+from journeyman.datasets._open import listed, names_read, proper_name, split_name
 from journeyman.datasets._table import Table
 from journeyman.parts import JourneymanError
 
@@ -24,12 +24,14 @@ _RENAMED = {"next.reward": "reward", "next.done": "done", "next.truncated": "tru
 def open_lerobot(path: Path) -> Table:
     """The table of the LeRobot data set in the folder `path`: a column for each feature that is made of numbers.
 
-    Raises `JourneymanError` for a folder without its data, one cut short, and files that are not built alike.
+    Raises `JourneymanError` for a folder without its data, one cut short, one that shows nothing but pictures, and
+    files that are not built alike.
     """
-    pictures, promised = _promised(path / INFO)
+    pictures, frames, episodes = _promised(path / INFO)
     schema, groups = _row_groups(path)
-    require_complete(str(INFO), {"frames": (promised, sum(count for *_, count in groups))})
+    require_complete(str(INFO), {"frames": (frames, sum(count for *_, count in groups))})
     pictures |= {field.name for field in schema if not is_numeric(field.type)}
+    _require_numbers(path, [*schema.names, *sorted(pictures)], pictures)
     notes = [f"Not read, for they are pictures or words: {', '.join(map(repr, sorted(pictures)))}."] if pictures else []
     notes += [f"'{name}' is taken for '{proper}'." for name, proper in _RENAMED.items() if name in schema.names]
     # A footer tells of every row group, so it is not read for each of them; nor are all files held open.
@@ -37,7 +39,21 @@ def open_lerobot(path: Path) -> Table:
     names = {str(name): _RENAMED.get(name, str(name)) for name in schema.names if name not in pictures}
     read = names_read(names.values())
     columns = {proper: _column(name, groups, opened) if proper in read else Unread() for name, proper in names.items()}
+    if "episode_index" in columns:
+        there = 1 + int(np.count_nonzero(np.diff(columns["episode_index"].whole(), axis=0)))
+        require_complete(str(INFO), {"episodes": (episodes, there)})
     return Table("LeRobot", columns, notes=notes)
+
+
+def _require_numbers(path: Path, names: list[str], pictures: set[str]) -> None:
+    """Refuse a data set in which all that was seen are pictures or words."""
+    seen = [name for name in names if proper_name(split_name(name)[0]) == "observation"]
+    if seen and pictures.issuperset(seen):
+        raise JourneymanError(
+            f"'{path}' shows what was seen as pictures or words alone ({listed(dict.fromkeys(seen))}), and of LeRobot's"
+            " features only numbers are read; add one such as 'observation.state', or write the pictures as an array of"
+            " uint8 in npz or HDF5."
+        )
 
 
 def _row_groups(path: Path) -> tuple[Any, list[tuple[Path, int, int]]]:
@@ -62,11 +78,12 @@ def _row_groups(path: Path) -> tuple[Any, list[tuple[Path, int, int]]]:
     return schema, groups
 
 
-def _promised(path: Path) -> tuple[set[str], Any]:
-    """The features that are videos and stand in no column, and how many frames there should be."""
+def _promised(path: Path) -> tuple[set[str], Any, Any]:
+    """The features that are videos and stand in no column, and how many frames and episodes there should be."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        return {name for name, one in about["features"].items() if one["dtype"] == "video"}, about.get("total_frames")
+        videos = {name for name, one in about["features"].items() if one["dtype"] == "video"}
+        return videos, about.get("total_frames"), about.get("total_episodes")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JourneymanError(f"'{path}' is not LeRobot's list of features ({error!r}); copy it again.") from error
 
