@@ -144,11 +144,12 @@ def test_a_real_action_that_is_always_whole_would_be_a_choice_in_csv(tmp_path: P
     assert same(datasets.read(datasets.write(demos, tmp_path / "a-v0")).episodes, demos)
 
 
-def test_rewards_that_nobody_recorded_stay_unknown_in_csv(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [*WHOLE, *FLAT])
+def test_rewards_that_nobody_recorded_stay_unknown(tmp_path: Path, name: str) -> None:
     shown = Episodes.episode(np.ones((4, 1), np.float32), np.full((3, 1), 0.5, np.float32))
     for reward, known in ((0.0, False), (1.0, True)):
         paid = dataclasses.replace(shown, reward=np.full(3, reward, np.float32))
-        path = datasets.write(paid, tmp_path / f"{reward}.csv")
+        path = datasets.write(paid, tmp_path / name, overwrite=True)
         assert (datasets.read(path).returns is not None) == known
 
 

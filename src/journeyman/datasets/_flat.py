@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from journeyman.datasets._hdf5 import new_file
-from journeyman.datasets._minari import MAIN_FILE
+from journeyman.datasets._minari import MAIN_FILE, UNKNOWN_REWARDS
 from journeyman.datasets._values import label
 from journeyman.episodes import EXPERT, Episodes
 from journeyman.parts import counted
@@ -95,15 +95,17 @@ def flat(episodes: Episodes) -> list[dict[str, Any]]:
     return found
 
 
+def _unknown_rewards(table: list[dict[str, Any]]) -> bool:
+    """Rewards that are all 0 are unknown (`Episodes`); where a column holds them they are recorded ones."""
+    return not any(columns["reward"].any() for columns in table)
+
+
 # -- CSV --------------------------------------------------------------------------------------------------
 
 
 def write_csv(file: Path, table: list[dict[str, Any]]) -> None:
-    """One row a step. Numbers are written with as many digits as it takes to read the same ones back.
-
-    Rewards that are all 0 are unknown (`Episodes`), and recorded ones where a column says so: it is left out.
-    """
-    unknown = not any(columns["reward"].any() for columns in table)
+    """One row a step, without unknown rewards. Numbers have as many digits as it takes to read the same ones back."""
+    unknown = _unknown_rewards(table)
     with file.open("w", encoding="utf-8", newline="") as stream:
         out = csv.writer(stream, lineterminator="\n")
         for episode, columns in enumerate(table):
@@ -147,7 +149,7 @@ _THEIRS = {
 def write_minari(folder: Path, name: str, table: list[dict[str, Any]]) -> None:
     """`data/main_data.hdf5` and `data/metadata.json` as Minari 0.5 writes them, without bounds, for none are known.
 
-    Choices are said to be as many as the highest one asks for.
+    Choices are said to be as many as the highest one asks for, and unknown rewards to be unknown.
     """
     data = folder / "data"
     data.mkdir()
@@ -171,6 +173,7 @@ def write_minari(folder: Path, name: str, table: list[dict[str, Any]]) -> None:
         "dataset_size": round((data / MAIN_FILE).stat().st_size / 1e6, 1),
         "author": [],
         "author_email": [],
+        UNKNOWN_REWARDS: _unknown_rewards(table),
     }
     (data / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 

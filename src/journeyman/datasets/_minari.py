@@ -18,6 +18,9 @@ from journeyman.parts import JourneymanError, require
 
 MAIN_FILE = "main_data.hdf5"
 
+UNKNOWN_REWARDS = "journeyman_unknown_rewards"
+"""What `write` says in the metadata where nobody recorded rewards: they are 0, for Minari reads no episode without."""
+
 
 def find(name: str) -> tuple[Path, list[str]]:
     """The folder of the data set `name` below `$MINARI_DATASETS_PATH` or `~/.minari/datasets`, downloaded where it is
@@ -73,6 +76,8 @@ def open_folder(path: Path, stack: contextlib.ExitStack) -> Table:
         table = Table("Minari", inside.arrays, notes=inside.notes)
     else:
         table = Table("Minari", _through_minari(data))
+    if metadata.get(UNKNOWN_REWARDS):
+        table.arrays = {name: column for name, column in table.arrays.items() if name != "rewards"}
     if "episode_end" in table.arrays:
         ends = table.arrays["episode_end"].whole()
         there = {"episodes": len(ends), "steps": int(ends[-1])}
