@@ -177,14 +177,20 @@ def test_what_read_refuses_is_a_problem_in_the_same_words(tmp_path: Path) -> Non
         {"observation": np.full((162, 2), "left")},
         {"target_action": np.zeros((158, 3))},
         {"action": choices, "target_action": choices + 0.5},
+        {"action": choices, "target_action": (choices + 0.5).astype(np.float16)},
         {"action": choices + 2**32},
+        {"observation": bad, "reward": good["reward"][:-4]},
+        {"observation": bad[:-1]},
         {"log_prob": np.zeros(3)},
+        {"log_prob": np.full(158, "-1.5")},
+        {"log_prob": np.zeros(158, complex)},
         {"elapsed": np.arange(158) * 2},
         {"elapsed": np.full(158, -1)},
     ):
         refusal, problems = both(**more)
         assert problems
         assert all(problem in refusal for problem in problems), (refusal, problems)
+        assert (f"{len(problems)} things are wrong" in refusal) == (len(problems) > 1), (refusal, problems)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

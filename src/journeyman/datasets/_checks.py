@@ -8,6 +8,7 @@ import numpy as np
 
 from journeyman.datasets._angles import Turning
 from journeyman.datasets._column import fetch
+from journeyman.datasets._ends import Ends
 from journeyman.datasets._recording import Recording
 from journeyman.datasets._survey import MANY, Survey, digests
 
@@ -25,15 +26,17 @@ SHARE = 0.5
 """Entries far outside the world's bounds are a problem where more than this share of the steps has one."""
 
 
-def not_finite(surveys: Sequence[Survey], recording: Recording) -> list[Remark]:
-    """nan, inf, and what float32 cannot hold."""
+def not_finite(surveys: Sequence[Survey], ends: Ends | None) -> list[Remark]:
+    """nan, inf, and what float32 cannot hold; `ends` is `None` where the episodes could not be told apart."""
     found = []
     for one in surveys:
         if one.bad_at is None or one.name == "log_prob":
             continue
         row, inner, value = one.bad_at
         at = f", column {inner[0] if len(inner) == 1 else inner}" if inner else ""
-        place = recording.ends.place(row, observation=one.name.split(".")[0] == "observation")
+        place = f"row {row}"
+        if ends is not None:
+            place = ends.place(row, observation=one.name.split(".")[0] == "observation")
         found.append(
             f"'{one.name}' is {value} at {place}{at} ({one.bad:,} such values in all); repair the recording or leave"
             " that episode out."

@@ -150,6 +150,7 @@ def _without_episodes(
     about: tuple[Path, str], findings: Findings, surveys: tuple[Survey, ...], world: AbstractWorld | None
 ) -> Lint:
     remarks = [Remark("form", True, problem) for problem in findings.problems]
+    remarks += checks.not_finite(surveys, None)
     remarks += [Remark("reading", False, note) for note in findings.notes]
     given = "" if world is None else world.name
     return Lint(*about, np.zeros(0, int), 0, None, surveys, tuple(remarks), given, {})
@@ -209,6 +210,8 @@ def _surveys(
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             full = label(name, path)
             key = ".".join([names[name], *full.split(".")[1:]])
+            if leaf.dtype.kind not in "fiub":
+                continue  # a log-probability that is none has been refused
             found.append(survey(full, key, leaf, spaces.get(full) if name in ("observation", "action") else None))
     return found
 
@@ -217,7 +220,7 @@ def _remarks(
     surveys: tuple[Survey, ...], recording: Recording, findings: Findings, world: AbstractWorld | None
 ) -> list[Remark]:
     remarks = [Remark("form", True, problem) for problem in findings.problems]
-    remarks += checks.not_finite(surveys, recording)
+    remarks += checks.not_finite(surveys, recording.ends)
     remarks += checks.outside(surveys, "" if world is None else world.name)
     if not findings.problems:
         remarks += checks.copied_successors(recording)

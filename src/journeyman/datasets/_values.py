@@ -287,8 +287,8 @@ def _as_int(array: np.ndarray) -> np.ndarray:
 
 
 def _no_int32(array: np.ndarray) -> np.ndarray:
-    limits = np.iinfo(np.int32)
-    return (array < limits.min) | (array > limits.max) | (array != np.round(array))
+    low, high = (np.float64(limit) for limit in (np.iinfo(np.int32).min, np.iinfo(np.int32).max))  # float16 has neither
+    return (array < low) | (array > high) | (array != np.round(array))
 
 
 def _outside(array: np.ndarray, space: Box, name: str, fate: str, findings: Findings) -> None:
