@@ -139,6 +139,21 @@ def test_it_reads_every_format_alike(tmp_path: Path) -> None:
     assert datasets.lint(stream).lengths.tolist() == [40]
 
 
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.csv", "a-v0"])
+def test_targets_and_unknown_rewards_are_told_of_every_format(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("h5py", reason="needs h5py to write HDF5 with")
+    world, seen = _Spaces(Box.unbounded(2), Discrete(3)), np.random.default_rng(0).normal(size=(5, 2))
+    for target, problems in (([0, 1, 2, 7], 1), ([0, 1, 2, 1], 0)):
+        shown = Episodes.episode(
+            seen.astype(np.float32), np.array([0, 1, 2, 1], np.int32), target=np.array(target, np.int32)
+        )
+        found = datasets.lint(datasets.write(shown, tmp_path / name, overwrite=True), world=world)
+        assert found.returns is None
+        assert any("No rewards are recorded" in note for note in found.notes)
+        assert any("'target_action' is what is made likelier" in note for note in found.notes) == bool(problems)
+        assert [problem[:26] for problem in found.problems] == ["'target_action' is 7 at ro"] * problems
+
+
 def test_an_own_file_that_was_changed_is_told(tmp_path: Path) -> None:
     demos = concatenate([Episodes.episode({"a": np.ones((4, 2), np.float32)}, np.ones((3, 1), np.float32))])
     path = datasets.write(demos, tmp_path / "mine.npz")

@@ -186,5 +186,5 @@ def test_a_target_that_the_world_does_not_take_is_refused(tmp_path: Path) -> Non
     one = Episodes.episode(np.eye(6, 2, dtype=np.float32), np.zeros(5, np.int32), target=np.full(5, 2, np.int32))
     datasets.write(one, tmp_path / "mine.npz")
     world = SimpleNamespace(name="W-v0", observation_space=Box.unbounded(2), action_space=CHOICE)
-    with pytest.raises(JourneymanError, match=r"'target' is 2 at row 0 and the world 'W-v0' takes the whole numbers"):
+    with pytest.raises(JourneymanError, match=r"'target_action' is 2 at row 0 and the world 'W-v0' takes the"):
         datasets.read(tmp_path / "mine.npz", world=world)

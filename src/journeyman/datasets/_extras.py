@@ -17,7 +17,7 @@ def find_extras(columns: dict[str, Any], ends: Ends | None, world: Any, findings
     for name in check_extras(columns, ends, findings):
         column = columns[name]
         if name == "target_action":
-            found[name] = fit_target(column, columns["action"], world, name, findings)
+            found[name] = fit_target(column, columns["action"], world, findings)
         else:
             found[name] = column.astype(_TYPES[name])
     return found

@@ -192,7 +192,7 @@ def _fit(columns: dict[str, Any], world: AbstractWorld | None, findings: Finding
     empty = {name: jax.tree.map(lambda leaf: leaf.rows(0, 0), columns[name]) for name in names if name in columns}
     action, shape = columns["action"], fit_action(empty["action"], world, findings).shape[1:]
     if "target_action" in empty and columns["target_action"].shape == action.shape:
-        fit_target(empty["target_action"], empty["action"], world, "target_action", findings)
+        fit_target(empty["target_action"], empty["action"], world, findings)
     if shape != action.shape[1:]:
         columns["action"] = Read(
             (len(action), *shape), action.dtype, lambda start, stop: action.rows(start, stop).reshape(-1, *shape)

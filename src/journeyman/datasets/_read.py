@@ -148,10 +148,11 @@ def _fitted(path: Path, episodes: Episodes, world: Any, findings: Findings) -> E
     """The library's own streams in the shapes and dtypes of the world's, by the rules for any other file's columns."""
     lead = episodes.valid.shape
     flat = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[len(lead) :])  # noqa: E731
-    columns = {name: jax.tree.map(flat, getattr(episodes, name)) for name in ("observation", "action", "target")}
+    fields = {"observation": episodes.observation, "action": episodes.action, "target_action": episodes.target}
+    columns = {name: jax.tree.map(flat, tree) for name, tree in fields.items()}
     check_choices(columns, world, findings)
     action = fit_action(columns["action"], world, findings)
-    target = fit_target(columns["target"], columns["action"], world, "target", findings)
+    target = fit_target(columns["target_action"], columns["action"], world, findings)
     observation = fit_observation(columns["observation"], world, findings)
     _refuse(path, findings)
     step = lambda leaf: leaf.reshape(*lead, *leaf.shape[1:])  # noqa: E731

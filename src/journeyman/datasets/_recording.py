@@ -113,14 +113,38 @@ def own_columns(path: Path, table: Table, findings: Findings) -> dict[str, Abstr
     spans = _runs(valid, elapsed, ended.reshape(valid.shape))
     counts = np.asarray([stop - start for _, start, stop in spans], np.int64)
     found: dict[str, AbstractColumn] = {"episode_end": Held(np.cumsum(counts))}
-    for name in ("observation", "action", "reward", "terminated", "truncated"):
+    for name, field in _FIELDS.items():
         more = 1 if name == "observation" else 0
-        tree = restore(path, fields[name], table.arrays)
+        tree = restore(path, fields[field], table.arrays)
         for at, leaf in jax.tree_util.tree_leaves_with_path(tree):
             rows = _Streams(leaf, axes=small["valid"].ndim)
             parts = [rows.part(stream, start, stop + more) for stream, start, stop in spans]
             found[label(name, at)] = Joined(parts) if parts else Held(np.zeros((0, *rows.shape), leaf.dtype))
+    return _telling(found)
+
+
+_FIELDS = {
+    "observation": "observation",
+    "action": "action",
+    "target_action": "target",
+    "reward": "reward",
+    "terminated": "terminated",
+    "truncated": "truncated",
+}
+
+
+def _telling(found: dict[str, AbstractColumn]) -> dict[str, AbstractColumn]:
+    """Without targets that are the actions, and without rewards that are all 0, which are unknown (`Episodes`)."""
+    target = {name: name.replace("target_", "", 1) for name in found if name.split(".")[0] == "target_action"}
+    if all(_equal(found[name], found[other]) for name, other in target.items()):
+        found = {name: column for name, column in found.items() if name not in target}
+    if not any(piece.any() for _, piece in pieces(found["reward"])):
+        found = {name: column for name, column in found.items() if name != "reward"}
     return found
+
+
+def _equal(one: AbstractColumn, other: AbstractColumn) -> bool:
+    return all(np.array_equal(piece, other.rows(start, start + len(piece))) for start, piece in pieces(one))
 
 
 def _fingerprint(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, AbstractColumn]) -> str:

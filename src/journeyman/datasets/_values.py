@@ -137,16 +137,16 @@ def fit_action(action: np.ndarray, world: Any, findings: Findings) -> np.ndarray
     return as_float(action, "action", findings)
 
 
-def fit_target(target: np.ndarray, action: np.ndarray, world: Any, name: str, findings: Findings) -> np.ndarray:
-    """What should have been done, as `fit_action`, with its problems told under `name`.
+def fit_target(target: np.ndarray, action: np.ndarray, world: Any, findings: Findings) -> np.ndarray:
+    """What should have been done, as `fit_action`, with its problems told under its own name.
 
     Without a world it is a choice where `action` is one.
     """
     if world is None:
-        return _as_int(target) if is_choice(action) else as_float(target, name, Findings())
+        return _as_int(target) if is_choice(action) else as_float(target, "target_action", Findings())
     fitted = Findings()  # its notes would repeat those on 'action'
     found = fit_action(target, world, fitted)
-    findings.problems += [problem.replace("'action'", f"'{name}'") for problem in fitted.problems]
+    findings.problems += [problem.replace("'action'", "'target_action'") for problem in fitted.problems]
     return found
 
 
@@ -172,7 +172,7 @@ def spaces_of(columns: dict[str, Any], world: Any) -> dict[str, Any]:
         return {}
     is_space = lambda item: isinstance(item, AbstractSpace)  # noqa: E731
     inside = jax.tree_util.tree_leaves_with_path(world.observation_space, is_leaf=is_space)
-    found = dict.fromkeys(("action", "target_action", "target"), world.action_space)
+    found = dict.fromkeys(("action", "target_action"), world.action_space)
     for name in ("observation", "next_observation"):
         there = jax.tree_util.tree_leaves_with_path(columns.get(name))
         found |= {label(name, path): space for (path, _), (_, space) in zip(there, inside, strict=False)}
@@ -185,7 +185,7 @@ def check_choices(columns: dict[str, Any], world: Any, findings: Findings) -> No
     Arrays of another shape than the world's are for `fit_action` and `fit_observation` to refuse.
     """
     spaces = spaces_of(columns, world)
-    for name in ("observation", "next_observation", "action", "target_action", "target"):
+    for name in ("observation", "next_observation", "action", "target_action"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(columns.get(name)):
             full = label(name, path)
             space = spaces.get(full)
