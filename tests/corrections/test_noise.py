@@ -51,6 +51,12 @@ def test_no_noise_repeats_the_data_and_the_seed_decides() -> None:
     assert (first != other).any()
 
 
+def test_a_column_that_does_not_move_is_left_alone_however_many_steps_there_are() -> None:
+    still = np.full((10_001, 2), [1000.3, 0.1], np.float32)
+    found = noisy(concatenate([Episodes.episode(still, np.zeros((10_000, 1), np.float32))]))
+    assert (np.asarray(found.observation) == still[0]).all()
+
+
 def test_integers_are_left_alone() -> None:
     seen = {"place": np.arange(5), "speed": np.linspace(0, 1, 5)}
     found = noisy(Episodes.episode(seen, np.zeros(4, np.int32)), 0.5)

@@ -188,8 +188,8 @@ def _shown(world: AbstractPureWorld, state: Array) -> Array:
 
 
 def _deviation(columns: np.ndarray) -> np.ndarray:
-    deviation = columns.std(0)
-    return np.where(deviation < 1e-6 * (1 + np.abs(columns.mean(0))), 1.0, deviation)
+    deviation, mean = columns.std(0, dtype=np.float64), columns.mean(0, dtype=np.float64)
+    return np.where(deviation < 1e-6 * (1 + np.abs(mean)), 1.0, deviation)
 
 
 def in_chunks(function: Callable[..., Any], part: Any, *columns: np.ndarray) -> Any:

@@ -42,7 +42,7 @@ def noisy(episodes: Episodes, scale: float = 0.05, copies: int = 1, seed: int = 
         shown = rows(leaf)
         if shown.dtype.kind != "f":
             return shown
-        deviation = np.asarray(leaf)[valid].std(0)
+        deviation = np.asarray(leaf)[valid].std(0, dtype=np.float64)  # in single precision a still column moves
         return (shown + scale * deviation * random.standard_normal(shown.shape)).astype(shown.dtype)
 
     copy = pieces(
