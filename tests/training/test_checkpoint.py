@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -257,6 +260,33 @@ def test_a_full_disk_is_an_error_that_names_the_checkpoint_and_loses_none(
     assert not caplog.records
     checkpoints.save(2, saved)  # and sweeps away what was still being written when the save was given up
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000001", "000000000002"]
+
+
+def test_ctrl_c_waits_for_orbax_whose_threads_would_complain_of_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, orbax, done = Checkpoints(tmp_path), _checkpoint._orbax(), []
+
+    def pressed(work: Callable[..., Any], *arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        found = work(*arguments)
+        done.append(work)
+        return found
+
+    checkpoints.save(1, state())
+    there = SimpleNamespace(save=partial(pressed, orbax.save), restore=partial(pressed, orbax.restore))
+    monkeypatch.setattr(_checkpoint, "_orbax", lambda: there)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are deaf to it
+    try:
+        for work in (partial(checkpoints.save, 2), checkpoints.restore):
+            with pytest.raises(KeyboardInterrupt):
+                work(state())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == [orbax.save, orbax.restore]
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000001"]
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_pythons_complaints_about_tasks_are_heard_but_for_those_of_orbax(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from journeyman.training._progress import Progress, _short
+from journeyman.training._progress import Progress, _short, postponed
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,27 @@ def test_the_first_interrupt_asks_and_the_second_insists() -> None:
         progress.advance(1, loss=0.5)
         with pytest.raises(KeyboardInterrupt):
             press()
+
+
+def test_what_is_postponed_is_heard_afterwards_and_as_often() -> None:
+    with Progress("fit", 10) as progress:
+        with postponed():
+            press()
+            assert not progress.interrupted
+        assert progress.interrupted
+        with pytest.raises(KeyboardInterrupt), postponed():
+            press()
+    before, passed = signal.signal(signal.SIGINT, signal.SIG_IGN), []
+    try:
+        with postponed():  # a process in the background is deaf to Ctrl-C, and stays so
+            press()
+        thread = threading.Thread(target=lambda: passed.append(postponed().__enter__()))
+        thread.start()
+        thread.join()
+        assert passed == [None]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_old_handler_is_back_afterwards_even_after_an_error() -> None:

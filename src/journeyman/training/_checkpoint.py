@@ -28,6 +28,7 @@ from journeyman.policies._files import (
     whole_folder,
     write_file,
 )
+from journeyman.training._progress import postponed
 
 FORMAT, FORMAT_VERSION = "journeyman-checkpoint", 1
 JSON_NAME, ARRAYS_NAME = "checkpoint.json", "arrays"
@@ -310,7 +311,7 @@ def _write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     # Orbax refuses arrays without elements; they are told by their declaration alone.
     filled = {name: array for name, array in arrays.items() if array.size}
     if filled:
-        with _quiet():
+        with postponed(), _quiet():
             _orbax().save(folder.absolute(), filled)
 
 
@@ -319,7 +320,7 @@ def _read_arrays(folder: Path, leaves: Mapping[str, Any]) -> dict[str, np.ndarra
     if not filled:
         return {}
     try:
-        with _quiet():
+        with postponed(), _quiet():
             arrays = _orbax().restore(folder.absolute())
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
     except Exception as error:  # Orbax and TensorStore raise what they like for a damaged folder

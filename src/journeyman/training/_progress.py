@@ -1,9 +1,11 @@
 """A bar while it runs, silence in a pipe, and a Ctrl-C that ends a run cleanly."""
 
+import contextlib
 import math
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -74,8 +76,7 @@ class Progress:
             self._bar = None
         if self._installed:
             self._installed = False
-            # None stands for a handler that was not installed from Python and cannot be put back from it
-            signal.signal(signal.SIGINT, signal.SIG_DFL if self._previous is None else self._previous)
+            _put_back(self._previous)
             outer = getattr(self._previous, "__self__", None)
             if isinstance(outer, Progress) and self.interrupted:
                 outer.interrupted = True  # a loop inside a loop: both must end
@@ -88,6 +89,27 @@ class Progress:
         if self._bar is not None:
             # an assignment and no call: a signal handler must not wait for a lock of the drawing thread
             self._shown.description = f"{self.label} (ending after this iteration; Ctrl-C again ends now)"
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """A Ctrl-C inside is heard at the end: for work whose threads would outlive whoever gave up waiting for them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        _put_back(before)
+        for number in heard:
+            signal.raise_signal(number)
+
+
+def _put_back(handler: Any) -> None:
+    # None stands for a handler that was not installed from Python and cannot be put back from it
+    signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
 
 
 def _bar(unit: str) -> Any:
