@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import Array
 
 import journeyman.training._loop as loop_module
-from journeyman.algorithms import dagger, reinforce
+from journeyman.algorithms import dagger, ppo, reinforce
 from journeyman.collect import Mean, play, play_each, start
 from journeyman.experts import PolicyExpert
 from journeyman.geometry import Direction, Euclidean
@@ -105,6 +105,17 @@ def test_a_number_that_members_do_not_share_is_what_makes_them_differ() -> None:
     )
     np.testing.assert_allclose(leaves(again), leaves(first), rtol=2e-4, atol=2e-5)
     assert np.abs(leaves(one) - leaves(other)).max() > 1e-2
+
+
+def test_ppo_is_swept_over_its_entropy_and_a_member_without_learns_as_it_does_alone() -> None:
+    plan = dataclasses.replace(PLAN, steps=3 * 40, evaluation_episodes=0)
+    recipes = [ppo(entropy=c, epochs=2, batch_size=20, baseline=BASELINE) for c in (0.0, 0.5)]
+    found, actor = sweep(recipes, actors(1) * 2, WORLD, plan), actors(1)[0]
+    for member, one in enumerate(recipes):
+        alone = improve(one, actor, WORLD, dataclasses.replace(plan, seed=PLAN.seed + member))
+        np.testing.assert_allclose(leaves(found.policies[member]), leaves(alone.policy), rtol=2e-4, atol=2e-5)
+    swapped = improve(recipes[0], actor, WORLD, dataclasses.replace(plan, seed=PLAN.seed + 1))
+    assert np.abs(leaves(found.policies[1]) - leaves(swapped.policy)).max() > 1e-3, "the bonus is there"
 
 
 def test_behaviours_played_together_play_what_each_plays_alone() -> None:

@@ -55,7 +55,7 @@ class ClippedSurrogate(AbstractObjective):
     compares: ClassVar[bool] = True
 
     clip: Number = 0.2
-    entropy: float = eqx.field(static=True, default=0.0)
+    entropy: Number = 0.0
     standardize: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
@@ -72,7 +72,7 @@ class ClippedSurrogate(AbstractObjective):
         advantage = _standardized(samples) if self.standardize else samples.weight
         inside = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
         loss = -_mean(jnp.minimum(ratio * advantage, inside * advantage), samples)
-        if self.entropy:
+        if not (isinstance(self.entropy, (int, float)) and self.entropy == 0):
             loss = loss - self.entropy * _mean(policy.entropy(samples.observation), samples)
         outside = (jnp.abs(ratio - 1) > self.clip).astype(ratio.dtype)
         metrics = {
