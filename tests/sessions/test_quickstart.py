@@ -11,7 +11,7 @@ from journeyman.sessions import QuickstartSettings, _quickstart, quickstart
 from journeyman.training import Recorder
 from tests.sessions.conftest import Journeyman
 
-SHORT = {"demonstrations": 1, "kept_steps": 30, "labels": 200, "steps": 4096, "episodes": 2}
+SHORT = {"demonstrations": 1, "kept_steps": 30, "labels": 200, "steps": 4097, "episodes": 2}
 LONGER = {"labels": 2000, "steps": 16384, "episodes": 5}
 
 
@@ -62,6 +62,9 @@ def test_numbers_of_no_use_are_told_at_once_and_nothing_is_made(tmp_path: Path, 
     code, _, err = journeyman("quickstart", "--labels", 3, "--out", tmp_path / "quick")
     assert code == 2
     assert "--labels 3 is less than one for each of the 4 environments" in err
+    code, _, err = journeyman("quickstart", "--steps", 4096, "--out", tmp_path / "quick")
+    assert code == 2
+    assert "--steps 4096 is no more than the first batch of 4,096 steps, which only fits the baseline" in err
     assert not (tmp_path / "quick").exists()
 
 

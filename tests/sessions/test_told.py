@@ -80,6 +80,7 @@ def test_the_numbers_of_practice_stand_in_summary_json(tmp_path: Path, journeyma
     )
     assert begun[0] == begun[1] > 0
     assert f"distinct start states: {begun[1]} of {begun[0]}, in the batch of practice where most began" in out
+    assert (told["starts"], told["distinct_starts"]) == begun
     assert "broke" not in out
     assert "unfinished" not in out
 

@@ -256,10 +256,16 @@ def _taken(settings: ImproveSettings, rows: list[dict[str, Any]], before: Policy
     )
 
 
-def _begun(rows: list[dict[str, Any]]) -> list[str]:
-    """In how many different states the episodes of the batch began in which most did, over all seeds."""
+def _starts(rows: list[dict[str, Any]]) -> dict[str, int | None]:
+    """How many episodes began in the batch in which most did, over all seeds, and in how many different states."""
     counts = [(int(np.sum(row.get("starts", 0))), int(np.sum(row.get("distinct_starts", 0)))) for row in rows]
     most, differ = max(counts)
+    return {"starts": most or None, "distinct_starts": differ or None}
+
+
+def _begun(rows: list[dict[str, Any]]) -> list[str]:
+    """The same in a sentence."""
+    most, differ = _starts(rows).values()
     return [f"distinct start states: {differ} of {most}, in the batch of practice where most began"] if most else []
 
 
@@ -274,7 +280,7 @@ def _numbers(
     """What stands in `summary.json`."""
     found: dict[str, Any] = {"score": settings.score, **{name: row_entry(row) for name, row in ends.items()}}
     found |= {"seeds": settings.seeds, "steps": rows[-1]["step"], "asked_steps": settings.steps}
-    found |= {"broken_steps": {"learning": _broken(rows), "evaluated": broken}}
+    found |= {"broken_steps": {"learning": _broken(rows), "evaluated": broken}, **_starts(rows)}
     visited = sum(row.get("visited", 0) for row in rows)
     return found | ({"labels": rows[-1]["labels"], "visited": visited} if visited else {})
 

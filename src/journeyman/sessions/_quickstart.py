@@ -66,12 +66,19 @@ class QuickstartSettings:
                 f"--labels {self.labels} is less than one for each of the {_CORRECTED_IN} environments in which the"
                 " clone is corrected; ask for more."
             )
+        if 0 < self.steps <= _BATCH:
+            found.append(
+                f"--steps {self.steps} is no more than the first batch of {_BATCH:,} steps, which only fits the"
+                f" baseline, so that nothing would be learned; ask for more than {_BATCH:,} steps."
+            )
         return found + seeded(self.seed)
 
 
 _NAME = "Hopper-v5"
 _CORRECTED_IN = 4
 """Environments, few, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice."""
+_BATCH = 4096
+"""Steps of practice an iteration."""
 _EVALUATED = 20
 """Episodes of the mean action along the way of the practice."""
 
@@ -174,7 +181,7 @@ class _Stage:
     def improve(self, clone: DensityPolicy) -> Trained:
         plan = Plan(
             steps=self.settings.steps,
-            batch=4096,
+            batch=_BATCH,
             seed=self.settings.seed,
             minimum_std=0.2,
             evaluation_episodes=_EVALUATED,
