@@ -28,9 +28,9 @@ class Learner(AbstractPart):
 
     `batch_size` = None takes each pass as one step on the whole batch; a step that needs a metric takes no other. With
     `target_kl`, which needs minibatches and an objective that compares with the behaviour, the passes end before the
-    first minibatch whose approximate KL is above 1.5 times it (as in Stable-Baselines3). Raises `JourneymanError`, with
-    every reason at once, when the parts cannot work together; what the policy, the data and the world must give is
-    checked by `fit` and `improve` before anything runs.
+    first minibatch whose approximate KL is above 1.5 times it (as in Stable-Baselines3). Several passes without such a
+    comparison are a regression on weighted data beyond the first. Raises `JourneymanError`, with every reason at once,
+    when the parts cannot work together; what policy, data and world must give is checked before anything runs.
     """
 
     weight: AbstractWeight
