@@ -16,7 +16,7 @@ from journeyman.diagnose._by_step import places
 from journeyman.diagnose._dip import dip_p_value
 from journeyman.diagnose._modes import _smallest_seen, asked
 from journeyman.diagnose._paired import holm
-from journeyman.diagnose._places import acted, split, told_apart
+from journeyman.diagnose._places import acted, split, told_apart, unrounded
 from journeyman.episodes import EXPERT, Episodes
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, FullGaussian, GaussianMixture, policy
@@ -80,6 +80,7 @@ NULLS: dict[str, tuple[Draw, int]] = {
     "own habit": (lambda r, o: r.normal() + 0.05 * r.normal(size=(len(o), 1)), 1),
     "curved": (lambda r, o: np.sin(2 * o) + 0.1 * r.normal(size=(len(o), 1)), 1),
     "elongated": (elongated, 2),
+    "in coarse steps": (lambda r, o: 1.5 * np.round(r.normal(size=(len(o), 1)) / 1.5), 1),
 }
 """One mode each; the policy that is held against them does not even know the mean."""
 
@@ -116,6 +117,21 @@ def silhouette(values: np.ndarray) -> float:
     own = np.where(side, away[:, side].sum(1) / (side.sum() - 1), away[:, ~side].sum(1) / ((~side).sum() - 1))
     other = np.where(side, away[:, ~side].mean(1), away[:, side].mean(1))
     return float(((other - own) / np.maximum(own, other)).mean())
+
+
+def test_only_steps_are_spread_and_no_farther_than_to_the_next() -> None:
+    """Numbers that never come back and two values alone stay as they are."""
+    random = np.random.default_rng(0)
+    smooth = random.normal(size=(200, 1))
+    assert (unrounded(smooth) == smooth).all()
+    choice = random.choice([-1.0, 1.0], (200, 1))
+    assert (unrounded(choice) == choice).all()
+    keys = random.choice([-1.0, 0.0, 1.0, 5.0], (4000, 1))
+    spread = unrounded(keys) - keys
+    for key, room in ((-1, 1), (0, 1), (1, 1), (5, 4)):
+        own = spread[keys == key]
+        assert np.abs(own).max() <= room / 2
+        assert own.std() == pytest.approx(room / 12**0.5, rel=0.05)
 
 
 def test_two_clusters_of_one_elongated_gaussian_look_apart_and_are_not() -> None:
@@ -188,6 +204,14 @@ def test_two_long_heaps_side_by_side_are_found_across_them() -> None:
     found = mode_averaging(still(2), shown(side_by_side, size=2))
     assert found.averages
     assert abs(found.places[0].direction @ np.asarray([1, -1])) / 2**0.5 == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("steps", [(-1, 1), (-1, 0, 1)])
+def test_two_ways_in_steps_are_found_where_nobody_acts_between(steps: tuple[int, ...]) -> None:
+    """Keys: of those that are ever pressed the middle one is rare; or there are but two."""
+    shares = {2: (0.5, 0.5), 3: (0.48, 0.04, 0.48)}[len(steps)]
+    found = mode_averaging(still(), shown(lambda r, o: r.choice(steps, (len(o), 1), p=shares)))
+    assert found.averages
 
 
 def test_who_follows_one_of_two_does_not_average() -> None:

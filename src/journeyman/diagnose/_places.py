@@ -72,13 +72,29 @@ def acted(policy: DensityPolicy, episodes: Episodes, kept: np.ndarray) -> Acted:
     episode, step, _ = numbered(episodes)
     rows = _thinned(episode, np.flatnonzero(kept))
     now = jax.tree.map(lambda leaf: np.asarray(leaf)[valid][rows], episodes.now)
-    done = np.asarray(episodes.target, np.float64)[valid][rows].reshape(len(rows), -1)
+    done = unrounded(np.asarray(episodes.target, np.float64)[valid][rows].reshape(len(rows), -1))
     features = _standard(np.asarray(policy.encoder(now), np.float64))
     drawn, likeliest = _answers(policy, now, len(rows))
     mean, scale = drawn.mean(1), np.where(done.std(0) > 0, done.std(0), 1.0)
     number = np.unique(episode[rows], return_inverse=True)[1]
     away, from_mean, draws = ((one / scale) for one in (done - mean, likeliest - mean, drawn - mean[:, None]))
     return Acted(features, number, step[rows], away, from_mean, draws, scale)
+
+
+def unrounded(actions: np.ndarray) -> np.ndarray:
+    """`actions` (n, d) with each value that comes back spread evenly, half way to the nearer neighbour of its column.
+
+    Keys and coarse sticks act in steps, and a heap on each step is no mode: numbers that fall evenly about the middle
+    of three steps have one mode after this and three before. Two values alone have none between them: they stay.
+    """
+    random, found = np.random.default_rng(0), actions.copy()
+    for column in found.T:
+        values, place, counts = np.unique(column, return_inverse=True, return_counts=True)
+        gaps = np.diff(values)
+        if len(gaps) > 1:
+            room = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps)) * (counts > 1)
+            column += random.uniform(-0.5, 0.5, len(column)) * room[place]
+    return found
 
 
 def there(found: Acted, of: np.ndarray, centre: np.ndarray) -> np.ndarray:
