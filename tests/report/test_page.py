@@ -161,6 +161,13 @@ def test_every_entry_appears(html: str) -> None:
         assert expected in text
 
 
+def test_words_make_room_for_the_ticks_and_for_a_narrow_page(html: str) -> None:
+    """Kept on one line, the words above the numbers left the graph less room than its ticks, whatever the width; and
+    a path in a sentence, which has no spaces, pushed the page beyond a phone's edge."""
+    assert ".ladder thead small { white-space: normal; }" in html
+    assert re.search(r"body \{[^}]*overflow-wrap: break-word;", html)
+
+
 def test_every_link_inside_the_page_leads_somewhere(html: str) -> None:
     tags = Parsed(html).tags
     identities = [a["id"] for _, a in tags if "id" in a]
