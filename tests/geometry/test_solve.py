@@ -149,5 +149,6 @@ def test_a_matrix_that_is_too_large_and_a_method_that_is_unknown() -> None:
         JourneymanError, match="Other solves by 'conjugate gradients' or 'explicit', not by 'lu'; choose"
     ):
         EmpiricalFisher.__check_init__(other)  # type: ignore[arg-type]
-    with pytest.raises(JourneymanError, match="EmpiricalFisher needs damping ≥ 0"):
-        EmpiricalFisher(-1.0)
+    for damping in (-1.0, float("nan"), float("inf")):  # without end every direction is 0, and no step is ever taken
+        with pytest.raises(JourneymanError, match="EmpiricalFisher needs a finite damping ≥ 0"):
+            EmpiricalFisher(damping)

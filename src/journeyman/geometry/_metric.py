@@ -195,10 +195,11 @@ def _thinned(samples: Samples, subset: int | None) -> Samples:
 
 def _check(metric: Any) -> None:
     name = type(metric).__name__
-    if not holds(metric.damping >= 0) or metric.iterations < 1 or (metric.subset is not None and metric.subset < 1):
+    damped = holds(metric.damping >= 0, metric.damping < np.inf)
+    if not damped or metric.iterations < 1 or (metric.subset is not None and metric.subset < 1):
         raise JourneymanError(
-            f"{name} needs damping ≥ 0, at least one iteration, not {metric.damping}, {metric.iterations}, and a subset"
-            f" of at least one sample, not {metric.subset}; 1e-3, 10 and 4096 are usual."
+            f"{name} needs a finite damping ≥ 0, at least one iteration, not {metric.damping}, {metric.iterations}, and"
+            f" a subset of at least one sample, not {metric.subset}; 1e-3, 10 and 4096 are usual."
         )
     if metric.method not in ("conjugate gradients", "explicit"):
         raise JourneymanError(
