@@ -47,6 +47,7 @@ def compare(name: str, steps: int, runs: Path | None, effort: Effort) -> Compute
         plans = [Plan(steps=steps, batch=batch, seed=seed) for seed in _seeds(effort)]
         found = [_run(recipe(), name, plan, _folder(runs, label, plan.seed)) for plan in plans]
         edges = np.linspace(0, steps, min(_POINTS, max(2, steps // batch)) + 1)[1:]
+        edges = edges[edges >= min(steps, max(at[0] for at, _ in found))]  # before, somebody has no return yet
         curves = np.stack([np.interp(edges, at, returns) for at, returns in found])
         points = [interval(column) for column in curves.T]
         arrays[f"{label} steps"] = edges
@@ -59,7 +60,8 @@ def compare(name: str, steps: int, runs: Path | None, effort: Effort) -> Compute
     )
     words = (
         f"{effort.seeds} seeds each from {effort.seed}; lines: means, bands: 95 % intervals of the mean"
-        " over seeds; every point is the mean of the episodes finished in a batch"
+        " over seeds; every point is the mean of the episodes finished in a batch, or between two of them, from where"
+        " every seed has finished one"
     )
     return Computed(arrays, numbers, caption, words)
 
