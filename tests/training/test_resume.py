@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import pytest
 
-from journeyman.algorithms import bc, dagger
+from journeyman.algorithms import bc, dagger, natural_gradient, reinforce
 from journeyman.collect import Sample, play
 from journeyman.experts import PolicyExpert
 from journeyman.parts import JourneymanError
@@ -113,3 +115,34 @@ def test_an_array_with_other_values_is_another_part(tmp_path: Path) -> None:
     said = r"'.*run' was begun with other values in learner\.collect\.expert\.policy\.network\.weights\.0, "
     with pytest.raises(JourneymanError, match=said):
         begin(other, resume=True)
+
+
+def test_what_differs_is_named_as_in_python_and_another_part_by_its_name_alone(tmp_path: Path) -> None:
+    """The record's own marks (`map`, `array`) are no names that anybody knows."""
+
+    def begin(learner: Learner, world: LinearQuadratic, **options: bool) -> None:
+        record = Recorder(tmp_path / "run", **options)
+        record.begin(
+            "improve", {"learner": learner, "world": {"options": {"horizon": world.horizon}}}, seed=0, links={}
+        )
+        record.close()
+
+    many = eqx.tree_at(lambda one: one.step.kl, natural_gradient(), jnp.asarray([0.01, 0.02]))
+    begin(many, LinearQuadratic(horizon=5))
+    with pytest.raises(JourneymanError) as refused:
+        begin(natural_gradient(0.01, iterations=5), LinearQuadratic(horizon=6), resume=True)
+    for said in (
+        "with learner.geometry.iterations = 10, not 5;",
+        "with learner.step.kl = an array, not 0.01;",
+        "with world.options.horizon = 5, not 6;",
+    ):
+        assert said in str(refused.value)
+    with pytest.raises(JourneymanError) as refused:
+        begin(reinforce(0.01), LinearQuadratic(), resume=True)
+    for said in (
+        "learner.geometry = Fisher, not Euclidean;",
+        "step = KLRadius, not Adam;",
+        "horizon = 5, not nothing;",
+    ):
+        assert said in str(refused.value)
+    assert "iterations" not in str(refused.value)

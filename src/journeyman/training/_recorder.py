@@ -183,22 +183,38 @@ def _stillborn(folder: Path, parts: Any, arrays: Mapping[str, np.ndarray], links
 
 
 def _differences(then: Any, now: Any, folder: str, path: str = "") -> list[str]:
-    """Where two descriptions disagree, in sentences; of an array the place alone (see `_other_arrays`)."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        found = []
-        for name in dict.fromkeys([*then, *now]):
-            found += _differences(then.get(name), now.get(name), folder, f"{path}.{name}" if path else name)
-        return found
-    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return [
-            d for i, (a, b) in enumerate(zip(then, now, strict=True)) for d in _differences(a, b, folder, f"{path}.{i}")
-        ]
+    """Where two descriptions (see `describe`) disagree, in sentences: of another part its name alone, of an array that
+    it is one (see `_other_arrays`)."""
     if then == now:
         return []
-    return [
-        f"'{folder}' was begun with {path} = {then!r}, not {now!r}; resume with what it was begun with, or start"
-        " another run."
-    ]
+    before, after = _fields(then), _fields(now)
+    if before and after and then.get("part") == now.get("part"):
+        pairs = {name: (before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])}
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = {str(i): two for i, two in enumerate(zip(then, now, strict=True))}
+    else:
+        return [
+            f"'{folder}' was begun with {path} = {_told(then)}, not {_told(now)}; resume with what it was begun with,"
+            " or start another run."
+        ]
+    deeper = ((old, new, f"{path}.{name}" if path else name) for name, (old, new) in pairs.items())
+    return [sentence for old, new, at in deeper for sentence in _differences(old, new, folder, at)]
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    """What a part or a mapping holds, by name; empty for all else."""
+    if not isinstance(item, dict):
+        return {}
+    return item if "part" in item else item.get("map", {})
+
+
+def _told(item: Any) -> str:
+    """A part by its name, a number as it is."""
+    if not isinstance(item, dict):
+        return "nothing" if item is None else repr(item)
+    if "array" in item:
+        return "an array"
+    return str(next((item[kind] for kind in ("part", "float", "opaque") if kind in item), item.get("map")))
 
 
 def _other_arrays(then: Mapping[str, Any], now: Mapping[str, np.ndarray], folder: str) -> list[str]:
