@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
-from journeyman.worlds import EnvPoolWorld, GymnasiumWorld, LinearQuadratic, list_worlds, world, world_config
+from journeyman.worlds import (
+    EnvPoolWorld,
+    GymnasiumWorld,
+    LinearQuadratic,
+    Pendulum,
+    ScaledFeatures,
+    TwoState,
+    list_worlds,
+    world,
+    world_config,
+)
 
 pytest.importorskip("envpool")
 
@@ -101,6 +111,29 @@ def test_values_of_another_kind_or_out_of_range_are_one_sentence(name, option, s
     with pytest.raises(JourneymanError, match=said) as caught:
         world(name, **option)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Pendulum-v1", "gymnasium:Pendulum-v1"])
+def test_no_option_is_taken_for_the_id(name):
+    with pytest.raises(JourneymanError, match="'id'"):
+        world(name, id=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"horizon": 0}, "'horizon' is 0; give at least one step"),
+        ({"num_envs": 0}, "`num_envs` must be a whole number of 1 or more, not 0"),
+        ({"seed": 2**32}, "`seed` must be a whole number from 0 to 4294967295, not 4294967296"),
+    ],
+)
+def test_a_world_that_is_built_by_its_class_is_held_to_the_same_numbers(given, said):
+    for build in (LinearQuadratic, Pendulum, ScaledFeatures, TwoState):
+        with pytest.raises(JourneymanError, match=said):
+            build(**given)
+    if "horizon" not in given:
+        with pytest.raises(JourneymanError, match=said):
+            Pendulum().remake(**{"seed": 0, **given})
 
 
 def test_numpy_s_numbers_are_numbers():

@@ -75,9 +75,9 @@ def test_its_true_dynamics_is_the_identity_and_the_time_step() -> None:
 def test_what_is_no_pen_is_refused_with_every_reason() -> None:
     none = np.zeros((0, 2), np.float32)
     with pytest.raises(JourneymanError) as refused:
-        Handwriting("own", none, np.asarray(0, np.float32), Box.symmetric(100, 2), spread=-1.0, horizon=0)
+        Handwriting("own", none, np.asarray(0, np.float32), Box.symmetric(100, 2), spread=-1.0)
     said = str(refused.value)
-    for part in ("shape (0, 2)", "time step of 0.0", "'spread' is -1.0 mm", "'horizon' is 0"):
+    for part in ("shape (0, 2)", "time step of 0.0", "'spread' is -1.0 mm"):
         assert part in said
     with pytest.raises(JourneymanError, match="points of the paper"):
         Handwriting("own", np.full((1, 2), 80, np.float32), np.asarray(0.1, np.float32), Box.symmetric(100, 2))

@@ -85,3 +85,9 @@ def test_what_is_wrong_with_it_is_a_sentence(kind: str, says: str) -> None:
         fresh = jm.policy(world, jax.random.key(0), hidden=(4,))
         with pytest.raises(JourneymanError, match=says):
             play(world, Mean(fresh), episodes=2, seed=0, longest=100)
+
+
+@pytest.mark.parametrize("horizon", [0, 2.5, "5", True])
+def test_a_horizon_is_some_whole_steps_in_any_world(horizon: Any) -> None:
+    with pytest.raises(JourneymanError, match=f"'horizon' is {horizon!r}; give at least one step"):
+        Hill(horizon=horizon)

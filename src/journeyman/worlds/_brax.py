@@ -46,7 +46,7 @@ class BraxWorld(AbstractPackagedWorld):
     horizon: int | None
     packaged: Packaged = eqx.field(static=True, repr=False)
 
-    def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
+    def __init__(self, id: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed = id, num_envs, seed
         environment = _make(id, options)
         self.horizon = length(id, "episode_length", options.get("episode_length", 1000))

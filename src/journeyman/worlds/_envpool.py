@@ -69,7 +69,7 @@ class EnvPoolWorld(AbstractHostWorld):
     account: Successes = eqx.field(repr=False)
     program: "_Traced | None" = eqx.field(repr=False)
 
-    def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
+    def __init__(self, id: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed, self.options = id, num_envs, seed, options
         seeds = environment_seeds(seed, num_envs)
         spec, self.simulator = _make(id, num_envs, seeds, options)

@@ -66,8 +66,6 @@ class ErrorChain(AbstractPureWorld):
             found.append(f"A chain of {self.signs} signs and {self.ways} ways leaves nothing to choose; give 1 and 2.")
         if self.number < 0:
             found.append(f"'number' is {self.number}, but random chains are numbered from 0; change it.")
-        if self.horizon is not None and self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a chain without an end.")
         refuse(found)
 
     @property

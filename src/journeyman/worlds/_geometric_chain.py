@@ -28,12 +28,6 @@ class GeometricChain(AbstractPureWorld):
     num_envs: int = 64
     seed: int = 0
 
-    def __check_init__(self) -> None:
-        if self.horizon is not None and self.horizon < 1:
-            raise JourneymanError(
-                f"'horizon' is {self.horizon}; give at least one step, or None for a chain without a time limit."
-            )
-
     @property
     def name(self) -> str:  # type: ignore[override]
         """`GeometricChain`."""

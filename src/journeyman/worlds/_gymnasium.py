@@ -89,7 +89,7 @@ class GymnasiumWorld(AbstractHostWorld):
         self.account = Successes(self.num_envs, what)
 
     @classmethod
-    def make(cls, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> "GymnasiumWorld":
+    def make(cls, id: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any) -> "GymnasiumWorld":
         """The registered environment `id`, `num_envs` times; what `journeyman.world("gymnasium:ID")` calls.
 
         `options` go to `gymnasium.make` (`max_episode_steps` …); `vectorization="async"` gives each environment a

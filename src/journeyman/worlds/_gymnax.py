@@ -48,7 +48,7 @@ class GymnaxWorld(AbstractPackagedWorld):
     parameters: Any
     packaged: Packaged = eqx.field(static=True, repr=False)
 
-    def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
+    def __init__(self, id: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed = id, num_envs, seed
         environment, self.parameters = _make(id, options)
         self.horizon = length(id, "max_steps_in_episode", self.parameters.max_steps_in_episode)

@@ -74,8 +74,6 @@ class Handwriting(AbstractPureWorld):
             )
         if not self.spread >= 0:
             found.append(f"'spread' is {self.spread} mm, but starts are disturbed by 0 or more; 3 is usual.")
-        if self.horizon is not None and self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a pen without an end.")
         refuse(found)
 
     @property
@@ -125,7 +123,7 @@ class Handwriting(AbstractPureWorld):
         return self
 
 
-def handwriting(shape: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Handwriting:
+def handwriting(shape: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Handwriting:
     """The world of one shape of the LASA data; `options` are `spread` and `horizon`.
 
     Raises `JourneymanError` for an unknown shape or option, and where the data are not installed.

@@ -33,8 +33,8 @@ class Harvest(AbstractPureWorld):
         found = []
         if not self.growth > 0:
             found.append(f"'growth' is {self.growth}, but a crop is multiplied by a positive number; 1.25 is usual.")
-        if self.horizon is None or self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}, but a season has an end; give at least one step.")
+        if self.horizon is None:
+            found.append("'horizon' is None, but a season has an end; give at least one step.")
         refuse(found)
 
     @property

@@ -93,8 +93,6 @@ class LinearQuadratic(AbstractPureWorld):
         for option, std in (("noise", self.noise), ("start_std", self.start_std)):
             if not std >= 0:
                 found.append(f"'{option}' is {std}, but a standard deviation is 0 or more; change it.")
-        if self.horizon is not None and self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a world without end.")
         refuse(found)
         for name, matrix, least in (("state_cost", q, -1e-12), ("action_cost", r, 1e-12)):
             smallest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from journeyman.parts import JourneymanError
 from journeyman.worlds._base import AbstractPureWorld, Outcome
 from journeyman.worlds._spaces import Box
 
@@ -39,12 +38,6 @@ class Pendulum(AbstractPureWorld):
     horizon: int | None = 200
     num_envs: int = 64
     seed: int = 0
-
-    def __check_init__(self) -> None:
-        if self.horizon is not None and self.horizon < 1:
-            raise JourneymanError(
-                f"'horizon' is {self.horizon}; give at least one step, or None for a pendulum without a time limit."
-            )
 
     @property
     def name(self) -> str:  # type: ignore[override]

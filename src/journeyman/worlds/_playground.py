@@ -41,7 +41,7 @@ class PlaygroundWorld(AbstractPackagedWorld):
     observed: str | None
     packaged: Packaged = eqx.field(static=True, repr=False)
 
-    def __init__(self, id: str, *, num_envs: int = 64, seed: int = 0, **options: Any):
+    def __init__(self, id: str, /, *, num_envs: int = 64, seed: int = 0, **options: Any):
         self.id, self.num_envs, self.seed = id, num_envs, seed
         environment, limit = _make(id, options)
         self.horizon = length(id, "episode_length", limit)

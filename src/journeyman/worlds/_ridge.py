@@ -70,8 +70,6 @@ class Ridge(AbstractPureWorld):
         for option, usual in (("steep", 4), ("gusts", 0.03)):
             if not getattr(self, option) >= 0:
                 found.append(f"'{option}' is {getattr(self, option)}, but it is 0 or more; {usual} is usual.")
-        if self.horizon is not None and self.horizon < 1:
-            found.append(f"'horizon' is {self.horizon}; give at least one step, or None for a ridge without an end.")
         refuse(found)
 
     @property

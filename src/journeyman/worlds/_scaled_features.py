@@ -43,7 +43,7 @@ class ScaledFeatures(AbstractPureWorld):
     def __check_init__(self) -> None:
         if not self.noise >= 0:
             raise JourneymanError(f"'noise' is {self.noise}, but a standard deviation is 0 or more; change it.")
-        if self.horizon < 1 or len(self.scale) != 2 or not all(self.scale):
+        if self.horizon is None or len(self.scale) != 2 or not all(self.scale):
             raise JourneymanError(
                 f"Features scaled by {self.scale} over {self.horizon} steps show nothing; use two scales other than 0"
                 " and at least one step."

@@ -39,12 +39,6 @@ class AbstractTabular(AbstractPureWorld):
 
     gives: ClassVar[frozenset[str]] = frozenset({"world", "rewards", "settable state"})
 
-    def __check_init__(self) -> None:
-        if self.horizon is not None and self.horizon < 1:
-            raise JourneymanError(
-                f"'horizon' is {self.horizon}; give at least one step, or None for a world without a time limit."
-            )
-
     @abc.abstractmethod
     def tables(self) -> Tables:
         """Transitions, rewards, start and ends, in float64."""
