@@ -1,6 +1,8 @@
 """Anyone's vector environment, by what it declares about its resets."""
 
 import contextlib
+import sys
+import types
 
 import jax
 import numpy as np
@@ -251,6 +253,34 @@ def test_processes_give_the_same_stream():
     assert np.array_equal(*streams)
     with pytest.raises(JourneymanError, match="'sync' or 'async' only"):
         world("gymnasium:CartPole-v1", vectorization="threads")
+
+
+_TELLS = """
+import gymnasium, numpy, sys
+
+class Tells(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Box(0, 1, (1,), numpy.float32)
+
+    def reset(self, *, seed=None, options=None):
+        return numpy.full(1, "planted_here" in sys.modules, numpy.float32), {}
+
+gymnasium.register("Tells-v0", entry_point=Tells)
+"""
+
+
+def test_processes_take_over_nothing_of_this_one(tmp_path, monkeypatch):
+    # What a fork takes over: this module, and as well the locks that JAX's threads held.
+    (tmp_path / "tells_what_it_has.py").write_text(_TELLS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "planted_here", types.ModuleType("planted_here"))
+    script = sys.modules["__main__"]
+    made = world("gymnasium:tells_what_it_has:Tells-v0", num_envs=2, vectorization="async")
+    try:
+        assert made.reset().tolist() == [[0], [0]]
+        assert sys.modules["__main__"] is script
+    finally:
+        made.close()
+        del gymnasium.registry["Tells-v0"]
 
 
 def test_a_refused_option_is_one_sentence():

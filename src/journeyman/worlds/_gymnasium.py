@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from journeyman.parts import JourneymanError, did_you_mean, not_whole, refuse, require
+from journeyman.worlds._apart import begun_apart
 from journeyman.worlds._base import AbstractHostWorld, HostStep, direct
 from journeyman.worlds._from_gymnasium import (
     ActionBuffer,
@@ -93,7 +94,8 @@ class GymnasiumWorld(AbstractHostWorld):
         """The registered environment `id`, `num_envs` times; what `journeyman.world("gymnasium:ID")` calls.
 
         `options` go to `gymnasium.make` (`max_episode_steps` …); `vectorization="async"` gives each environment a
-        process of its own. Raises `JourneymanError` for an unknown id, a missing package or a refused option.
+        process of its own, which shares nothing with this one. Raises `JourneymanError` for an unknown id, a missing
+        package or a refused option.
         """
         environment_seeds(seed, num_envs)  # refuses what cannot be, before anything is built
         if "render_mode" in options:
@@ -261,13 +263,17 @@ def _make_vector(id: str, num_envs: int, mode: str, options: dict[str, Any]) -> 
     gymnasium = require("gymnasium", extra="gymnasium")
     if mode not in ("sync", "async"):
         raise JourneymanError(f"'vectorization' is '{mode}', but it can be 'sync' or 'async' only; choose one of them.")
+    plain, own = id.split(":", 1)[-1], {"disable_env_checker": True, **options}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            plain = id.split(":", 1)[-1]
-            return gymnasium.make_vec(
-                plain, num_envs=num_envs, vectorization_mode=mode, disable_env_checker=True, **options
-            )
+            if mode == "sync":
+                return gymnasium.make_vec(plain, num_envs=num_envs, vectorization_mode=mode, **own)
+            with begun_apart(gymnasium.registry[plain].entry_point) as method:
+                vector = {"context": method}
+                return gymnasium.make_vec(
+                    plain, num_envs=num_envs, vectorization_mode=mode, vector_kwargs=vector, **own
+                )
         except Exception as error:  # whatever an environment of the user's own may raise
             raise JourneymanError(cannot_make(id, options, error)) from error
 
