@@ -49,6 +49,8 @@ def test_a_seed_of_no_use_is_told_with_what_else_is_wrong(tmp_path: Path, journe
     assert code == 2
     assert "--seed must be a whole number from 0 to 4294967295, not -1; change it." in err
     assert "is a file, and a quickstart is a folder" in err
+    _, _, err = journeyman("quickstart", "--seed", 2**32 - 1, "--out", tmp_path / "file")
+    assert "The last of 10001 seeds from 4294967295 is 4294977295" in err
 
 
 def test_numbers_of_no_use_are_told_at_once_and_nothing_is_made(tmp_path: Path, journeyman: Journeyman) -> None:

@@ -196,3 +196,9 @@ def test_data_whose_weights_overflow_is_refused() -> None:
     rewarded = dataclasses.replace(data(), reward=np.asarray(data().valid, np.float32) * np.float32(3e38))
     with pytest.raises(JourneymanError, match=r"The weights of \d+ steps of the data are not finite, so nothing was"):
         fit(Learner(RewardToGo(), WeightedLogLikelihood(), Euclidean(), Adam()), actor(), rewarded)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_one_that_there_is(seed: int) -> None:
+    with pytest.raises(JourneymanError, match=f"`seed` must be a whole number from 0 to 4294967295, not {seed}"):
+        fit(bc(), policy(LinearQuadratic(), jax.random.key(0)), data(), seed=seed)

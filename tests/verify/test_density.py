@@ -191,6 +191,8 @@ def test_refusals() -> None:
         verify.density(Bernoulli(17), jnp.zeros(17), samples=10)
     with pytest.raises(JourneymanError, match=r"does not say where its actions live.*pass space="):
         verify.density(_Spaceless(), jnp.zeros(1))
+    with pytest.raises(JourneymanError, match="`seed` must be a whole number from 0 to 4294967295, not -1"):
+        verify.density(Bernoulli(1), jnp.zeros(1), seed=-1)
 
 
 class _Spaceless(AbstractHead):

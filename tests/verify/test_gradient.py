@@ -130,6 +130,7 @@ def test_the_policies_are_those_that_the_truth_is_for() -> None:
     [
         (lambda: verify.gradient(RewardToGo(), batches=3), "at least 100 batches of at least one episode, not 3 of 8"),
         (lambda: verify.baseline(ConstantBaseline(), significance=2.0), "The significance is a probability, not 2.0"),
+        (lambda: verify.gradient(RewardToGo(), seed=2**32 - 1), "The last of 2 seeds from 4294967295 is 4294967296"),
         (lambda: verify.exact_problems(0.0), r"The discount must lie in \(0, 1\], not 0.0"),
         (lambda: chain_policy(1.0), "lies between 0 and 1, not at 1.0"),
         (

@@ -14,7 +14,7 @@ from journeyman.corrections import AbstractPureDynamics, Candidates, Doubt, Scal
 from journeyman.episodes import EXPERT, Episodes
 from journeyman.geometry import Euclidean
 from journeyman.objectives import AbstractObjective, JacobianPenalty
-from journeyman.parts import refuse
+from journeyman.parts import LAST_SEED, beyond_the_last, not_whole, refuse
 from journeyman.policies import (
     MLP,
     DensityPolicy,
@@ -166,6 +166,8 @@ def fit_dynamics(
         [f"The quantile of what is missed lies between 0 and 1, not at {quantile}; 0.9 is usual."]
         * (not 0 < quantile < 1)
         + [f"A batch holds at least one transition, not {batch_size}; 256 is usual."] * (batch_size < 1)
+        + not_whole("`seed`", seed, most=LAST_SEED)
+        + beyond_the_last(seed, members)
     )
     inputs, residual, owner = _regression(episodes, members)
     size, width = residual.shape[1], inputs.shape[1]

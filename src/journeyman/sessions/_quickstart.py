@@ -15,7 +15,7 @@ from journeyman.datasets import write as write_data
 from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
-from journeyman.parts import JourneymanError, citations, counted, refuse
+from journeyman.parts import JourneymanError, beyond_the_last, citations, counted, refuse
 from journeyman.policies import DensityPolicy, policy
 from journeyman.report import (
     PolicyRow,
@@ -71,10 +71,12 @@ class QuickstartSettings:
                 f"--steps {self.steps} is no more than the first batch of {_BATCH:,} steps, which only fits the"
                 f" baseline, so that nothing would be learned; ask for more than {_BATCH:,} steps."
             )
-        return found + seeded(self.seed)
+        return found + seeded(self.seed) + beyond_the_last(self.seed, _DEMONSTRATED + 1)
 
 
 _NAME = "Hopper-v5"
+_DEMONSTRATED = 10_000
+"""By how much the seed of the demonstrations is larger than the run's."""
 _CORRECTED_IN = 4
 """Environments, few, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice."""
 _BATCH = 4096
@@ -155,7 +157,7 @@ class _Stage:
 
     def demonstrate(self) -> Episodes:
         s = self.settings
-        whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=10_000 + s.seed)
+        whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=_DEMONSTRATED + s.seed)
         self.shown = whole.episode_returns()
         data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
         self.say(

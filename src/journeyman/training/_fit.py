@@ -14,7 +14,7 @@ from jaxtyping import Array
 from journeyman.collect import horizon_problems
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples, WeightedLogLikelihood
-from journeyman.parts import AbstractPart, check, fingerprint, refuse, walk
+from journeyman.parts import LAST_SEED, AbstractPart, check, fingerprint, not_whole, refuse, walk
 from journeyman.policies import DensityPolicy, Encoder
 from journeyman.training._arguments import refuse_mistaken
 from journeyman.training._learner import Learner, LearnerState, initial, learn, observed, weigh
@@ -75,7 +75,7 @@ def fit(
         record=(record, Recorder | None),
     )
     check(learner, policy, Demonstrations(bool(np.any(np.asarray(episodes.reward)))), later=frozenset({"world"}))
-    _check_arguments(learner, policy, episodes, held_out, log_every, checkpoint_every)
+    _check_arguments(learner, policy, episodes, held_out, seed, log_every, checkpoint_every)
     record = Recorder() if record is None else record
     links = {"dataset": episodes.fingerprint(), "policy": fingerprint(policy)}
     links |= {} if held_out is None else {"held_out": held_out.fingerprint()}
@@ -136,10 +136,11 @@ def _check_arguments(
     policy: DensityPolicy,
     episodes: Episodes,
     held_out: Episodes | None,
+    seed: int,
     log_every: int,
     checkpoint_every: int,
 ) -> None:
-    found = weighing_problems(learner)
+    found = weighing_problems(learner) + not_whole("`seed`", seed, most=LAST_SEED)
     if log_every < 1 or checkpoint_every < 1 or checkpoint_every % log_every:
         found.append(
             f"Checkpoints come at logged epochs, so checkpoint_every = {checkpoint_every} must be a positive multiple"

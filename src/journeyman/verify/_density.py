@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import JourneymanError
+from journeyman.parts import LAST_SEED, JourneymanError, not_whole, refuse
 from journeyman.policies import AbstractDensityPolicy, AbstractHead
 from journeyman.verify._check import Check, Verification
 from journeyman.verify._expectation import Claim, claimed, elements, finite_agreement, real_agreement
@@ -73,6 +73,7 @@ def density(
 
     Raises `JourneymanError` for a space that is not known or has more than 65,536 elements.
     """
+    refuse(not_whole("`seed`", seed, most=LAST_SEED))
     space = _space(subject, space)
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):

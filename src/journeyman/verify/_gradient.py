@@ -14,7 +14,7 @@ from jaxtyping import Array, PyTree
 from journeyman.diagnose._interval import skewed_interval
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import refuse
+from journeyman.parts import LAST_SEED, beyond_the_last, not_whole, refuse
 from journeyman.policies import DensityPolicy
 from journeyman.training import regress
 from journeyman.verify._check import Check, Verification
@@ -51,7 +51,7 @@ def gradient(
 
     Raises `JourneymanError` for numbers that make no sense.
     """
-    refuse(_problems(batch, batches, significance))
+    refuse(_problems(batch, batches, significance, seed))
     problems = exact_problems(discount)
     found = []
     for problem in problems:
@@ -87,7 +87,7 @@ def baseline(
 
     Raises `JourneymanError` for numbers that make no sense.
     """
-    refuse(_problems(batch, batches, significance))
+    refuse(_problems(batch, batches, significance, seed))
     problems = exact_problems(discount)
     objective = WeightedLogLikelihood("episodes")
     weight = Advantage(discount, 1.0, baseline, Unscaled(), discounted_states=True)
@@ -170,8 +170,8 @@ def _compared(name: str, values: np.ndarray, truth: float, level: float) -> Chec
     return Check.of(name, held.mean, truth, max(reach, 1e-5 * abs(truth)), detail)  # 1e-5: single precision
 
 
-def _problems(batch: int, batches: int, significance: float) -> list[str]:
-    found = []
+def _problems(batch: int, batches: int, significance: float, seed: int) -> list[str]:
+    found = not_whole("`seed`", seed, most=LAST_SEED) + beyond_the_last(seed, 2)
     if batch < 1 or batches < _LEAST:
         found.append(
             f"A mean is judged by at least {_LEAST} batches of at least one episode, not {batches} of {batch}: of fewer"
