@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from journeyman.datasets._arrow import is_numeric, numbers, pyarrow, sound
-from journeyman.datasets._column import AbstractColumn, Joined, Read, Unread
+from journeyman.datasets._column import AbstractColumn, Held, Joined, Read, Unread
 from journeyman.datasets._episodes_apart import require_complete
 from journeyman.datasets._open import listed, names_read, proper_name, split_name
 from journeyman.datasets._table import Table
@@ -40,7 +40,8 @@ def open_lerobot(path: Path) -> Table:
     read = names_read(names.values())
     columns = {proper: _column(name, groups, opened) if proper in read else Unread() for name, proper in names.items()}
     if "episode_index" in columns:
-        there = 1 + int(np.count_nonzero(np.diff(columns["episode_index"].whole(), axis=0)))
+        index = columns["episode_index"] = Held(columns["episode_index"].whole())
+        there = 1 + int(np.count_nonzero(np.diff(index.array, axis=0)))
         require_complete(str(INFO), {"episodes": (episodes, there)})
     return Table("LeRobot", columns, notes=notes)
 
