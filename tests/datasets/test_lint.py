@@ -154,6 +154,13 @@ def test_targets_and_unknown_rewards_are_told_of_every_format(tmp_path: Path, na
         assert [problem[:26] for problem in found.problems] == ["'target_action' is 7 at ro"] * problems
 
 
+@pytest.mark.parametrize("build", [lambda a: {"arm": a, "grip": a}, lambda a: (a, a)], ids=["dictionary", "tuple"])
+def test_actions_of_an_own_file_that_are_not_one_array_are_refused(tmp_path: Path, build) -> None:
+    shown = Episodes.episode(np.ones((4, 2), np.float32), build(np.ones((3, 1), np.float32)))
+    with pytest.raises(JourneymanError, match="'action' is a dictionary or a tuple, and one array of actions can be"):
+        datasets.lint(datasets.write(shown, tmp_path / "mine.npz"))
+
+
 def test_an_own_file_that_was_changed_is_told(tmp_path: Path) -> None:
     demos = concatenate([Episodes.episode({"a": np.ones((4, 2), np.float32)}, np.ones((3, 1), np.float32))])
     path = datasets.write(demos, tmp_path / "mine.npz")

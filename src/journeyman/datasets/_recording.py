@@ -16,6 +16,7 @@ from journeyman.datasets._streams import changed, read_header, restore
 from journeyman.datasets._table import Table
 from journeyman.datasets._values import label
 from journeyman.episodes import Episodes
+from journeyman.parts import JourneymanError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +102,16 @@ class Recording:
 def own_columns(path: Path, table: Table, findings: Findings) -> dict[str, AbstractColumn]:
     """The library's own file as flat columns: every run of valid steps one episode, with its last observation.
 
-    One stream is held at a time. Content that is not what was written is a problem.
+    One stream is held at a time. Content that is not what was written is a problem. Raises `JourneymanError` for
+    actions that are not one array.
     """
     header = read_header(path, table.header or "")
     fields = header["fields"]
+    if "array" not in fields["action"]:
+        raise JourneymanError(
+            f"{path.name}: 'action' is a dictionary or a tuple, and one array of actions can be looked at; join its"
+            " entries into one vector a step."
+        )
     if told := changed(header, _fingerprint(path, fields, table.arrays)):
         findings.problems.append(told)
     small = {name: restore(path, fields[name], table.arrays).whole() for name in _SMALL}
