@@ -16,6 +16,7 @@ from journeyman.worlds import (
     Pendulum,
     ScaledFeatures,
     TwoState,
+    environment_seeds,
     list_worlds,
     world,
     world_config,
@@ -171,3 +172,13 @@ def test_without_a_simulator_the_install_line_is_given(monkeypatch):
     with pytest.raises(JourneymanError, match=r'pip install "journeyman\[gymnasium\]"'):
         world("gymnasium:Hopper-v5")
     assert {kind for _, kind in list_worlds()} == {"exact"}
+
+
+def test_seeds_of_very_many_environments_are_drawn_at_most_twice_and_only_where_they_are_needed(monkeypatch):
+    # Of 300,000 draws about 20 repeat another; drawn again with 8 more at a time, a million took minutes.
+    drawn, own = [], np.random.SeedSequence
+    monkeypatch.setattr(np.random, "SeedSequence", lambda seed: drawn.append(seed) or own(seed))
+    assert world("Pendulum", num_envs=300_000).num_envs == 300_000
+    assert not drawn
+    assert len(set(environment_seeds(0, 300_000))) == 300_000
+    assert len(drawn) == 2

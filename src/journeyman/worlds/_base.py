@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import LAST_SEED, AbstractPart, JourneymanError, not_whole, refuse
+from journeyman.parts import AbstractPart, JourneymanError, not_whole, refuse
+from journeyman.worlds._seeds import seed_problems
 from journeyman.worlds._spaces import AbstractSpace
 
 
@@ -103,7 +104,7 @@ class AbstractWorld(AbstractPart):
     def __check_init__(self) -> None:
         limited = self.horizon is not None and not_whole("'horizon'", self.horizon, least=1)
         what = f"'horizon' is {self.horizon!r:.60}; give at least one step, in whole ones, or None for no time limit."
-        refuse([what] * bool(limited) + _unlike(self.seed, self.num_envs))
+        refuse([what] * bool(limited) + seed_problems(self.seed, self.num_envs))
 
     @property
     def called(self) -> str:
@@ -170,7 +171,7 @@ class AbstractPureWorld(AbstractWorld):
     def remake(self, *, seed: int, num_envs: int | None = None) -> "AbstractPureWorld":
         """The same dynamics with another seed and width."""
         width = self.num_envs if num_envs is None else num_envs
-        refuse(_unlike(seed, width))
+        refuse(seed_problems(seed, width))
         return eqx.tree_at(lambda w: (w.seed, w.num_envs), self, (seed, width))
 
 
@@ -215,11 +216,6 @@ class AbstractHostWorld(AbstractWorld):
     @abc.abstractmethod
     def close(self) -> None:
         """Let the simulators go."""
-
-
-def _unlike(seed: Any, num_envs: Any) -> list[str]:
-    """Why there are no such numbers of a world, in sentences."""
-    return not_whole("`seed`", seed, most=LAST_SEED) + not_whole("`num_envs`", num_envs, least=1)
 
 
 def zeros_like_space(space: Any, *lead: int) -> PyTree:

@@ -28,7 +28,7 @@ from journeyman.worlds._playground import PlaygroundWorld, playground_ids
 from journeyman.worlds._probes import PROBES
 from journeyman.worlds._ridge import Ridge
 from journeyman.worlds._scaled_features import ScaledFeatures
-from journeyman.worlds._seeds import environment_seeds
+from journeyman.worlds._seeds import seed_problems
 from journeyman.worlds._single import gymnasium_ids, registered
 from journeyman.worlds._tabular import Tabular
 from journeyman.worlds._tabular_worlds import Garnet, Gridworld, TwoState, cliff_walking
@@ -87,7 +87,7 @@ def world(name: str, *, num_envs: int = 64, seed: int = 0, **options: Any) -> Ab
     installs it) and an option or a value that the world does not take.
     """
     refuse(mistaken("`name`", name, str, OWN))
-    environment_seeds(seed, num_envs)  # refuses what cannot be
+    refuse(seed_problems(seed, num_envs))
     num_envs, seed = int(num_envs), int(seed)  # NumPy's have no form in JSON
     options = {key: value.item() if isinstance(value, np.generic) else value for key, value in options.items()}
     if name in _PURE:

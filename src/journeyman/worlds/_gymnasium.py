@@ -20,7 +20,7 @@ from journeyman.worlds._from_gymnasium import (
     single_precision,
     space_from_gymnasium,
 )
-from journeyman.worlds._seeds import environment_seeds
+from journeyman.worlds._seeds import environment_seeds, seed_problems
 from journeyman.worlds._single import cannot_make, cause, gymnasium_ids, make_single, registered
 from journeyman.worlds._states import settable
 from journeyman.worlds._success import Successes
@@ -97,7 +97,7 @@ class GymnasiumWorld(AbstractHostWorld):
         process of its own, which shares nothing with this one. Raises `JourneymanError` for an unknown id, a missing
         package or a refused option.
         """
-        environment_seeds(seed, num_envs)  # refuses what cannot be, before anything is built
+        refuse(seed_problems(seed, num_envs))  # before anything is built
         if "render_mode" in options:
             raise JourneymanError(
                 f"'{id}' got the option render_mode={options['render_mode']!r}, and a world draws nothing while it is"
