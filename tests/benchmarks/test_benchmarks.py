@@ -201,6 +201,13 @@ def test_results_tells_each_seed_and_their_interval(capsys: pytest.CaptureFixtur
     assert len(found["runs"][0]["curve"]) == 2
 
 
+def test_seeds_are_relative_to_the_first_number_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four that are the first are not a quarter of themselves."""
+    monkeypatch.setattr(seeds, "_timed", lambda count, envs, steps, seconds: {"per_seed": 2.0 + count})
+    found = seeds.measure([4, 16], envs=1, steps=1, seconds=0.0)
+    assert {count: one["relative"] for count, one in found.items()} == {"4": 1.0, "16": 3.0}
+
+
 @pytest.mark.slow
 def test_seeds_prints_the_time_of_each(capsys: pytest.CaptureFixture[str]) -> None:
     seeds.main(["--json", "--seeds", "1,2", "--envs", "2", "--steps", "8", "--seconds", "0.1"])
