@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from journeyman.collect import Demonstrate, play
-from journeyman.figures import Computed, Effort, chosen, drawn
+from journeyman.figures import Computed, Effort, chosen, drawn, style
 from journeyman.figures import _clouds as clouds
+from journeyman.figures._clouds_drawn import draw_labels
 
 LABELS, NOISE = chosen(("labels", "noise"), "imitation")
 
 
-def labels(kept: int, count: int = 40) -> Computed:
+def labels(kept: int, count: int = 40, tolerance: float = 0.1) -> Computed:
     random = np.random.default_rng(0)
     bound = np.geomspace(0.01, 1, count)
     arrays = {
@@ -26,7 +27,16 @@ def labels(kept: int, count: int = 40) -> Computed:
         "landing": bound * random.uniform(0, 1, count),
         "reach": np.maximum(random.uniform(-0.1, 0.3, (count, 2)), 0),
     }
-    return Computed(arrays, {"tolerance": 0.1}, "caption", "seeds")
+    return Computed(arrays, {"tolerance": tolerance}, "caption", "seeds")
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 0.1, 20.0])
+def test_the_tolerance_is_on_the_figure_however_far_from_every_bound(tolerance: float) -> None:
+    """Where no label is kept all bounds lie beyond it: its line was off the axes, and its name between the panels."""
+    drawing = pytest.importorskip("matplotlib.figure").Figure()
+    draw_labels(drawing, style("light"), labels(0, tolerance=tolerance))
+    low, high = drawing.axes[1].get_xlim()
+    assert low < tolerance < high
 
 
 @pytest.mark.parametrize("kept", [0, 17, 40])

@@ -57,13 +57,14 @@ def _landing(axes: Any, style: Style, computed: Computed, kept: np.ndarray) -> N
         axes.plot(
             bound[which], landing[which], mark, color=style.line[role], markersize=3, alpha=0.6, zorder=2, mew=0.8
         )
-    both = np.concatenate([bound[finite], landing[finite]])
-    ends = np.asarray([both.min() * 0.7, both.max() * 1.4])
     tolerance = computed.numbers["tolerance"]
+    across = np.append(bound[finite], tolerance)  # the line is there where no bound comes near it, too
+    both = np.concatenate([across, landing[finite]])
+    ends = np.asarray([both.min() * 0.7, both.max() * 1.4])
     axes.plot(ends, ends, color=style.faint, linewidth=1.2, linestyle=_DASHES, zorder=1)
     axes.axvline(tolerance, color=style.faint, linewidth=1.2, zorder=1)
     axes.set(xlabel="bound  (deviations of the data)", ylabel="lands this far off  (deviations)")
-    axes.set(xscale="log", yscale="log", xlim=(bound[finite].min() * 0.8, bound[finite].max() * 1.25))
+    axes.set(xscale="log", yscale="log", xlim=(across.min() * 0.8, across.max() * 1.25))
     name(axes, style, "", "tolerance", (tolerance, float(landing.min())), shift=(5, 4), size=9)
 
 
