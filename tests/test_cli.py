@@ -140,6 +140,19 @@ def test_ctrl_c_while_the_libraries_are_imported(tmp_path: Path) -> None:
     assert 'journeyman = "journeyman.__main__:main"' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
 
 
+def test_a_terminal_without_greek_letters_gets_their_escapes() -> None:
+    """An output in ASCII, in Latin-1, or on Windows into a file."""
+    told = subprocess.run(
+        [sys.executable, "-m", "journeyman", "improve", "-h"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "\\u03b3; 0.995" in told.stdout
+
+
 def test_the_version_and_what_every_verb_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"

@@ -1,5 +1,6 @@
 """`journeyman`, and `python -m journeyman` where the command is not on the path."""
 
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ def main() -> int:
     from journeyman.cli import main as run
 
     signal.signal(signal.SIGINT, handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a pipe that has no γ gets its escape, as stderr does
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = run()
     if code == 130:
         # What is kept is on the disk. Threads of a writer that was cut off would tell of it as the process ends.

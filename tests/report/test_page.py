@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -111,6 +112,11 @@ class Parsed(HTMLParser):
 @pytest.fixture(scope="module")
 def html() -> str:
     return render(full())
+
+
+def test_bytes_of_a_path_that_are_no_text_stand_there_by_their_escape(tmp_path: Path) -> None:
+    written = write(full(os.fsdecode(b"d\xfc.npz")), tmp_path / "page.html")
+    assert "d\\udcfc.npz" in written.read_text(encoding="utf-8")
 
 
 def test_nothing_is_fetched(html: str) -> None:

@@ -114,6 +114,12 @@ def test_what_a_run_begins_with_is_not_replaced_by_it(tmp_path: Path) -> None:
         check_folder(tmp_path / "run", True, {"--policy": tmp_path / read, "--expert": None})
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_a_checkpoint_fails(tmp_path: Path) -> None:
+    with pytest.raises(JourneymanError, match=r"has bytes that are no text .* choose another folder"):
+        check_folder(tmp_path / os.fsdecode(b"r\xfcn") / "run")
+    check_folder(tmp_path / "rün" / "γ run")
+
+
 def test_what_died_before_it_began_is_no_obstacle(tmp_path: Path) -> None:
     create(tmp_path).close()
     (tmp_path / "config.json").unlink()

@@ -15,7 +15,7 @@ import numpy as np
 from journeyman.figures._model import Computed, Effort, Figure
 from journeyman.figures._style import WIDTH, Shade, style
 from journeyman.parts import JourneymanError, require
-from journeyman.policies._files import write_file
+from journeyman.policies._files import encoded, write_file
 
 RECORD = "figures.json"
 SHADES: tuple[Shade, ...] = ("light", "dark")
@@ -83,9 +83,9 @@ def write(
         }
         _save(figure.name, files, records, folder)
         say(f"{figure.name}: {figure.title} ({seconds:.1f} s)")
-    write_file(folder / "captions.md", captions(records).encode())
+    write_file(folder / "captions.md", encoded(captions(records)))
     page = folder / "index.html"
-    write_file(page, _page(title, records, pictures, command).encode())
+    write_file(page, encoded(_page(title, records, pictures, command)))
     return page
 
 
@@ -104,7 +104,7 @@ def drawn(figure: Figure, computed: Computed, shade: Shade, kind: str) -> bytes:
 def _save(name: str, files: dict[tuple[str, str], bytes], records: dict[str, Any], folder: Path) -> None:
     """The record first: what an interrupted run leaves is known as figures."""
     told = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    write_file(folder / RECORD, (told + "\n").encode())
+    write_file(folder / RECORD, encoded(told + "\n"))
     for (shade, kind), picture in files.items():
         write_file(folder / f"{name}{'-dark' if shade == 'dark' else ''}.{kind}", picture)
 

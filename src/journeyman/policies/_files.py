@@ -65,6 +65,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     sync(place.parent)
 
 
+def encoded(text: str) -> bytes:
+    """`text` in UTF-8; a byte of a path that is none is shown by its escape."""
+    return text.encode(errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def whole_folder(folder: Path, *, replace: bool) -> Iterator[Path]:
     """A hidden folder to fill, which becomes `folder`, or what that is a link to, when all of it is durable (see

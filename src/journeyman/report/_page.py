@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from journeyman.parts import JourneymanError, require
-from journeyman.policies._files import write_file
+from journeyman.policies._files import encoded, write_file
 from journeyman.report._cost import cost_drawing
 from journeyman.report._figures import Drawing, compounding_drawing, curve_drawings
 from journeyman.report._film import data_url, sheet
@@ -46,7 +46,7 @@ def write(report: Report, path: str | Path, overwrite: bool = False) -> Path:
     if not path.parent.is_dir():
         raise JourneymanError(f"'{path.parent}' is not a folder, so nothing can be written there; make it first.")
     text = render(report)
-    write_file(path, text.encode())
+    write_file(path, encoded(text))
     return path
 
 

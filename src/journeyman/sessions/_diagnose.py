@@ -20,7 +20,7 @@ from journeyman.experts import AbstractExpert, PolicyExpert, exact, shipped
 from journeyman.geometry import Fisher
 from journeyman.parts import refuse
 from journeyman.policies import DensityPolicy
-from journeyman.policies._files import write_file
+from journeyman.policies._files import encoded, write_file
 from journeyman.report import CompoundingFigure, Finding, Report, compounding_figure, write
 from journeyman.sessions._files import load_policy
 from journeyman.sessions._page import facts
@@ -226,7 +226,7 @@ def write_page(settings: Any, diagnosis: Diagnosis, page: Report) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     numbers, report = (settings.out / name for name in _WRITTEN)
     told = json.dumps(diagnosis.numbers(), indent=2, ensure_ascii=False)
-    write_file(numbers, (told + "\n").encode())
+    write_file(numbers, encoded(told + "\n"))
     write(dataclasses.replace(page, table=diagnosis.table()), report, overwrite=settings.overwrite)
 
 

@@ -27,6 +27,12 @@ def check_folder(folder: str | Path, overwrite: bool = False, reads: Mapping[str
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise JourneymanError(f"'{folder}' is a file, and a run is a folder; choose another name.")
+    name = os.fspath(folder.absolute())
+    if name != name.encode(errors="replace").decode():
+        raise JourneymanError(
+            f"The path '{name}' has bytes that are no text in this system's encoding, and checkpoints cannot be written"
+            " there; choose another folder."
+        )
     nearest = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         what = "may not be written to" if nearest.is_dir() else "is a file"
