@@ -13,10 +13,11 @@ import numpyro.distributions as dist
 import pytest
 from jaxtyping import Array, PyTree
 
+from journeyman.algorithms import bc
 from journeyman.geometry import Euclidean, Fisher, fisher_vector_product
 from journeyman.geometry._metric import _thinned
 from journeyman.objectives import Samples, WeightedLogLikelihood
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, describe, rebuild
 from journeyman.policies import (
     MLP,
     AbstractDensityPolicy,
@@ -34,6 +35,7 @@ from journeyman.policies import (
     SquashedGaussian,
     partition,
 )
+from journeyman.training import LineSearch
 from journeyman.worlds import AbstractFinite, Box
 
 SQUARE = Box.symmetric(2.0, 2)
@@ -205,6 +207,16 @@ def test_the_part_of_a_large_batch_that_the_solver_sees_has_all_step_numbers(
 def test_numbers_that_make_no_sense() -> None:
     with pytest.raises(JourneymanError, match=r"damping ≥ 0, at least one iteration, not -1.0, 0"):
         Fisher(damping=-1.0, iterations=0)
+    whole, _ = describe(Fisher())  # built from its description, as annotations refuse fractions here and nowhere else
+    for options in ({"iterations": 2.5}, {"subset": 2.5}, {"subset": 0}):
+        with pytest.raises(JourneymanError, match=r"at least one iteration, not .* and a subset"):
+            rebuild({**whole, **options}, {})
+    for name, value in (("tries", 2.5), ("tries", True)):
+        with pytest.raises(JourneymanError, match=r"tries at least once, not by 0\.8 and"):
+            rebuild({**describe(LineSearch())[0], name: value}, {})
+    for name, value in (("epochs", 1.5), ("batch_size", 2.5)):
+        with pytest.raises(JourneymanError, match=r"passes over its data at least once in batches"):
+            rebuild({**describe(bc())[0], name: value}, {})
 
 
 # -- what a natural step does not see -------------------------------------------------------------------

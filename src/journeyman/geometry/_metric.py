@@ -14,7 +14,7 @@ from jaxtyping import Array, PyTree
 from journeyman.geometry._geometry import AbstractGeometry, Direction, dot
 from journeyman.geometry._solve import Method, solve
 from journeyman.objectives import Samples
-from journeyman.parts import JourneymanError, Number, holds, matmul
+from journeyman.parts import JourneymanError, Number, holds, matmul, not_whole
 from journeyman.policies import AbstractDensityPolicy, partition
 
 
@@ -195,8 +195,9 @@ def _thinned(samples: Samples, subset: int | None) -> Samples:
 
 def _check(metric: Any) -> None:
     name = type(metric).__name__
+    whole = (metric.iterations, *(() if metric.subset is None else (metric.subset,)))
     damped = holds(metric.damping >= 0, metric.damping < np.inf)
-    if not damped or metric.iterations < 1 or (metric.subset is not None and metric.subset < 1):
+    if not damped or any(not_whole("", number, least=1) for number in whole):
         raise JourneymanError(
             f"{name} needs a finite damping ≥ 0, at least one iteration, not {metric.damping}, {metric.iterations}, and"
             f" a subset of at least one sample, not {metric.subset}; 1e-3, 10 and 4096 are usual."

@@ -13,7 +13,7 @@ from journeyman.collect import AbstractCollection, OnPolicy
 from journeyman.episodes import Episodes
 from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import CAPABILITIES, AbstractPart, Number, holds, problems, refuse
+from journeyman.parts import CAPABILITIES, AbstractPart, Number, holds, not_whole, problems, refuse
 from journeyman.policies import DensityPolicy, partition, renormalized
 from journeyman.training._shuffle import mixed
 from journeyman.training._steps import AbstractStep, Adam, Trial
@@ -50,7 +50,7 @@ class Learner(AbstractPart):
 def _wrong_passes(learner: Learner) -> list[str]:
     """What is wrong with how often and in which pieces a batch is passed over."""
     found, size, objective = [], learner.batch_size, type(learner.objective).__name__
-    if learner.epochs < 1 or (size is not None and size < 1):
+    if not_whole("", learner.epochs, least=1) or (size is not None and not_whole("", size, least=1)):
         found.append(
             f"A learner passes over its data at least once in batches of at least one, not {learner.epochs} times in"
             f" batches of {size}."

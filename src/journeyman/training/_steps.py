@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.geometry import Direction
-from journeyman.parts import AbstractPart, JourneymanError, Number, holds
+from journeyman.parts import AbstractPart, JourneymanError, Number, holds, not_whole
 
 
 class Trial(NamedTuple):
@@ -159,7 +159,7 @@ class LineSearch(AbstractStep):
 
     def __check_init__(self) -> None:
         _check_radius(self.kl)
-        if not holds(self.shrink > 0, self.shrink < 1) or self.tries < 1:
+        if not holds(self.shrink > 0, self.shrink < 1) or not_whole("", self.tries, least=1):
             raise JourneymanError(
                 f"A line search shortens its step by a factor between 0 and 1 and tries at least once, not by"
                 f" {self.shrink} and {self.tries} times; 0.8 and 10 are usual."
@@ -203,13 +203,13 @@ _NO_CURVATURE, _NOT_FINITE, _NO_GRADIENT, _NO_CLIMB, _NOTHING_HOLDS = 1, 2, 3, 4
 
 def refusal(metrics: dict[str, float]) -> str | None:
     """Why a step was refused, in words, from its code `refused` and the numbers beside it; `None` if it was taken."""
-    damping = metrics.get("damping", float("nan"))
+    at = f" at damping {metrics['damping']:.3g}" if "damping" in metrics else ""
     return {
         0: None,
-        _NO_CURVATURE: f"curvature {metrics.get('curvature', float('nan')):.3g} at damping {damping:.3g}",
-        _NOT_FINITE: f"the direction is not finite at damping {damping:.3g}",
+        _NO_CURVATURE: f"curvature {metrics.get('curvature', float('nan')):.3g}{at}",
+        _NOT_FINITE: f"the direction is not finite{at}",
         _NO_GRADIENT: "the gradient is zero",
-        _NO_CLIMB: f"the direction does not climb at damping {damping:.3g}",
+        _NO_CLIMB: f"the direction does not climb{at}",
         _NOTHING_HOLDS: f"no length among {metrics.get('tries', 0):.0f} stays inside the radius and gains",
     }[int(metrics.get("refused", 0))]
 
@@ -239,6 +239,7 @@ def _predicted(direction: Direction, length: Array) -> dict[str, Array]:
     return {
         "predicted_gain": jnp.where(moves, length * direction.slope, 0.0),
         "predicted_kl": jnp.where(moves, 0.5 * jnp.square(length) * direction.curvature, 0.0),
+        "curvature": direction.curvature,
     }
 
 
