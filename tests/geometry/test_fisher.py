@@ -205,11 +205,11 @@ def test_the_part_of_a_large_batch_that_the_solver_sees_has_all_step_numbers(
 
 
 def test_numbers_that_make_no_sense() -> None:
-    with pytest.raises(JourneymanError, match=r"damping ≥ 0, at least one iteration, not -1.0, 0"):
+    with pytest.raises(JourneymanError, match=r"damping ≥ 0, at least one whole iteration, not -1.0, 0"):
         Fisher(damping=-1.0, iterations=0)
     whole, _ = describe(Fisher())  # built from its description, as annotations refuse fractions here and nowhere else
     for options in ({"iterations": 2.5}, {"subset": 2.5}, {"subset": 0}):
-        with pytest.raises(JourneymanError, match=r"at least one iteration, not .* and a subset"):
+        with pytest.raises(JourneymanError, match=r"at least one whole iteration, not .* and a subset"):
             rebuild({**whole, **options}, {})
     for name, value in (("tries", 2.5), ("tries", True)):
         with pytest.raises(JourneymanError, match=r"tries at least once, not by 0\.8 and"):

@@ -12,6 +12,7 @@ from journeyman.diagnose import CostByHorizon, Interval, cost_by_horizon, expone
 from journeyman.episodes import Episodes
 from journeyman.experts import exact
 from journeyman.figures._model import Computed, Effort, told
+from journeyman.parts import counted
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import EVALUATION_SEED, Plan, fit, improve
 from journeyman.verify import erring_policy
@@ -163,6 +164,6 @@ def _power(found: dict[str, Any]) -> str:
 def _words(effort: Effort, episodes: int) -> str:
     return (
         f"{episodes:,} episodes for each curve and as many of the expert, from the same seeds; left: 95 %"
-        f" intervals over episodes; middle and right: {effort.seeds} learners from seed {effort.seed}, 95 %"
+        f" intervals over episodes; middle and right: {counted(effort.seeds, 'learner')} from seed {effort.seed}, 95 %"
         " intervals of the mean over them, exponents those of the mean cost"
     )

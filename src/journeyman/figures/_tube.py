@@ -22,7 +22,7 @@ from journeyman.diagnose import interval
 from journeyman.episodes import Episodes
 from journeyman.experts import shipped
 from journeyman.figures._model import Computed, Effort, told
-from journeyman.parts import require
+from journeyman.parts import counted, require
 from journeyman.policies import DensityPolicy, policy
 from journeyman.training import EVALUATION_SEED, fit
 from journeyman.worlds import AbstractWorld, Handwriting, lasa_strokes, world
@@ -205,6 +205,6 @@ def _percent(one: dict[str, Any]) -> str:
 def _words(effort: Effort) -> str:
     return (
         f"drawn: {DRAWN} trajectories of the first learner, all learners from the same starts; told: means over"
-        f" {effort.seeds} learners from seed {effort.seed} with 95 % intervals over them,"
+        f" {counted(effort.seeds, 'learner')} from seed {effort.seed} with 95 % intervals over them,"
         f" {effort.some(EPISODES, DRAWN)} trajectories each on paper and {effort.some(HOPS, 4)} in MuJoCo"
     )

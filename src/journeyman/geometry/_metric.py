@@ -199,8 +199,9 @@ def _check(metric: Any) -> None:
     damped = holds(metric.damping >= 0, metric.damping < np.inf)
     if not damped or any(not_whole("", number, least=1) for number in whole):
         raise JourneymanError(
-            f"{name} needs a finite damping ≥ 0, at least one iteration, not {metric.damping}, {metric.iterations}, and"
-            f" a subset of at least one sample, not {metric.subset}; 1e-3, 10 and 4096 are usual."
+            f"{name} needs a finite damping ≥ 0, at least one whole iteration, not {metric.damping},"
+            f" {metric.iterations}, and a subset of at least one whole sample, not {metric.subset}; 1e-3, 10 and 4096"
+            " are usual."
         )
     if metric.method not in ("conjugate gradients", "explicit"):
         raise JourneymanError(
