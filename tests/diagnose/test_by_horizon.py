@@ -13,7 +13,7 @@ from journeyman.collect import Demonstrate, play
 from journeyman.diagnose import _by_horizon as by_horizon
 from journeyman.diagnose import _horizon_wording as wording
 from journeyman.diagnose import compounding, cost_by_horizon
-from journeyman.diagnose._horizon_power import growth
+from journeyman.diagnose._horizon_power import LEAST_EPISODES, growth
 from journeyman.diagnose._resampled import resampled_counts
 from journeyman.experts import PolicyExpert, exact
 from journeyman.parts import JourneymanError
@@ -79,9 +79,8 @@ def noisy(count, power, deviation, random):
 def repeated(draw, count, times, scale=1e6):
     """The exponents that are told, of `times` measurements of `count` episodes."""
     counts = resampled_counts(count, 0).astype(float)
-    found = [
-        by_horizon._fitted(HORIZONS, np.cumsum(draw(), axis=1)[:, HORIZONS - 1], counts, scale) for _ in range(times)
-    ]
+    costs = (np.cumsum(draw(), axis=1)[:, HORIZONS - 1] for _ in range(times))
+    found = [by_horizon._fitted(HORIZONS, each, counts, scale, LEAST_EPISODES) for each in costs]
     return [one.exponent for one in found if one.exponent is not None]
 
 
