@@ -173,7 +173,7 @@ def test_a_clone_that_is_better_until_it_falls_is_told_as_both():
     gains = dataclasses.replace(found.cost[0], mean=-9.2, low=-10.0, high=-8.4)
     both = dataclasses.replace(found, cost=(gains, *found.cost[1:]))
     said = wording.horizon_finding(both, by_horizon.SATURATED)
-    assert "over 1 steps and 2,000 episodes it is −9.2 (95 % interval −10 to −8.4), negative; over 2 it is " in said
+    assert "over 1 step and 2,000 episodes it is −9.2 (95 % interval −10 to −8.4), negative; over 2 it is " in said
     assert "and saturated, more than 0.125 of the most there can be" in said
 
 

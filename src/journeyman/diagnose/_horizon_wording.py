@@ -10,6 +10,7 @@ import numpy as np
 
 from journeyman.diagnose._horizon_power import LEAST_EPISODES
 from journeyman.diagnose._interval import Interval
+from journeyman.parts import counted
 
 LEAST_POINTS = 3
 """Horizons that an exponent needs."""
@@ -62,11 +63,12 @@ def _reason(found: Any, saturated: float) -> str:
     if not found.used.any():
         h, one = found.horizon[0], found.cost[0]
         return (
-            f"it is saturated; over {h} steps already it is {one.mean:.3g}, more than {saturated:.3g} of the most there"
-            f" can be ({found.scale * h:.3g}), and there it grows like H whatever the errors do; ask for shorter ones"
+            f"it is saturated; over {counted(int(h), 'step')} already it is {one.mean:.3g}, more than"
+            f" {saturated:.3g} of the most there can be ({found.scale * h:.3g}), and there it grows like H"
+            " whatever the errors do; ask for shorter ones"
         )
     kept, last = found.horizon[found.used], found.cost[np.flatnonzero(found.used)[-1]]
-    over = f"over {kept[-1]} steps and {found.episodes:,} episodes it is {_bounds(last)}"
+    over = f"over {counted(int(kept[-1]), 'step')} and {counted(found.episodes)} it is {_bounds(last)}"
     if not last.low > 0:
         longer = np.flatnonzero(found.horizon > kept[-1])[:1]
         beyond = "".join(
