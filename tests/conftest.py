@@ -3,11 +3,13 @@
 The processes that tests start (the command line, a killed run) are left as a user has them.
 """
 
+import functools
 import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -65,6 +67,46 @@ def _context() -> ir.Context:
 
 
 mlir.make_ir_context = _context
+
+# Nine tenths of what is checked has no array in its annotations. There Beartype alone looks, once a call, where
+# jaxtyping binds the arguments and looks at them twice; and what is defined anew at each call is checked once, for to
+# make its checks takes longer than most of these calls. Both were a sixth of the suite's time.
+_checked_with_arrays = jaxtyping.jaxtyped
+_met: set[CodeType] = set()
+
+
+def _has_arrays(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return "[" in annotation
+    if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray | jaxtyping.PyTree):
+        return annotation is not jaxtyping.PyTree
+    return any(_has_arrays(part) for part in getattr(annotation, "__args__", ()))
+
+
+def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(made: Any) -> Any:
+        if not isinstance(made, FunctionType):
+            return _checked_with_arrays(made, typechecker=typechecker)
+        if "<locals>" in made.__qualname__:
+            if made.__code__ in _met:
+                return made
+            _met.add(made.__code__)
+        if any(map(_has_arrays, made.__annotations__.values())):
+            return _checked_with_arrays(made, typechecker=typechecker)
+        return _with_a_switch(made, typechecker(made))
+
+    return decorate
+
+
+def _with_a_switch(made: Callable[..., Any], checked: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(made)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (made if jaxtyping.config.jaxtyping_disable else checked)(*args, **kwargs)
+
+    return call
+
+
+jaxtyping.jaxtyped = _checked
 
 # Tracing makes objects by the hundred thousand, and each collection walks over all that pytest holds: a twentieth
 # of the suite's time. What is there when the tests are collected stays.
