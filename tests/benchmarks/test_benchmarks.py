@@ -17,6 +17,7 @@ from benchmarks import (
     compounding,
     corrective,
     data,
+    feedback,
     imitation,
     lasa,
     memory,
@@ -125,6 +126,26 @@ def test_corrective_judges_labels_by_their_clones_and_keeps_runs_apart(shared_da
     again = corrective.returns(*asked, corrective.Kept(file))
     assert again["true"]["each"] == found["true"]["each"]
     assert len(file.read_text().splitlines()) == 6, "nothing was run twice"
+
+
+@pytest.mark.slow
+@needs_envpool
+def test_feedback_tells_where_a_demonstrator_leads(shared_data: Path, tmp_path: Path) -> None:
+    case = corrective.Case(
+        imitation.Task("HalfCheetah-v5", 1, 40, gradient_steps=20), 0.01, corrective.Steered(0.02, 3.0)
+    )
+    folder, file = shared_data / "mujoco_experts", tmp_path / "kept.jsonl"
+    found = feedback.feedback(case, folder, [0.0, 0.1], [0, 1], states=40)
+    assert list(found["0.1"]) == ["1", "2", "5", "10", "20", "40"]
+    assert max(found["0.0"]["1"]["expert"]) < 1e-6, "who was not moved goes where it went"
+    assert found["0.0"]["40"]["held_to_path"][0] < found["0.1"]["40"]["held_to_path"][0]
+    assert 0 < found["0.1"]["1"]["expert_is_nearer"][0] < 0.5
+    asked = (case, folder, feedback.Moved(0.1, 2, 1.0), [0], 2)
+    clones = feedback.returns(*asked, feedback.Kept(file))
+    assert len({clones[action]["mean"][0] for action in feedback.ACTIONS}) == 3, "the actions are different ones"
+    again = feedback.returns(*asked, feedback.Kept(file))
+    assert [again[action]["each"] for action in feedback.ACTIONS] == [clones[one]["each"] for one in feedback.ACTIONS]
+    assert len(file.read_text().splitlines()) == 3, "nothing was run twice"
 
 
 @pytest.mark.slow
