@@ -488,13 +488,6 @@ def test_a_name_on_no_page_is_found():
 # -- and the tests are as strict as they say ------------------------------------------------------------------
 
 
-def test_annotations_are_checked_while_tests_run():
-    from journeyman.parts import did_you_mean
-
-    with pytest.raises(Exception, match="Type-check error"):
-        did_you_mean(3, [])  # type: ignore[arg-type]
-
-
 def test_types_and_ranks_are_not_promoted():
     with pytest.raises(Exception, match="promotion"):
         jnp.ones(3, jnp.int32) + jnp.ones(3, jnp.float32)
