@@ -1,8 +1,6 @@
 """The figures: their data against what is known, their files, and what is refused."""
 
-import itertools
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,10 @@ from journeyman.figures import _horizon as horizon
 from journeyman.figures import _scalar_control as control
 from journeyman.figures._estimates import mean, variance
 from journeyman.figures._geometry import collapse, coordinates, vanilla_and_natural
-from journeyman.figures._variance import LQ_VARIANCES, baselines, centring, problems
+from journeyman.figures._variance import LQ_VARIANCES, baselines, centring
 from journeyman.training import Plan
 from journeyman.worlds import LinearQuadratic
+from tests.objectives.test_exact_variance import variances
 
 
 def test_the_closed_forms_of_the_two_parameter_problem_are_those_of_the_world() -> None:
@@ -62,65 +61,9 @@ def test_the_variances_are_those_that_are_known() -> None:
         assert kinds[kind]["variance"]["low"] < kinds[kind]["exact"] < kinds[kind]["variance"]["high"]
 
 
-Polynomial = dict[tuple[int, int, int], float]
-"""Coefficients by the powers of the state x, of the sum S of the scores, and of the estimate P."""
-GAIN, STD, LONG = -0.3, 0.3, 20
-
-
-def product(*factors: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
-    """Of polynomials in the same variables."""
-    found: dict[tuple[int, ...], float] = {tuple(0 for _ in next(iter(factors[0]))): 1.0}
-    for factor in factors:
-        before, found = found, {}
-        for (a, v), (b, w) in itertools.product(before.items(), factor.items()):
-            powers = tuple(i + j for i, j in zip(a, b, strict=True))
-            found[powers] = found.get(powers, 0.0) + v * w
-    return found
-
-
-def expected(wanted: Polynomial, full: bool, baseline: list[dict[tuple[int, ...], float]]) -> float:
-    """E of `wanted` after the last step, by x′ = x + u and u = kx + σe, backwards over the steps.
-
-    P is the sum of the rewards where the return is `full`, else Σ r_t S_t less Σ b_t times the score of step t.
-    """
-    x, s, p, e = ({tuple(int(i == j) for j in range(4)): 1.0} for i in range(4))
-    u = {**{k: GAIN * v for k, v in x.items()}, **{k: STD * v for k, v in e.items()}}
-    reward = {k: -v for k, v in product(x, x).items()}
-    for k, v in product(u, u).items():
-        reward[k] = reward.get(k, 0.0) - v
-    score = {k: v / STD for k, v in product(x, e).items()}
-    scores, place = {**s, **score}, {**u, **dict.fromkeys(x, 1 + GAIN)}
-    for b in reversed(baseline):
-        gained = reward if full else product(reward, scores)
-        less = {k: -v for k, v in product(b, score).items()}
-        estimate = {k: gained.get(k, 0.0) + less.get(k, 0.0) for k in {*gained, *less}} | p
-        after: Polynomial = {}
-        for (i, j, n), value in wanted.items():
-            for (*own, m), v in product(*[place] * i, *[scores] * j, *[estimate] * n, {(0, 0, 0, 0): value}).items():
-                if m % 2 == 0:  # E eᵐ = (m − 1)!! of a standard normal e
-                    after[own[0], own[1], own[2]] = after.get((own[0], own[1], own[2]), 0.0) + v * math.prod(
-                        range(m - 1, 0, -2)
-                    )
-        wanted = after
-    return sum(value for (_, j, n), value in wanted.items() if j == n == 0)  # x₀ = 1, S = P = 0
-
-
 def test_the_known_variances_are_the_exact_ones() -> None:
-    """The cost from x on is c x² + d; b is its mean over the states of its step."""
-    nothing = [{(0, 0, 0, 0): 0.0}] * LONG
-    c, d, square = [0.0], [0.0], [1.0]
-    for _ in range(LONG):
-        c, d = [1 + GAIN**2 + (1 + GAIN) ** 2 * c[0], *c], [STD**2 * (1 + c[0]) + d[0], *d]
-        square.append((1 + GAIN) ** 2 * square[-1] + STD**2)
-    value = [{(2, 0, 0, 0): -c[t], (0, 0, 0, 0): -d[t]} for t in range(LONG)]
-    by_time = [{(0, 0, 0, 0): -c[t] * square[t] - d[t]} for t in range(LONG)]
-    ways = [(True, nothing), (False, nothing), (False, by_time), (False, value)]
-    for (full, baseline), known in zip(ways, LQ_VARIANCES.values(), strict=True):
-        first: Polynomial = {(0, 1, 1): 1.0} if full else {(0, 0, 1): 1.0}
-        mean_ = expected(first, full, baseline)
-        assert mean_ == pytest.approx(problems()[1].truth["the gain"])
-        whole: Polynomial = {(0, 2, 2): 1.0} if full else {(0, 0, 2): 1.0}
-        assert expected(whole, full, baseline) - mean_**2 == pytest.approx(known, abs=0.05)
+    names = ("full return", "none", "time-varying", "value of state and time")
+    assert list(LQ_VARIANCES.values()) == pytest.approx([variances()[name] for name in names], abs=0.05)
 
 
 def _errors(measured: dict[str, float], truth: float) -> float:

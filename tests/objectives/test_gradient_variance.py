@@ -204,12 +204,12 @@ def values() -> tuple[np.ndarray, np.ndarray]:
     return table, expected
 
 
-# The figures come from 400 000 samples; their standard error is at most 1 % of them.
+# Exact: tests/objectives/test_exact_variance.py.
 SCALAR_ROWS = {
-    "full return": (Return(1.0), None, 6288.0),
-    "reward-to-go": (RewardToGo(1.0), None, 3050.0),
-    "baseline of time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 1, 701.0),
-    "value of state and time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 0, 447.0),
+    "full return": (Return(1.0), None, 6244.2),
+    "reward-to-go": (RewardToGo(1.0), None, 3042.8),
+    "baseline of time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 1, 701.2),
+    "value of state and time": (Advantage(1.0, 1.0, _Known(), scaling=Unscaled()), 0, 443.3),
 }
 
 
@@ -223,7 +223,7 @@ def test_the_scalar_linear_quadratic_world(name: str) -> None:
     assert truth == pytest.approx(-11.27026, abs=1e-5)
     assert mean_agrees(found, truth)
     for other, (_, _, its) in SCALAR_ROWS.items():
-        assert variance_agrees(found, its, 0.01 * its) == (other == name)
+        assert variance_agrees(found, its) == (other == name)
 
 
 def test_the_return_itself() -> None:
