@@ -190,13 +190,13 @@ def test_errors_are_those_of_what_the_world_does() -> None:
 
 
 def test_labels_are_asked_for_evenly_inside_each_episode() -> None:
-    one, elapsed = LinearQuadratic(num_envs=1), jnp.asarray([[3, 4, 5, 0, 1, 2, 3]])
+    one, elapsed = LinearQuadratic(num_envs=1), jnp.asarray([[4, 5, 6, 7, 0, 1, 2, 3]])
     episodes = eqx.tree_at(
         lambda e: e.elapsed,
-        rollout(one, Mean(LEARNER), start(one), jax.random.key(0), 7)[1],
+        rollout(one, Mean(LEARNER), start(one), jax.random.key(0), 8)[1],
         elapsed,
     )
     actor = policy(WORLD, jax.random.key(0))
     even, all_ = (np.asarray(query(episodes, actor, (), WORLD.action_space)) for query in (Evenly(3), Everywhere()))
-    np.testing.assert_array_equal(even > -np.inf, [[1, 0, 0, 1, 0, 0, 1]])
-    np.testing.assert_array_equal(all_ > -np.inf, np.ones((1, 7)))
+    np.testing.assert_array_equal(even > -np.inf, [[0, 0, 1, 0, 1, 0, 0, 1]])
+    np.testing.assert_array_equal(all_ > -np.inf, np.ones((1, 8)))

@@ -14,6 +14,7 @@ from journeyman.collect import Sample, play
 from journeyman.diagnose import StepQuality, step
 from journeyman.diagnose._covariance import _Retold, disagreement
 from journeyman.diagnose._radius import ray
+from journeyman.diagnose._step import _along
 from journeyman.geometry import Fisher
 from journeyman.objectives import Samples
 from journeyman.parts import JourneymanError
@@ -85,6 +86,18 @@ def test_the_return_rises_and_then_collapses() -> None:
         assert one.change[0].mean == 0
     gain = [one.returns[3].mean for one in (found.plain, found.natural)]
     assert gain[1] > gain[0], "at equal predicted KL the natural direction goes further"
+
+
+def test_the_collapse_is_the_first_fall_beyond_the_best() -> None:
+    noise, none = np.random.default_rng(0).normal(0, 0.1, 50), np.zeros(3)
+
+    def along(*means: float | None) -> Any:
+        walked = [None if mean is None else noise + mean for mean in means]
+        return _along(none, none, none, lengths=(0.0, 1.0, 2.0, 4.0, 8.0), walked=walked)
+
+    assert (along(0, -1, 2, -1, -5).best, along(0, -1, 2, -1, -5).collapse) == (2, 4)  # at 1 it falls before the best
+    assert along(0, 1, 2, 1, None).collapse == 8
+    assert along(0, 1, 2, 1, 0.5).collapse is None
 
 
 def test_a_world_that_overflows_is_a_collapse_and_is_said() -> None:

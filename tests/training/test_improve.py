@@ -27,6 +27,7 @@ from journeyman.training._recorder import Recorder
 from journeyman.training._tally import Tally
 from journeyman.weights import (
     Advantage,
+    ConstantBaseline,
     LeaveOneOutBaseline,
     NetworkBaseline,
     NoBaseline,
@@ -35,7 +36,7 @@ from journeyman.weights import (
     Unscaled,
     Weighed,
 )
-from journeyman.worlds import GeometricChain, LinearQuadratic
+from journeyman.worlds import GeometricChain, LinearQuadratic, timed
 
 # x' = x + u + noise, clone u ≈ −.15 x where −.6 x is near the optimum: there is much to win and much to lose.
 WORLD = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=16)
@@ -124,6 +125,15 @@ def test_the_first_batch_goes_to_the_baseline_and_moves_nothing() -> None:
     # The batch is counted into the statistics and the function is kept, to rounding.
     assert warm["evaluation_return"] == pytest.approx(improved.rows[0]["evaluation_return"], rel=1e-4)
     assert then["explained_variance"] > warm["explained_variance"] + 0.2, "the baseline knows the clone's own returns"
+
+
+def test_the_baseline_that_is_subtracted_has_never_seen_its_batch() -> None:
+    """A mean leaves a mean of 0 of the batch that it was fitted to, and the difference of two batches of another."""
+    learner = reinforce(1e-3, discount=1.0, baseline=ConstantBaseline())
+    plan = Plan(steps=5 * 336, batch=336, staggered=False)  # 21 × 16: whole episodes
+    rows = improve(learner, linear(-0.15), timed(WORLD, shown=False), plan).rows
+    means = [abs(row["advantage_mean"]) / row["advantage_deviation"] for row in rows]
+    assert min(means) > 1e-3
 
 
 def test_the_first_steps_do_not_collapse_and_the_clone_gets_better() -> None:
