@@ -22,15 +22,15 @@ CLASSES = {"sb3": ("stable_baselines3", "PPO"), "sbx": ("sbx", "PPO"), "sb3-cont
 
 
 def trained(who: str, id: str, envs: int, steps: int, seed: int) -> tuple[Any, float]:
-    """The trained model and its seconds, with the making of model and environment."""
+    """The trained model and its seconds of training: as with ours, what is imported and made before is not in them."""
     package, _, wrapper = who.partition("+")
     module, name = CLASSES[package]
     options = {"n_steps": 2048 // envs} if package == "sbx" else {"n_steps": 2048 // envs, "device": "cpu"}
-    began = time.perf_counter()
     world = make_vec_env(id, envs, seed=seed)
     if wrapper:
         world = VecNormalize(world, norm_reward=False)
     model = getattr(importlib.import_module(module), name)("MlpPolicy", world, seed=seed, verbose=0, **options)
+    began = time.perf_counter()
     model.learn(steps)
     return model, time.perf_counter() - began
 

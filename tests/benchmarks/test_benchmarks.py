@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import math
+import runpy
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +78,28 @@ def test_pure_worlds_prints_steps_a_second(capsys: pytest.CaptureFixture[str]) -
 def test_an_opponent_is_run_on_its_own_worlds_only() -> None:
     with pytest.raises(SystemExit, match=r"brax is run on worlds of brax and playground, not on 'LinearQuadratic'"):
         pure_worlds.main(["--world", "LinearQuadratic", "--envs", "2", "--steps", "4", "--opponents", "brax"])
+
+
+def test_the_seconds_of_stable_baselines_are_those_of_training_as_ours_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def taking(seconds: float, answer: Any = None) -> Any:
+        clock[0] += seconds
+        return answer
+
+    model = SimpleNamespace(learn=lambda steps: taking(1.0))
+    stubs: dict[str, dict[str, Any]] = {
+        "stable_baselines3": {"PPO": lambda *_, **__: taking(10.0, model)},
+        "stable_baselines3.common.env_util": {"make_vec_env": lambda *_, **__: taking(100.0)},
+        "stable_baselines3.common.evaluation": {"evaluate_policy": None},
+        "stable_baselines3.common.vec_env": {"VecNormalize": None},
+        "torch": {"set_num_threads": None},
+    }
+    for name, held in stubs.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**held))  # type: ignore[arg-type]
+    worker = runpy.run_path(str(peers.WORKER))
+    monkeypatch.setattr(worker["time"], "perf_counter", lambda: clock[0])
+    assert worker["trained"]("sb3", "Hopper-v5", 1, 8, 0) == (model, 1.0)
 
 
 @pytest.mark.slow
