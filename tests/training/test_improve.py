@@ -114,6 +114,7 @@ def test_before_step_0_the_clone_is_what_is_evaluated_floor_and_all() -> None:
     assert (first["step"], first["iteration"]) == (0, 0)
     assert first["evaluation_return"] == evaluated(clone) == evaluated(floored(clone, 0.3))
     assert float(clone.distribution(jnp.zeros((1, 1))).base_dist.scale.max()) < 0.3, "the floor had work to do"
+    assert float(improved.policy.distribution(jnp.zeros((1, 1))).base_dist.scale.min()) >= 0.3, "and did it"
 
 
 def test_the_first_batch_goes_to_the_baseline_and_moves_nothing() -> None:
