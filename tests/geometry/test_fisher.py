@@ -204,6 +204,20 @@ def test_the_part_of_a_large_batch_that_the_solver_sees_has_all_step_numbers(
     assert _thinned(samples, None) is samples
 
 
+@pytest.mark.usefixtures("x64")
+def test_the_direction_is_that_of_some_samples_and_its_curvature_that_of_all() -> None:
+    policy, samples = built("gaussian by state")
+    _, gradient = WeightedLogLikelihood().gradient(policy, samples)
+    flat = jax.flatten_util.ravel_pytree
+    found = Fisher(1e-2, subset=3, method="explicit")(policy, samples, gradient)
+    some, every = (fisher_vector_product(policy, seen)(found.value) for seen in (_thinned(samples, 3), samples))
+    np.testing.assert_allclose(flat(some)[0] + 1e-2 * flat(found.value)[0], flat(gradient)[0], rtol=1e-6, atol=1e-9)
+    assert found.metrics["cg_residual"] < 1e-6
+    value = flat(found.value)[0]
+    assert found.curvature == pytest.approx(float(value @ flat(every)[0]))
+    assert abs(found.curvature - value @ flat(some)[0]) > 0.1 * found.curvature
+
+
 def test_numbers_that_make_no_sense() -> None:
     with pytest.raises(JourneymanError, match=r"damping ≥ 0, at least one whole iteration, not -1.0, 0"):
         Fisher(damping=-1.0, iterations=0)
