@@ -18,8 +18,8 @@ PACKAGE = "journeyman"
 
 # The way of the data: a station imports from itself and from those above it.
 STATIONS = (
-    "parts episodes worlds policies experts collect corrections weights objectives geometry training"
-    " algorithms diagnose verify report datasets figures label cluster sessions cli __main__"
+    "_refusals _settings parts episodes worlds policies experts collect corrections weights objectives geometry"
+    " training algorithms diagnose verify report datasets figures label cluster sessions cli __main__"
 ).split()
 LAZY = (
     "envpool gymnasium mujoco imageio plotly jinja2 tensorboardX orbax tyro rich safetensors gym_pusht h5py"

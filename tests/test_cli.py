@@ -117,8 +117,9 @@ def test_ctrl_c_outside_a_run(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert capsys.readouterr().err == "journeyman: stopped before it was done; the same command begins again\n"
 
 
-def test_ctrl_c_while_the_libraries_are_imported(tmp_path: Path) -> None:
-    (tmp_path / "tyro.py").write_text(
+@pytest.mark.parametrize("library", ["tyro", "jax"])
+def test_ctrl_c_while_the_libraries_are_imported(library: str, tmp_path: Path) -> None:
+    (tmp_path / f"{library}.py").write_text(
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt as stop:\n"
         "    raise ImportError from stop  # as extensions in C do"
     )

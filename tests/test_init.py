@@ -9,18 +9,24 @@ import pytest
 import journeyman
 
 LIGHT = """
-import sys
+import contextlib, os, sys
 import journeyman
-heavy = "jax numpy equinox optax numpyro lineax envpool gymnasium plotly jinja2 orbax rich tyro tensorboardX".split()
+heavy = "jax numpy equinox optax numpyro lineax envpool gymnasium plotly jinja2 orbax tensorboardX".split()
+print([name for name in [*heavy, "rich", "tyro"] if name in sys.modules])
+from journeyman import cli
+with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
+    for words in ("--version", "-h", "improve -h", "diagnose clone -h", "improve --stepz 1", "improv"):
+        with contextlib.suppress(SystemExit):
+            cli.main(words.split())
 print([name for name in heavy if name in sys.modules])
 journeyman.JourneymanError
 print("jax" in sys.modules, "numpyro" in sys.modules)
 """
 
 
-def test_the_import_alone_loads_no_library() -> None:
+def test_the_import_alone_loads_no_library_and_a_help_none_that_computes() -> None:
     ran = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == ["[]", "True False"]
+    assert ran.stdout.splitlines() == ["[]", "[]", "True False"]
 
 
 @pytest.mark.parametrize("name", journeyman.__all__)

@@ -14,10 +14,9 @@ def main() -> int:
         signal.signal(signal.SIGINT, _stop)
     from journeyman.cli import main as run
 
-    signal.signal(signal.SIGINT, handler)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a pipe that has no γ gets its escape, as stderr does
         sys.stdout.reconfigure(errors="backslashreplace")
-    code = run()
+    code = run(ready=lambda: signal.signal(signal.SIGINT, handler))
     if code == 130:
         # What is kept is on the disk. Threads of a writer that was cut off would tell of it as the process ends.
         sys.stdout.flush()

@@ -14,14 +14,14 @@ import pytest
 import tyro
 
 from journeyman import JourneymanError, algorithms, cli, collect
+from journeyman._settings import Asking, HeadName
 from journeyman.cli._verbs import Verb
 from journeyman.experts import PolicyExpert
 from journeyman.policies import policy
 from journeyman.sessions import CorrectSettings, FitSettings, ImproveSettings, PolicyShape, QuickstartSettings
-from journeyman.sessions._asking import Asking
 from journeyman.sessions._files import from_json, relative, to_json
+from journeyman.sessions._recipes import make_head, practising
 from journeyman.sessions._refusals import parse_options
-from journeyman.sessions._settings import HeadName
 from journeyman.sessions._typed import typed
 from journeyman.training import Learner
 from journeyman.worlds import AbstractSpace, AbstractWorld, Box, LinearQuadratic, MultiDiscrete
@@ -44,7 +44,7 @@ def test_settings_survive_json(settings: FitSettings | ImproveSettings) -> None:
 
 
 def test_an_option_left_out_is_the_recipes_own_and_one_given_is_passed_on() -> None:
-    made = lambda name, **options: ImproveSettings("W", 100, algorithm=name, **options).learner()  # noqa: E731
+    made = lambda name, **options: practising(ImproveSettings("W", 100, algorithm=name, **options))  # noqa: E731
     assert made("natural-gradient") == algorithms.natural_gradient()
     assert made("trpo") == algorithms.trpo()
     assert made("ppo") == algorithms.ppo()
@@ -90,7 +90,7 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
     expert = PolicyExpert(policy(LinearQuadratic(), jax.random.key(0), hidden=(3,)))
 
     def made(algorithm: Literal["dagger", "dart"], seed: int = 0, **asking: Any) -> Learner:
-        return ImproveSettings("W", 100, algorithm=algorithm, seed=seed, asking=Asking(**asking)).learner(expert)
+        return practising(ImproveSettings("W", 100, algorithm=algorithm, seed=seed, asking=Asking(**asking)), expert)
 
     assert eqx.tree_equal(made("dagger"), algorithms.dagger(expert))
     assert eqx.tree_equal(made("dart"), algorithms.dart(expert))
@@ -109,7 +109,7 @@ def test_how_an_expert_is_asked_is_the_recipe_s_own_unless_it_is_said() -> None:
         "disagree": (Asking(where="disagree", members=3, budget=9), collect.Disagree(members=3)),
     }
     for where, (asking, query) in queries.items():
-        found = ImproveSettings("W", 100, algorithm="dagger", asking=asking).learner(expert)
+        found = practising(ImproveSettings("W", 100, algorithm="dagger", asking=asking), expert)
         assert eqx.tree_equal(found, algorithms.dagger(expert, query=query, budget=asking.budget)), where
     noises = {
         "none": collect.Undisturbed(),
@@ -182,7 +182,7 @@ def test_every_bad_option_is_told() -> None:
 def test_defaults_give_no_problem() -> None:
     assert FitSettings(Path("d.npz"), "W").problems() == []
     assert ImproveSettings("W", 1000, batch=1000).problems() == []
-    assert ImproveSettings("W", 1000).learner() == ImproveSettings("W", 1000).learner()
+    assert practising(ImproveSettings("W", 1000)) == practising(ImproveSettings("W", 1000))
 
 
 @pytest.mark.parametrize(
@@ -250,14 +250,14 @@ class _Acted(AbstractWorld):
 )
 def test_each_name_of_a_head_makes_it_and_refuses_what_does_not_fit(name: HeadName, made: str) -> None:
     shape = PolicyShape(head=name)
-    assert type(shape.make_head(_Acted(Box.symmetric(1.0, 2)))).__name__ == made
+    assert type(make_head(shape, _Acted(Box.symmetric(1.0, 2)))).__name__ == made
     choices = _Acted(MultiDiscrete((2, 3)))
     if name == "automatic":
-        assert type(shape.make_head(choices)).__name__ == "MultiCategorical"
+        assert type(make_head(shape, choices)).__name__ == "MultiCategorical"
         return
     with pytest.raises(JourneymanError, match=rf"A {name} policy needs real actions, but 'W' has \[2, 3\] choices"):
-        shape.make_head(choices)
+        make_head(shape, choices)
     endless = _Acted(Box.unbounded(2))
     if name in ("squashed", "beta"):
         with pytest.raises(JourneymanError, match=r"needs finite bounds with room between them.*use a Gaussian"):
-            shape.make_head(endless)
+            make_head(shape, endless)

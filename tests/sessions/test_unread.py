@@ -9,13 +9,13 @@ import equinox as eqx
 import jax
 import pytest
 
+from journeyman._settings import Asking, forgotten
 from journeyman.experts import PolicyExpert
 from journeyman.policies import policy
 from journeyman.sessions import CorrectSettings, ImproveSettings
-from journeyman.sessions._asking import Asking
 from journeyman.sessions._files import from_json, to_json
 from journeyman.sessions._practise import plan_of
-from journeyman.sessions._unread import forgotten
+from journeyman.sessions._recipes import practising
 from journeyman.worlds import LinearQuadratic
 from tests.sessions.conftest import Journeyman, numbers, policy_bytes
 
@@ -50,7 +50,7 @@ def test_every_number_makes_another_learner_or_is_refused_by_name(algorithm: str
     for flag, changed in variants.items():
         found = settings(algorithm, **changed)
         refused = [problem for problem in found.problems() if problem.startswith(f"{flag} is ")]
-        changes = not eqx.tree_equal(found.learner(EXPERT), usual.learner(EXPERT))
+        changes = not eqx.tree_equal(practising(found, EXPERT), practising(usual, EXPERT))
         assert changes == (not refused), (flag, refused)
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_an_earlier_version_means_what_it_meant(algorithm: str) -> N
     found = from_json(ImproveSettings, kept)
     found = forgotten(found, found.rules())
     assert found.problems() == []
-    assert eqx.tree_equal(found.learner(EXPERT), now.learner(EXPERT))
+    assert eqx.tree_equal(practising(found, EXPERT), practising(now, EXPERT))
     assert plan_of(found) == plan_of(now)
 
 

@@ -2,17 +2,17 @@
 
 import contextlib
 import difflib
+import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tyro
 
-from journeyman.cli._verbs import VERBS, Dagger, Data, Diagnose, Evaluate, Report, Resume, Verb, Worlds
-from journeyman.parts import JourneymanError, counted
-from journeyman.sessions import (
+from journeyman._refusals import JourneymanError, counted
+from journeyman._settings import (
     ConvertSettings,
     CorrectSettings,
     DiagnoseCloneSettings,
@@ -27,18 +27,19 @@ from journeyman.sessions import (
     LintSettings,
     QuickstartSettings,
 )
+from journeyman.cli._verbs import VERBS, Dagger, Data, Diagnose, Evaluate, Report, Resume, Verb, Worlds
 
 _EVERYWHERE = """
 Every verb also takes --debug (a traceback where something is wrong) and --compile-cache or --compile-cache=FOLDER (keep
 compiled programs for the next process). journeyman --version says which version this is."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] = lambda: None) -> int:
     """Run one verb. 0: done; 1: `data lint` found something wrong; 2: a sentence on stderr says what is wrong; 130:
     stopped by Ctrl-C.
 
     A run that Ctrl-C stopped has a checkpoint, and the sentence says how to go on. A folder in JOURNEYMAN_COMPILE_CACHE
-    is as `--compile-cache=FOLDER`.
+    is as `--compile-cache=FOLDER`. `ready` is called once the libraries are loaded, which a help needs not.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Pictures are drawn without a window; pygame would greet on stdout and look for a screen and a sound card.
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         verb = _parsed(given)
+        importlib.import_module("journeyman.sessions")
+        ready()
         _keep_compiled(cache)
         return _run(verb)
     except JourneymanError as error:

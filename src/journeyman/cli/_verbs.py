@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from journeyman.sessions import (
+from journeyman._refusals import EVALUATION_SEED
+from journeyman._settings import (
     ConvertSettings,
     CorrectSettings,
     DiagnoseCloneSettings,
@@ -23,7 +24,6 @@ from journeyman.sessions import (
     LintSettings,
     QuickstartSettings,
 )
-from journeyman.training import EVALUATION_SEED
 
 
 @dataclasses.dataclass(frozen=True)

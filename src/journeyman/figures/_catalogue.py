@@ -3,8 +3,7 @@
 Another figure is a function that computes, one that draws, and one line here.
 """
 
-from typing import Literal
-
+from journeyman._settings import SetName
 from journeyman.figures._clouds import labels, noise
 from journeyman.figures._clouds_drawn import draw_labels, draw_noise
 from journeyman.figures._compounding import compounding
@@ -21,8 +20,6 @@ from journeyman.figures._variance import baselines, causality, centring, samples
 from journeyman.figures._variance_drawn import draw_baselines, draw_causality, draw_centring, draw_samples
 from journeyman.figures._wider_drawn import draw_horizon
 from journeyman.parts import did_you_mean, refuse
-
-SetName = Literal["policy-gradient", "imitation"]
 
 POLICY_GRADIENT = FigureSet(
     "Policy gradients in figures",

@@ -6,6 +6,15 @@ anything runs. `describe` turns any part into plain JSON and named arrays, and `
 the policy artefact, a run's `config.json` and its checkpoints are all written through this one pair.
 """
 
+from journeyman._refusals import LAST_SEED as LAST_SEED
+from journeyman._refusals import JourneymanError as JourneymanError
+from journeyman._refusals import beyond_the_last as beyond_the_last
+from journeyman._refusals import counted as counted
+from journeyman._refusals import did_you_mean as did_you_mean
+from journeyman._refusals import not_whole as not_whole
+from journeyman._refusals import refuse as refuse
+from journeyman._refusals import require as require
+from journeyman._refusals import uncollected as uncollected
 from journeyman.parts._part import CAPABILITIES as CAPABILITIES
 from journeyman.parts._part import OBTAINED as OBTAINED
 from journeyman.parts._part import AbstractPart as AbstractPart
@@ -20,12 +29,3 @@ from journeyman.parts._part import mistaken as mistaken
 from journeyman.parts._part import problems as problems
 from journeyman.parts._part import rebuild as rebuild
 from journeyman.parts._part import walk as walk
-from journeyman.parts._refusals import LAST_SEED as LAST_SEED
-from journeyman.parts._refusals import JourneymanError as JourneymanError
-from journeyman.parts._refusals import beyond_the_last as beyond_the_last
-from journeyman.parts._refusals import counted as counted
-from journeyman.parts._refusals import did_you_mean as did_you_mean
-from journeyman.parts._refusals import not_whole as not_whole
-from journeyman.parts._refusals import refuse as refuse
-from journeyman.parts._refusals import require as require
-from journeyman.parts._refusals import uncollected as uncollected

@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from journeyman.parts._refusals import JourneymanError, did_you_mean, refuse
+from journeyman._refusals import JourneymanError, did_you_mean, refuse
 
 Number = float | int | Float[Array | np.ndarray, "..."]
 """A hyper-parameter that only enters arithmetic: one number, or an array of one for each member of a `sweep`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from journeyman._settings import FitSettings, seeded
 from journeyman.corrections import hold_out
 from journeyman.datasets import (
     Dataset,
@@ -39,8 +40,8 @@ from journeyman.sessions._page import (
     unfinished,
     write_summary,
 )
-from journeyman.sessions._refusals import attempt, can_report, make_world, resumable, seeded
-from journeyman.sessions._settings import FitSettings
+from journeyman.sessions._recipes import cloning, make_head, shaped
+from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
 from journeyman.sessions._wording import bounded
 from journeyman.training import Recorder, check_folder, check_links, fit, read_metrics, read_record
 from journeyman.worlds import AbstractWorld
@@ -78,7 +79,7 @@ def clone(settings: FitSettings, *, say: Say = print, resume: bool = False, quie
     log_every = max(1, settings.epochs // 100)
     with resumable(settings.out):
         fit(
-            settings.learner(),
+            cloning(settings),
             _fresh(settings, ready, say),
             ready.training,
             held_out=ready.held_out,
@@ -107,7 +108,7 @@ def _prepare(settings: FitSettings, resume: bool) -> _Ready:
     if data is not None and 0 <= settings.held_out < 1 and not seeded(settings.seed):
         parts = attempt(found, lambda: split(settings, data.episodes))
     if made is not None:
-        attempt(found, lambda: settings.shape.make_head(made))
+        attempt(found, lambda: make_head(settings.shape, made))
     refuse(found)
     assert made is not None  # else something was found
     assert data is not None
@@ -131,7 +132,7 @@ def _fresh(settings: FitSettings, ready: _Ready, say: Say) -> DensityPolicy:
 def fresh_policy(settings: FitSettings, world: AbstractWorld, episodes: Episodes) -> DensityPolicy:
     """The policy that a run with these settings begins with, its angles found in `episodes`."""
     angles = tuple(wrapping_columns(episodes)) if settings.angles == "automatic" else ()
-    return settings.shape.fresh(world, settings.seed, angles)
+    return shaped(settings.shape, world, settings.seed, angles)
 
 
 def clone_page(
@@ -167,7 +168,7 @@ def clone_page(
         compounding=compounding_figure(errors, policy="clone", command=command),
         films=[film("clone", found, made, seed=0)],
         findings=[*broken, *compounding_findings(errors), *modes_findings(modes)],
-        citations=citations(settings.learner(), made),
+        citations=citations(cloning(settings), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)

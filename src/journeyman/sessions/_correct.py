@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from journeyman._settings import CorrectSettings, usually
 from journeyman.algorithms import bc, fit_dynamics
 from journeyman.corrections import AbstractDynamics, Corrected, corrective_labels, noisy
 from journeyman.datasets import Dataset, demonstration_score, demonstrations, locate, read
@@ -14,11 +15,18 @@ from journeyman.episodes import Episodes
 from journeyman.parts import JourneymanError, citations, counted, refuse
 from journeyman.report import PolicyRow, Report, policy_row, write
 from journeyman.sessions._clone import Say
-from journeyman.sessions._correcting import CorrectSettings, known_dynamics, label_findings, label_numbers
+from journeyman.sessions._correcting import (
+    known_dynamics,
+    label_findings,
+    label_numbers,
+    labelling,
+    objective,
+    region,
+)
 from journeyman.sessions._page import demonstration_row, facts, summary_entry, write_summary
+from journeyman.sessions._recipes import make_head, shaped
 from journeyman.sessions._refusals import attempt, can_report, make_world, stoppable
 from journeyman.sessions._typed import typed
-from journeyman.sessions._unread import usually
 from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Recorder, fit, read_record
 from journeyman.training._folder import WRITTEN, lost
@@ -70,7 +78,7 @@ def _prepare(settings: CorrectSettings) -> _Ready:
     data = attempt(found, lambda: read(settings.data, world=made))
     truth, notes = None, []
     if made is not None:
-        attempt(found, lambda: settings.shape.make_head(made))
+        attempt(found, lambda: make_head(settings.shape, made))
         told: list[str] = []
         truth = attempt(told, lambda: known_dynamics(made))
         if settings.dynamics == "true":
@@ -120,11 +128,11 @@ def _labelled(settings: CorrectSettings, ready: _Ready) -> Corrected:
         dynamics = fit_dynamics(
             episodes,
             members=usually(settings.members, 4),
-            objective=settings.objective(),
+            objective=objective(settings),
             batch_size=settings.batch_size,
             seed=settings.seed,
         )
-    options = {"method": settings.labelling(), "region": settings.region(), "truth": ready.truth}
+    options = {"method": labelling(settings), "region": region(settings), "truth": ready.truth}
     return corrective_labels(episodes, dynamics, seed=settings.seed, **options)  # type: ignore[arg-type]
 
 
@@ -152,7 +160,7 @@ def _written(settings: CorrectSettings, ready: _Ready, corrected: Corrected, say
 def _judged(settings: CorrectSettings, made: AbstractWorld, name: str, data: Episodes, quiet: bool) -> Evaluation:
     """A clone of the data, a run of its own, by as many gradient steps as every other; and what it is worth."""
     learner = _learner(settings, data)
-    fresh = settings.shape.fresh(made, settings.seed)
+    fresh = shaped(settings.shape, made, settings.seed)
     record = Recorder(
         settings.out / name,
         overwrite=settings.overwrite,
@@ -190,7 +198,7 @@ def _page(
     record = read_record(settings.out / "corrected") if found else None
     where = {} if ready.world is None else {"world": ready.world.name}
     named = facts(record, **where, data=f"{ready.data.path} ({ready.data.fingerprint})")
-    used = [settings.labelling(), settings.region(), corrected.dynamics]
+    used = [labelling(settings), region(settings), corrected.dynamics]
     return Report(
         title=f"Corrective labels for {ready.data.path.name}",
         summary=[*_compared(found, settings), *corrected.report.sentences()],

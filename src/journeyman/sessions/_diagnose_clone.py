@@ -1,10 +1,10 @@
 """From the run folder of a clone to the causes of its faults, side by side."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from journeyman._settings import DiagnoseCloneSettings, FitSettings, positive, seeded
 from journeyman.datasets import demonstration_score, demonstration_success, demonstrations, read
 from journeyman.diagnose import CloneDiagnosis
 from journeyman.diagnose import clone as diagnose
@@ -15,37 +15,12 @@ from journeyman.sessions._clone import fresh_policy, world_of
 from journeyman.sessions._diagnose import UNSAID, shipped_expert, target_problems, write_page
 from journeyman.sessions._files import from_json, load_policy
 from journeyman.sessions._page import facts
-from journeyman.sessions._refusals import attempt, positive, seeded
-from journeyman.sessions._settings import FitSettings
+from journeyman.sessions._recipes import cloning
+from journeyman.sessions._refusals import attempt
 from journeyman.sessions._typed import typed
-from journeyman.training import EVALUATION_SEED, read_context, world_problems
+from journeyman.training import read_context, world_problems
 
 _SEVERITY = {"found": "warning", "small": "note", "borderline": "note"}
-
-
-@dataclasses.dataclass(frozen=True)
-class DiagnoseCloneSettings:
-    """Why a clone is bad: the causes side by side, from refits of its recipe, and what cannot be told."""
-
-    run: Path
-    """The run folder of `journeyman fit`."""
-    expert: str | None = None
-    """A run folder or an artefact, or the word shipped; without an expert nobody can tell whether errors compound."""
-    least_return: float | None = None
-    """Demonstrations that return less do not count as successes, where the world does not say which are."""
-    folds: int = 3
-    """Parts of the demonstrations, each left out of the refits in turn."""
-    seeds: int = 3
-    """Training seeds of the refits."""
-    episodes: int = 50
-    """How many are played."""
-    seed: int = EVALUATION_SEED
-    json: bool = False
-    """Print JSON."""
-    out: Path | None = None
-    """A folder for diagnosis.json and report.html."""
-    overwrite: bool = False
-    """Replace a diagnosis that stands in the folder already."""
 
 
 def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
@@ -72,7 +47,7 @@ def diagnose_clone(settings: DiagnoseCloneSettings) -> CloneDiagnosis:
         returns = None  # an episode of a single step, whose successor was not recorded, is not among the episodes
     diagnosis = diagnose(
         policy,
-        fitted.learner(),
+        cloning(fitted),
         data.episodes,
         world,
         fresh=fresh_policy(fitted, world, data.episodes),

@@ -1,71 +1,15 @@
 """From nothing but a name to a folder of figures."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from journeyman.figures import SETS, Effort, Figure, SetName, alternatives, check_target, chosen, comparison, write
+from journeyman._settings import FiguresSettings
+from journeyman.figures import SETS, Effort, Figure, alternatives, check_target, chosen, comparison, write
 from journeyman.parts import refuse, require
 from journeyman.sessions._files import relative
-from journeyman.sessions._refusals import attempt, positive, seeded, stoppable
+from journeyman.sessions._refusals import attempt, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.worlds import world
-
-
-@dataclasses.dataclass(frozen=True)
-class FiguresSettings:
-    """Draw the figures of a lecture from runs: SVG and PNG, light and dark, captions, numbers and a page."""
-
-    of: SetName
-    """Which set."""
-    out: Path
-    """The folder to make."""
-    only: tuple[str, ...] | None = None
-    """Names of the figures that are wanted, for instance geometry baselines; all of them by default."""
-    humanoid: int | None = None
-    """Environment steps a seed of one more figure, REINFORCE, natural gradient, TRPO and PPO on Humanoid-v5; 10,000,000
-    take hours. With it only this one is drawn, unless `--only` names others."""
-    comparison_world: str = "Humanoid-v5"
-    """Another world for that figure."""
-    runs: Path | None = None
-    """Keep its runs in this folder, and go on with those that are there: hours of them can be done in parts, and parts
-    side by side, by commands that differ in --seed, --seeds and --out."""
-    seeds: int = 5
-    """Runs of each of its learners."""
-    alternatives: Path | None = None
-    """One more figure, of what `python -m benchmarks.alternatives --json` printed into this file."""
-    seed: int = 0
-    """The first of them, and the seed of all samples."""
-    scale: float = 1.0
-    """A fraction of the samples and iterations, for a quick look."""
-    overwrite: bool = False
-    """Replace figures that stand in the folder already."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these numbers, in sentences."""
-        steps = 1 if self.humanoid is None else self.humanoid
-        found = positive(seeds=self.seeds, scale=self.scale, humanoid=steps) + seeded(self.seed)
-        if self.only == ():
-            found.append("--only names no figure; write the names after it, or leave it out to have all.")
-        if self.humanoid is None and self.comparison_world != "Humanoid-v5":
-            found.append(
-                f"--comparison-world {self.comparison_world} is of no use without its number of steps; add"
-                " --humanoid STEPS."
-            )
-        if self.humanoid is None and self.runs is not None:
-            found.append(
-                f"--runs {self.runs} keeps the runs of --humanoid, which is not asked for; add --humanoid STEPS."
-            )
-        if self.of != "policy-gradient" and (self.humanoid is not None or self.alternatives is not None):
-            found.append(
-                f"--humanoid and --alternatives add to the policy-gradient figures, not to those of {self.of}; leave"
-                " them out, or ask for policy-gradient."
-            )
-        return found
-
-    def command(self) -> str:
-        """The command line that these settings stand for, without the folder's place."""
-        return typed(("figures", self.of, "--out", "DIR"), self, ("of", "out", "runs", "overwrite"))
 
 
 def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda sentence: None) -> Path:
@@ -81,12 +25,17 @@ def draw_figures(settings: FiguresSettings, say: Callable[[str], None] = lambda 
     attempt(found, lambda: check_target(settings.out, settings.overwrite))
     refuse(found)
     effort = Effort(settings.scale, settings.seeds, settings.seed)
-    title, command = SETS[settings.of].title, settings.command()
+    title, command = SETS[settings.of].title, _command(settings)
     kept = "" if settings.runs is None else f"the runs in {relative(settings.runs)} are kept, "
     with stoppable(f"{kept}go on with the same command (and --overwrite where figures stand in the folder)"):
         return write(
             figures, settings.out, command=command, title=title, effort=effort, overwrite=settings.overwrite, say=say
         )
+
+
+def _command(settings: FiguresSettings) -> str:
+    """The command line that these settings stand for, without the folder's place."""
+    return typed(("figures", settings.of, "--out", "DIR"), settings, ("of", "out", "runs", "overwrite"))
 
 
 def _wanted(settings: FiguresSettings) -> tuple[Figure, ...]:

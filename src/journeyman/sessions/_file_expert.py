@@ -1,56 +1,19 @@
 """An expert that is a file: the states that a learner visits go out, and labels come back."""
 
-import dataclasses
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
+from journeyman._settings import ExportSettings, ImportSettings, positive
 from journeyman.collect import Mean, play
 from journeyman.datasets import ask_for_labels, labelled, read, write
 from journeyman.episodes import concatenate
 from journeyman.parts import counted, refuse
 from journeyman.sessions._files import load_policy, relative
-from journeyman.sessions._refusals import attempt, make_world, positive
+from journeyman.sessions._refusals import attempt, make_world
 from journeyman.training import world_problems
 from journeyman.training._folder import lost
 from journeyman.worlds import AbstractHostWorld
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportSettings:
-    """Let a policy act, and write the states that it visits, for somebody to say what should have been done there."""
-
-    policy: Path
-    """A run folder or an artefact."""
-    world: str
-    """Where, for instance Hopper-v5."""
-    out: Path
-    """The file to make: NAME.npz, NAME.h5 or NAME.csv."""
-    options: tuple[str, ...] = ()
-    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
-    episodes: int = 5
-    """How many whole episodes the policy plays, by its mean action."""
-    seed: int = 0
-    """Of the start states; another one in every round."""
-    overwrite: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class ImportSettings:
-    """Read labels for visited states back, and write them with the demonstrations as one file to clone from."""
-
-    visited: Path
-    """What was exported."""
-    labels: Path
-    """The labels: one row each, `observation` as exported and `target_action` as it should have been."""
-    out: Path
-    """The file to make; `journeyman fit --data` reads it."""
-    data: Path | None = None
-    """Demonstrations, or the result of an earlier round, to add to."""
-    partial: bool = False
-    """Leave visited states without a label out, in place of refusing them."""
-    overwrite: bool = False
 
 
 def export_states(settings: ExportSettings) -> list[str]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from journeyman._settings import positive, seeded
 from journeyman.diagnose import Evaluation, evaluate
 from journeyman.parts import JourneymanError, refuse
 from journeyman.sessions._files import load_policy
-from journeyman.sessions._refusals import attempt, make_world, positive, seeded
+from journeyman.sessions._refusals import attempt, make_world
 from journeyman.training import EVALUATION_SEED, read_context, world_problems
 from journeyman.worlds import AbstractWorld
 

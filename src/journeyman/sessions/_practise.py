@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from journeyman._settings import ImproveSettings, ScoreName
 from journeyman.datasets import locate, read
 from journeyman.diagnose import Evaluation, evaluate, interval
 from journeyman.episodes import Episodes
@@ -25,8 +26,8 @@ from journeyman.sessions._page import (
     unfinished,
     write_summary,
 )
+from journeyman.sessions._recipes import practising, query, shaped
 from journeyman.sessions._refusals import attempt, can_report, make_world, resumable
-from journeyman.sessions._settings import ImproveSettings, ScoreName
 from journeyman.sessions._wording import bounded
 from journeyman.training import (
     Learner,
@@ -104,10 +105,10 @@ def _prepare(settings: ImproveSettings, resume: bool) -> _Ready:
             " --seed $s --out runs/seed-$s; done"
         )
     if settings.asks and starts:
-        found += problems(settings.asking.query(), starts[0])
+        found += problems(query(settings.asking), starts[0])
     refuse(found)
     assert made is not None  # else something was found
-    learner = settings.learner(expert)
+    learner = practising(settings, expert)
     refuse([] if resume else [*_not_raised(settings, starts[0]), *_idle(settings, learner, starts, data)])
     return _Ready(made, starts, learner, data)
 
@@ -171,7 +172,7 @@ def _given(settings: ImproveSettings, made: AbstractWorld | None, found: list[st
         clone = attempt(found, partial(load_policy, settings.policy))
         starts = None if clone is None else [clone] * len(seeds)
     elif made is not None and not settings.shape.problems():
-        starts = attempt(found, lambda: [settings.shape.fresh(made, seed) for seed in seeds])
+        starts = attempt(found, lambda: [shaped(settings.shape, made, seed) for seed in seeds])
     return _Begun(starts or [], None if asked is None else PolicyExpert(asked))
 
 
@@ -227,7 +228,7 @@ def practice_page(settings: ImproveSettings, *, say: Say = print) -> Path:
             evaluation_episodes=settings.evaluation_episodes,
         ),
         films=[film(n, ones[0], made, seed=0) for n, ones in policies.items()],
-        citations=citations(settings.learner(begun.expert), made),
+        citations=citations(practising(settings, begun.expert), made),
         score_label=settings.score,
     )
     return write(page, settings.out / "report.html", overwrite=True)

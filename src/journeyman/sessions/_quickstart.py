@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from journeyman._settings import BATCH, CORRECTED_IN, DEMONSTRATED, QuickstartSettings
 from journeyman.algorithms import bc, dagger, natural_gradient
 from journeyman.collect import Mean, play
 from journeyman.corrections import thin
@@ -15,7 +16,7 @@ from journeyman.datasets import write as write_data
 from journeyman.diagnose import Compounding, Evaluation, compounding, evaluate, interval, mode_averaging
 from journeyman.episodes import Episodes
 from journeyman.experts import PolicyExpert, shipped
-from journeyman.parts import JourneymanError, beyond_the_last, citations, counted, refuse
+from journeyman.parts import JourneymanError, citations, counted, refuse
 from journeyman.policies import DensityPolicy, policy
 from journeyman.report import (
     PolicyRow,
@@ -30,57 +31,13 @@ from journeyman.report import (
 )
 from journeyman.sessions._clone import Say
 from journeyman.sessions._page import facts, film, fit_curves, improve_curves, summary_entry, write_summary
-from journeyman.sessions._refusals import attempt, can_report, positive, seeded, stoppable
+from journeyman.sessions._refusals import attempt, can_report, stoppable
 from journeyman.sessions._typed import typed
 from journeyman.sessions._wording import bounded
 from journeyman.training import Learner, Plan, Recorder, Trained, fit, improve, read_record
 from journeyman.worlds import AbstractWorld, world
 
-
-@dataclasses.dataclass(frozen=True)
-class QuickstartSettings:
-    """Clone an expert from few demonstrations, watch the clone fail, mend it, improve it, and write a report."""
-
-    out: Path = Path("quickstart")
-    """The folder to make."""
-    seed: int = 0
-    demonstrations: int = 4
-    """Episodes of the expert."""
-    kept_steps: int = 100
-    """Steps that are kept of each, evenly spread: few enough for cloning to fail."""
-    labels: int = 10_000
-    """How many labels DAgger may ask of the expert."""
-    steps: int = 400_000
-    """Environment steps of practice for the clone."""
-    episodes: int = 50
-    """How many episodes every policy is evaluated on."""
-    overwrite: bool = False
-    """Replace an earlier quickstart in the folder."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these numbers, in sentences."""
-        numbers = ("demonstrations", "kept_steps", "labels", "steps", "episodes")
-        found = positive(**{name: getattr(self, name) for name in numbers})
-        if 0 < self.labels < _CORRECTED_IN:
-            found.append(
-                f"--labels {self.labels} is less than one for each of the {_CORRECTED_IN} environments in which the"
-                " clone is corrected; ask for more."
-            )
-        if 0 < self.steps <= _BATCH:
-            found.append(
-                f"--steps {self.steps} is no more than the first batch of {_BATCH:,} steps, which only fits the"
-                f" baseline, so that nothing would be learned; ask for more than {_BATCH:,} steps."
-            )
-        return found + seeded(self.seed) + beyond_the_last(self.seed, _DEMONSTRATED + 1)
-
-
 _NAME = "Hopper-v5"
-_DEMONSTRATED = 10_000
-"""By how much the seed of the demonstrations is larger than the run's."""
-_CORRECTED_IN = 4
-"""Environments, few, so that ten rounds of 1,000 labels reach the end of Hopper's 1,000 steps twice."""
-_BATCH = 4096
-"""Steps of practice an iteration."""
 _EVALUATED = 20
 """Episodes of the mean action along the way of the practice."""
 
@@ -157,7 +114,7 @@ class _Stage:
 
     def demonstrate(self) -> Episodes:
         s = self.settings
-        whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=_DEMONSTRATED + s.seed)
+        whole = play(self.world, Mean(self.master), episodes=s.demonstrations, seed=DEMONSTRATED + s.seed)
         self.shown = whole.episode_returns()
         data = thin(whole, steps_per_episode=s.kept_steps, seed=s.seed)
         self.say(
@@ -175,7 +132,7 @@ class _Stage:
         return found
 
     def correct(self, clone: DensityPolicy, data: Episodes) -> Trained:
-        small = self.world.remake(seed=self.settings.seed, num_envs=_CORRECTED_IN)
+        small = self.world.remake(seed=self.settings.seed, num_envs=CORRECTED_IN)
         plan = Plan(steps=self.settings.labels, batch=min(1000, self.settings.labels), seed=self.settings.seed)
         learner = self.learners()["corrected"]
         return improve(learner, clone, small, plan, demonstrations=data, record=self.record("corrected"))
@@ -183,7 +140,7 @@ class _Stage:
     def improve(self, clone: DensityPolicy) -> Trained:
         plan = Plan(
             steps=self.settings.steps,
-            batch=_BATCH,
+            batch=BATCH,
             seed=self.settings.seed,
             minimum_std=0.2,
             evaluation_episodes=_EVALUATED,

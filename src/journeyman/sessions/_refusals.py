@@ -3,12 +3,12 @@
 import contextlib
 import importlib.util
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from journeyman.parts import LAST_SEED, JourneymanError, not_whole, refuse
+from journeyman._settings import flag, seeded
+from journeyman.parts import JourneymanError, refuse
 from journeyman.sessions._files import relative
 from journeyman.training import Interrupted, begun
 from journeyman.worlds import AbstractWorld, LinearQuadratic, world
@@ -23,34 +23,6 @@ def attempt(found: list[str], make: Callable[[], Made]) -> Made | None:
     except JourneymanError as error:
         found += [problem for problem in error.problems if problem not in found]
         return None
-
-
-def positive(**numbers: float | None) -> list[str]:
-    """Which of these settings that are given are not above zero (or not numbers at all), in sentences."""
-    return [
-        f"{flag(name)} must be a positive number, not {value}; change it."
-        for name, value in numbers.items()
-        if value is not None and not (value > 0 and math.isfinite(value))
-    ]
-
-
-def not_negative(advice: str, /, **numbers: float | None) -> list[str]:
-    """Which of these settings that are given are below zero (or not finite), in sentences that end in `advice`."""
-    return [
-        f"{flag(name)} must be 0 or more, and finite, not {value}; {advice}."
-        for name, value in numbers.items()
-        if value is not None and not (value >= 0 and math.isfinite(value))
-    ]
-
-
-def seeded(seed: int) -> list[str]:
-    """Why no random numbers can be drawn from this seed, in a sentence: the largest has 32 bits."""
-    return not_whole("--seed", seed, most=LAST_SEED)
-
-
-def flag(name: str) -> str:
-    """The option of the command line that sets the field `name`."""
-    return "--" + name.removesuffix("_").replace("_", "-")
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:

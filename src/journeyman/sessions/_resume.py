@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from journeyman._settings import FitSettings, ImproveSettings, forgotten
 from journeyman.datasets import read
 from journeyman.parts import JourneymanError
 from journeyman.sessions._clone import Say, clone, clone_page, split, world_of
 from journeyman.sessions._files import from_json
 from journeyman.sessions._practise import practice_page, practise
-from journeyman.sessions._settings import FitSettings, ImproveSettings
-from journeyman.sessions._unread import forgotten
 from journeyman.training import read_context
 
 _SETTINGS: dict[str, Any] = {"fit": FitSettings, "improve": ImproveSettings}

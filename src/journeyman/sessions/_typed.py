@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from journeyman._settings import flag
 from journeyman.sessions._files import short
-from journeyman.sessions._refusals import flag
 
 
 def typed(words: Sequence[str | Path], settings: Any, leave: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Learner, fit, improve; the run folder, its checkpoints and its progress."""
 
+from journeyman._refusals import EVALUATION_SEED as EVALUATION_SEED
 from journeyman.training._compiled import compile_cache as compile_cache
 from journeyman.training._fit import Trained as Trained
 from journeyman.training._fit import fit as fit
@@ -8,7 +9,6 @@ from journeyman.training._improve import improve as improve
 from journeyman.training._improve import world_problems as world_problems
 from journeyman.training._learner import Learner as Learner
 from journeyman.training._learner import regress as regress
-from journeyman.training._loop import EVALUATION_SEED as EVALUATION_SEED
 from journeyman.training._metrics import read_metrics as read_metrics
 from journeyman.training._plan import Plan as Plan
 from journeyman.training._progress import Interrupted as Interrupted

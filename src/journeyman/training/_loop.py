@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from journeyman._refusals import EVALUATION_SEED
 from journeyman.collect import Mean, play, play_each, rollout, start
 from journeyman.episodes import Episodes
 from journeyman.parts import uncollected
@@ -39,9 +40,6 @@ from journeyman.training._recorder import Recorder, check_finite
 from journeyman.training._steps import refusal
 from journeyman.training._tally import Tally
 from journeyman.worlds import AbstractHostWorld, AbstractPureWorld, AbstractWorld
-
-EVALUATION_SEED = 1_000_003
-"""Start seeds of evaluations: fixed, and apart from any seed training derives."""
 
 _PIECE = 0.5
 """Seconds after which the host looks at a compiled loop, for the bar, the log and Ctrl-C; it changes no number."""

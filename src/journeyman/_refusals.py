@@ -10,6 +10,8 @@ from typing import Any
 
 LAST_SEED = 2**32 - 1
 """The largest seed: JAX draws from the last 32 bits, so that a larger one would repeat a smaller one's numbers."""
+EVALUATION_SEED = 1_000_003
+"""Start seeds of evaluations: fixed, and apart from any seed training derives."""
 
 
 class JourneymanError(Exception):

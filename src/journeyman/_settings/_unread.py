@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from journeyman.sessions._refusals import flag
+from journeyman._settings._numbers import flag
 
 Settings = TypeVar("Settings")
 Number = TypeVar("Number", int, float)

@@ -2,30 +2,10 @@
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Literal
 
-from journeyman.algorithms import dagger, dart
-from journeyman.collect import (
-    AbstractNoise,
-    AbstractQuery,
-    AbstractShare,
-    Constant,
-    Disagree,
-    Evenly,
-    Everywhere,
-    Exponential,
-    FirstRound,
-    Isotropic,
-    LearnedNoise,
-    Linear,
-    RandomCovariance,
-    Uncertain,
-    Undisturbed,
-)
-from journeyman.experts import AbstractExpert
-from journeyman.sessions._refusals import flag, not_negative
-from journeyman.sessions._unread import Rule, chosen, usually
-from journeyman.training import Learner
+from journeyman._settings._numbers import flag, not_negative
+from journeyman._settings._unread import Rule, chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +46,9 @@ class Asking:
     def problems(self) -> list[str]:
         """What is wrong with these numbers, in sentences."""
         found = []
-        if self.beta is not None and self._schedule == "constant" and not 0 <= self.beta <= 1:
+        if self.beta is not None and self.chosen_schedule == "constant" and not 0 <= self.beta <= 1:
             found.append(f"--asking.beta must lie in [0, 1], not at {self.beta}; 0 is usual.")
-        elif self.beta is not None and self._schedule == "exponential" and not 0 < self.beta < 1:
+        elif self.beta is not None and self.chosen_schedule == "exponential" and not 0 < self.beta < 1:
             found.append(f"--asking.beta must lie between 0 and 1 to fall, not at {self.beta}; 0.5 is usual.")
         if self.share is not None and not 0 < self.share <= 1:
             found.append(f"--asking.share must lie in (0, 1], not at {self.share}; 0.1 is usual.")
@@ -85,59 +65,28 @@ class Asking:
         return found + not_negative("0.1 is usual", **{"asking.std": self.std, "asking.trace": self.trace})
 
     @property
-    def _schedule(self) -> str:
+    def chosen_schedule(self) -> str:
+        """The schedule, also where none is given."""
         return self.schedule or "constant"
 
     @property
-    def _noise(self) -> str:
+    def chosen_noise(self) -> str:
+        """The noise, also where none is given."""
         return self.noise or "learned"
 
     @property
-    def _where(self) -> str:
+    def chosen_where(self) -> str:
+        """Where, also where that is not given."""
         return self.where or "everywhere"
 
     def rules(self) -> list[Rule]:
         """Which of these, as `asking.NAME`, are read beside what else is chosen here."""
         return [
-            chosen("asking.schedule", self._schedule, ("constant", "exponential"), "asking.beta"),
-            chosen("asking.schedule", self._schedule, ("linear",), "asking.rounds"),
-            chosen("asking.noise", self._noise, ("isotropic",), "asking.std"),
-            chosen("asking.noise", self._noise, ("random",), "asking.trace"),
-            chosen("asking.where", self._where, ("everywhere",), "asking.every"),
-            chosen("asking.where", self._where, ("uncertain", "disagree"), "asking.share", "asking.above"),
-            chosen("asking.where", self._where, ("disagree",), "asking.members"),
+            chosen("asking.schedule", self.chosen_schedule, ("constant", "exponential"), "asking.beta"),
+            chosen("asking.schedule", self.chosen_schedule, ("linear",), "asking.rounds"),
+            chosen("asking.noise", self.chosen_noise, ("isotropic",), "asking.std"),
+            chosen("asking.noise", self.chosen_noise, ("random",), "asking.trace"),
+            chosen("asking.where", self.chosen_where, ("everywhere",), "asking.every"),
+            chosen("asking.where", self.chosen_where, ("uncertain", "disagree"), "asking.share", "asking.above"),
+            chosen("asking.where", self.chosen_where, ("disagree",), "asking.members"),
         ]
-
-    def query(self) -> AbstractQuery:
-        """Which of the visited states are labels."""
-        share = usually(self.share, 0.1)
-        if self._where == "uncertain":
-            return Uncertain(share, self.above)
-        if self._where == "disagree":
-            return Disagree(share, self.above, usually(self.members, 4))
-        return Evenly(self.every) if self.every is not None and self.every > 1 else Everywhere()
-
-    def mixing(self) -> AbstractShare:
-        """β's schedule."""
-        if self._schedule == "constant":
-            return Constant(usually(self.beta, 0.0))
-        if self._schedule == "exponential":
-            return Exponential(usually(self.beta, 0.5))
-        return FirstRound() if self._schedule == "first-round" else Linear(usually(self.rounds, 10))
-
-    def disturbance(self, seed: int) -> AbstractNoise:
-        """DART's noise; `seed` draws the directions of a random one."""
-        if self._noise == "isotropic":
-            return Isotropic(usually(self.std, 0.1))
-        if self._noise == "random":
-            return RandomCovariance(usually(self.trace, 0.1), seed)
-        return LearnedNoise() if self._noise == "learned" else Undisturbed()
-
-    def learner(self, algorithm: str, expert: AbstractExpert, seed: int, rate: dict[str, float]) -> Learner:
-        """The recipe with these numbers."""
-        passes = {"epochs": self.epochs, "batch_size": self.batch_size}
-        given = {name: value for name, value in passes.items() if value is not None}
-        common: dict[str, Any] = {"query": self.query(), "budget": self.budget, "refit": self.refit, **given, **rate}
-        if algorithm == "dart":
-            return dart(expert, noise=self.disturbance(seed), **common)
-        return dagger(expert, beta=self.mixing(), **common)

@@ -1,140 +1,20 @@
-"""What a user may set, verb by verb. The command line is generated from these."""
+"""Options of practice, and of imitation in a world."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import jax
+from journeyman._refusals import beyond_the_last
+from journeyman._settings._asking import Asking
+from journeyman._settings._fit import PolicyShape, ScoreName
+from journeyman._settings._numbers import flag, not_negative, positive, seeded
+from journeyman._settings._unread import Rule, chosen, unread
 
-from journeyman.algorithms import airl, bc, fairl, gail, natural_gradient, ppo, reinforce, trpo
-from journeyman.experts import AbstractExpert
-from journeyman.parts import JourneymanError, beyond_the_last
-from journeyman.policies import (
-    AbstractHead,
-    Beta,
-    DensityPolicy,
-    FullGaussian,
-    Gaussian,
-    GaussianMixture,
-    SquashedGaussian,
-    default_head,
-    policy,
-)
-from journeyman.sessions._asking import Asking
-from journeyman.sessions._refusals import flag, not_negative, positive, seeded
-from journeyman.sessions._unread import Rule, chosen, unread
-from journeyman.training import Learner
-from journeyman.worlds import AbstractFinite, AbstractWorld, Box
-
-HeadName = Literal["automatic", "gaussian", "state-dependent", "full-covariance", "mixture", "squashed", "beta"]
-_REAL_HEADS: dict[str, Callable[[Box], AbstractHead]] = {
-    "gaussian": Gaussian.make,
-    "state-dependent": partial(Gaussian.make, state_dependent=True),
-    "full-covariance": FullGaussian.make,
-    "mixture": GaussianMixture.make,
-    "squashed": SquashedGaussian.make,
-    "beta": Beta.make,
-}
-ScoreName = Literal["return", "best reward"]
 _GRADIENTS = ("natural-gradient", "trpo", "ppo", "reinforce")
 _ASK = ("dagger", "dart")
 _IMITATE = ("gail", "airl", "fairl")
-_OF_PPO = ("epochs", "batch_size", "clip", "entropy", "target_kl")
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicyShape:
-    """How a fresh policy is built."""
-
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers."""
-    head: HeadName = "automatic"
-    """The distribution over actions: automatic takes gaussian for boxes, for a finite set the one that fits."""
-    activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
-    """What follows each hidden layer."""
-    per_step: bool = False
-    """Separate parameters for each step of an episode; needs a world that shows the time, as timed:NAME does."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these numbers, in sentences."""
-        if all(width > 0 for width in self.hidden):
-            return []
-        return [f"--shape.hidden must be positive widths, not {list(self.hidden)}; 64 64 is usual."]
-
-    def fresh(self, world: AbstractWorld, seed: int, angles: tuple[int, ...] = ()) -> DensityPolicy:
-        """A policy of this shape for a world, its weights drawn from `seed`."""
-        return policy(
-            world,
-            jax.random.key(seed),
-            hidden=self.hidden,
-            head=self.make_head(world),
-            angles=angles,
-            activation=self.activation,
-            per_step=self.per_step,
-        )
-
-    def make_head(self, world: AbstractWorld) -> AbstractHead:
-        """The head for a world's actions; refuses real actions for a finite set, and what the box cannot hold."""
-        space = world.action_space
-        if self.head == "automatic":
-            return default_head(space)
-        if isinstance(space, Box):
-            return _REAL_HEADS[self.head](space)
-        kind = f"{space.counts.tolist()} choices" if isinstance(space, AbstractFinite) else f"a {type(space).__name__}"
-        raise JourneymanError(
-            f"A {self.head} policy needs real actions, but '{world.name}' has {kind}; use --shape.head automatic."
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class FitSettings:
-    """Clone a policy from demonstrations in a file, evaluate it, and write a report."""
-
-    data: Path
-    """Demonstrations: npz, HDF5, CSV, Minari, LeRobot or `imitation` (see docs/own-data.md)."""
-    world: str
-    """The world they come from, for instance gymnasium:gym_pusht/PushT-v0."""
-    options: tuple[str, ...] = ()
-    """Options of the world, as NAME=VALUE, for instance max_episode_steps=200."""
-    out: Path = Path("runs/clone")
-    """The run folder to make."""
-    epochs: int = 200
-    """Passes over the training episodes."""
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    """Adam's decoupled decay; some is needed where a few demonstrations are passed over often."""
-    held_out: float = 0.1
-    """Share of the episodes that is kept from training and judged by its negative log-likelihood; 0 keeps none."""
-    angles: Literal["automatic", "none"] = "automatic"
-    """Whether observation columns that wrap become cosine and sine."""
-    shape: PolicyShape = PolicyShape(hidden=(256, 256))
-    score: ScoreName = "return"
-    """What an episode counts in the report: the sum of its rewards or the highest one."""
-    episodes: int = 50
-    """How many episodes the clone is evaluated on."""
-    seed: int = 0
-    overwrite: bool = False
-    """Replace a run that stands in the folder already."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these numbers, in sentences."""
-        found = positive(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            episodes=self.episodes,
-        )
-        found += not_negative("0.01 is usual", weight_decay=self.weight_decay)
-        if not 0 <= self.held_out < 1:
-            found.append(f"--held-out must lie in [0, 1), not {self.held_out}; 0.1 is usual, and 0 keeps none.")
-        return found + self.shape.problems() + seeded(self.seed)
-
-    def learner(self) -> Learner:
-        """Behaviour cloning with these numbers."""
-        return bc(self.learning_rate, epochs=self.epochs, batch_size=self.batch_size, weight_decay=self.weight_decay)
+OF_PPO = ("epochs", "batch_size", "clip", "entropy", "target_kl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,27 +83,6 @@ class ImproveSettings:
     """How many runs, with seeds from --seed on, are one program (worlds that are JAX programs only)."""
     overwrite: bool = False
 
-    def learner(self, expert: AbstractExpert | None = None) -> Learner:
-        """The recipe with these numbers."""
-        returns = self._given("discount", "lambda_")
-        if self.algorithm == "natural-gradient":
-            return natural_gradient(**self._given("kl"), **returns)
-        if self.imitates:
-            return {"gail": gail, "airl": airl, "fairl": fairl}[self.algorithm](**self._given("kl"), **returns)
-        if self.algorithm == "trpo":
-            return trpo(**self._given("kl"), **returns)
-        rate = self._given("learning_rate")
-        if self.algorithm == "reinforce":
-            return reinforce(**rate, **returns)
-        if self.algorithm == "ppo":
-            return ppo(**rate, **returns, **self._given(*_OF_PPO))
-        assert expert is not None
-        return self.asking.learner(self.algorithm, expert, self.seed, rate)
-
-    def _given(self, *names: str) -> dict[str, Any]:
-        """Those of these settings that are given, for a recipe that knows its own defaults."""
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
     def rules(self) -> list[Rule]:
         """Which settings are read beside what else is chosen."""
         by = partial(chosen, "algorithm", self.algorithm)
@@ -234,7 +93,7 @@ class ImproveSettings:
         return [
             by(("natural-gradient", "trpo", *_IMITATE), "kl"),
             by(("ppo", "reinforce", *_ASK), "learning_rate"),
-            by(("ppo",), *_OF_PPO),
+            by(("ppo",), *OF_PPO),
             by((*_GRADIENTS, *_IMITATE), "discount", "lambda_", "minimum_std"),
             by(_ASK, "expert", *asking),
             by((*_ASK, *_IMITATE), "data"),

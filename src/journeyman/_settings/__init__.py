@@ -1,0 +1,29 @@
+"""What a user may set, verb by verb. The command line is made from these, before any library is loaded."""
+
+from journeyman._settings._asking import Asking as Asking
+from journeyman._settings._correct import CorrectSettings as CorrectSettings
+from journeyman._settings._dagger import ExportSettings as ExportSettings
+from journeyman._settings._dagger import ImportSettings as ImportSettings
+from journeyman._settings._data import ConvertSettings as ConvertSettings
+from journeyman._settings._data import LintSettings as LintSettings
+from journeyman._settings._diagnose import DiagnoseCloneSettings as DiagnoseCloneSettings
+from journeyman._settings._diagnose import DiagnoseCompoundingSettings as DiagnoseCompoundingSettings
+from journeyman._settings._diagnose import DiagnoseGradientSettings as DiagnoseGradientSettings
+from journeyman._settings._diagnose import DiagnoseStepSettings as DiagnoseStepSettings
+from journeyman._settings._figures import FiguresSettings as FiguresSettings
+from journeyman._settings._figures import SetName as SetName
+from journeyman._settings._fit import FitSettings as FitSettings
+from journeyman._settings._fit import HeadName as HeadName
+from journeyman._settings._fit import PolicyShape as PolicyShape
+from journeyman._settings._fit import ScoreName as ScoreName
+from journeyman._settings._improve import OF_PPO as OF_PPO
+from journeyman._settings._improve import ImproveSettings as ImproveSettings
+from journeyman._settings._numbers import flag as flag
+from journeyman._settings._numbers import positive as positive
+from journeyman._settings._numbers import seeded as seeded
+from journeyman._settings._quickstart import BATCH as BATCH
+from journeyman._settings._quickstart import CORRECTED_IN as CORRECTED_IN
+from journeyman._settings._quickstart import DEMONSTRATED as DEMONSTRATED
+from journeyman._settings._quickstart import QuickstartSettings as QuickstartSettings
+from journeyman._settings._unread import forgotten as forgotten
+from journeyman._settings._unread import usually as usually
