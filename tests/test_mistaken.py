@@ -2,20 +2,25 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import journeyman as jm
-from journeyman.algorithms import bc, dagger, reinforce
+from journeyman.algorithms import bc, dagger, ppo, reinforce
 from journeyman.collect import Mean, play, rollout, start
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError
-from journeyman.training import Trained
+from journeyman.experts import ILQR
+from journeyman.geometry import Fisher
+from journeyman.parts import AbstractPart, JourneymanError, holds
+from journeyman.training import Adam, KLRadius, Learner, LineSearch, Trained
+from journeyman.weights import LeaveOneOutBaseline, NetworkBaseline
 from journeyman.worlds import LinearQuadratic
 
 WORLD = LinearQuadratic(horizon=5, num_envs=2)
@@ -38,6 +43,17 @@ class Kept:
     """The same as a dataclass."""
 
     policy: Any
+
+
+class Own(AbstractPart):
+    """A part of somebody's own, which checks its numbers as parts of the library do."""
+
+    rate: float = 0.5
+    words: dict[str, Any] | None = None
+
+    def __check_init__(self) -> None:
+        if not holds(self.rate > 0):
+            raise JourneymanError("The rate is positive.")
 
 
 POLICY = r"a DensityPolicy is needed; "
@@ -99,7 +115,31 @@ MISTAKES: list[tuple[Callable[[], Any], str]] = [
     (lambda: jm.world("Pendulum", num_envs="a", seed=1.5), r"(?s)2 things.*`seed` .* not 1\.5.*`num_envs` .* not 'a'"),
     (lambda: jm.actor(ACTOR, WORLD, seed="x"), r"`seed` must be a whole number .*, not 'x'"),
     (lambda: jm.actor(ACTOR, WORLD, seed=-1), r"`seed` must be a whole number .*, not -1"),
-    (lambda: jm.improve(reinforce(), ACTOR, WORLD, jm.Plan(steps=10, batch=10, seed=1.5)), r"`seed` must .* not 1\.5"),
+    (lambda: jm.Plan(steps=10, batch=10, seed=1.5), r"`seed` of Plan is 1\.5, and a whole number is needed; pass one,"),
+    (lambda: Adam("1e-3"), r"^`learning_rate` of Adam is '1e-3', and a number is needed; pass one, such as 0\.001\.$"),
+    (lambda: Adam(clip_norm="a"), r"^`clip_norm` of Adam is 'a', and a number or None is needed; pass one\.$"),
+    (lambda: Adam(np.asarray("a")), r"^`learning_rate` of Adam is a ndarray, and a number is needed"),
+    (lambda: KLRadius(None), r"^`kl` of KLRadius is None, and a number is needed; pass one, such as 0\.01\.$"),
+    (
+        lambda: ppo(epochs="3"),
+        r"^`epochs` of NetworkBaseline is '3', and a whole number is needed; pass one, such as 2",
+    ),
+    (lambda: ppo(target_kl="x"), r"^`target_kl` of Learner is 'x', and a number or None is needed"),
+    (lambda: Learner("a", "b", "c", "d"), r"(?s)4 things.*`weight` of Learner is 'a'.*`objective`.*`geometry`.*`step`"),
+    (
+        lambda: Fisher(method=3),
+        r"^`method` of Fisher is 3, and a str is needed; pass one, such as 'conjugate gradients'",
+    ),
+    (lambda: LeaveOneOutBaseline("no"), r"^`by_step` of LeaveOneOutBaseline is 'no', and a bool is needed"),
+    (lambda: NetworkBaseline(64), r"^`hidden` of NetworkBaseline is 64, and a tuple with a whole number in each place"),
+    (
+        lambda: NetworkBaseline((64, "a")),
+        r"^`hidden` of NetworkBaseline is a tuple, and a tuple with a whole number in",
+    ),
+    (lambda: NetworkBaseline(epochs=0), r"^`epochs` of a network baseline must be a whole number of 1 or more, not 0"),
+    (lambda: NetworkBaseline((0,), learning_rate=-1), r"(?s)2 things.*`hidden` of .* not 0.*rate is positive, not -1"),
+    (lambda: ILQR("a"), r"^`world` of ILQR is 'a', and a PureWorld is needed"),
+    (lambda: Own(rate="a"), r"^`rate` of Own is 'a', and a number is needed; pass one, such as 0\.5\.$"),
     (
         lambda: dagger(ACTOR),
         r"`expert` of Aggregate is a DensityPolicy, and an Expert is needed; pass one of PolicyExpert",
@@ -112,6 +152,21 @@ MISTAKES: list[tuple[Callable[[], Any], str]] = [
 def test_an_argument_of_another_kind_is_one_sentence(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(JourneymanError, match=says):
         call()
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_whatever_has_the_type_of_a_number_is_one() -> None:
+    for rate in (1, np.float32(1e-3), np.asarray(1e-3), jnp.full(3, 1e-3), np.int8(1), jnp.bfloat16(1)):
+        assert Adam(rate).learning_rate is rate
+        assert Own(rate).rate is rate
+    traced = jax.jit(lambda rate: Adam(rate, clip_norm=rate).learning_rate + Own(rate).rate)(jnp.asarray(2.0))
+    assert traced == 4
+    assert jax.vmap(lambda rate: KLRadius(rate).kl)(jnp.ones(2)).tolist() == [1, 1]
+    with warnings.catch_warnings():  # Equinox takes a NumPy integer for an array
+        warnings.simplefilter("ignore")
+        assert LineSearch(tries=np.int64(3)).tries == NetworkBaseline([3]).hidden[0] == 3
+        assert LeaveOneOutBaseline(np.bool_(False)).by_step == np.bool_(False)
+    assert Own(words={"a": 1}).words == {"a": 1}
 
 
 @pytest.mark.usefixtures("unannotated")

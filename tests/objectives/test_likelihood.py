@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from journeyman.episodes import Episodes, concatenate
 from journeyman.objectives import Samples, WeightedLogLikelihood
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, rebuild
 from journeyman.policies import DensityPolicy, policy
 from journeyman.weights import RewardToGo, Uniform
 from journeyman.worlds import LinearQuadratic
@@ -117,9 +117,7 @@ def test_a_short_batch_is_divided_by_its_own_valid_samples(normalizer: str) -> N
 
 def test_an_unknown_divisor() -> None:
     with pytest.raises(JourneymanError, match="divided by 'steps', 'episodes' or 'weights', not by 'batch'"):
-        WeightedLogLikelihood.__check_init__(
-            type("Other", (), {"normalizer": "batch"})()  # type: ignore[arg-type]
-        )
+        rebuild({"part": "WeightedLogLikelihood", "normalizer": "batch"}, {})  # here annotations refuse another word
 
 
 # -- what must not matter -------------------------------------------------------------------------------

@@ -89,5 +89,8 @@ def test_what_is_wrong_with_it_is_a_sentence(kind: str, says: str) -> None:
 
 @pytest.mark.parametrize("horizon", [0, 2.5, "5", True])
 def test_a_horizon_is_some_whole_steps_in_any_world(horizon: Any) -> None:
-    with pytest.raises(JourneymanError, match=f"'horizon' is {horizon!r}; give at least one step"):
+    says = (
+        r"'horizon' is 0; give at least one step" if horizon == 0 else rf"`horizon` of Hill is {horizon!r}, and a whole"
+    )
+    with pytest.raises(JourneymanError, match=says):
         Hill(horizon=horizon)

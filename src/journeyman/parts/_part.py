@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from journeyman._refusals import JourneymanError, did_you_mean, refuse
+from journeyman.parts._kinds import Kind, article, kind_of
 
 Number = float | int | Float[Array | np.ndarray, "..."]
 """A hyper-parameter that only enters arithmetic: one number, or an array of one for each member of a `sweep`."""
@@ -67,25 +68,24 @@ OBTAINED: dict[str, str] = {
 """How one comes by what is asked for most; of any other kind of part a refusal names the choices."""
 
 
-def mistaken(name: str, value: Any, kind: type, advice: str = "") -> list[str]:
-    """Why `value` is no `kind`, as `name` must be, and the remedy: its part that is meant, or `advice`."""
-    if isinstance(value, kind):
+def mistaken(name: str, value: Any, kind: Any, advice: str = "") -> list[str]:
+    """Why `value` is no `kind` (class or annotation), as `name` must be; the remedy: its part meant, or `advice`."""
+    cls = kind if isinstance(kind, type) else object
+    wanted = kind_of(kind) or Kind(article(cls.__name__), lambda value: isinstance(value, cls))
+    if wanted.admits(value):
         return []
-    wanted, choices = kind.__name__.removeprefix("Abstract"), [n for n, cls in _PARTS.items() if issubclass(cls, kind)]
     fields = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else ()
-    held = [f for f in getattr(value, "_fields", fields) if isinstance(getattr(value, f, None), kind)]
-    advice = f"pass its .{held[0]}" if held else advice or OBTAINED.get(wanted) or f"pass one of {', '.join(choices)}"
+    held = [f for f in getattr(value, "_fields", fields) if cls is not object and isinstance(getattr(value, f, 0), cls)]
+    choices = [n for n, part in _PARTS.items() if issubclass(part, cls)]
+    obtained = OBTAINED.get(cls.__name__.removeprefix("Abstract")) or f"pass one of {', '.join(choices)}"
+    advice = f"pass its .{held[0]}" if held else advice or obtained
     if isinstance(value, type) or inspect.isroutine(value):
         found = f"the {'class' if isinstance(value, type) else 'function'} '{value.__name__}'"
     else:
-        found = repr(value)[:60] if isinstance(value, str | int | float | None) else _article(type(value).__name__)
-    if isinstance(value, type) and issubclass(value, kind):
+        found = repr(value)[:60] if isinstance(value, str | int | float | None) else article(type(value).__name__)
+    if isinstance(value, type) and issubclass(value, cls):
         advice = "pass an instance of it"
-    return [f"{name} is {found}, and {_article(wanted)} is needed; {advice}."]
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
+    return [f"{name} is {found}, and {wanted.words} is needed; {advice}."]
 
 
 _PARTS: dict[str, type["AbstractPart"]] = {}
@@ -111,12 +111,11 @@ class AbstractPart(eqx.Module):
         super().__init_subclass__(**kwargs)
         if not cls.__name__.startswith(("Abstract", "_")):
             _PARTS[cls.__name__] = cls
+        if "__check_init__" in vars(cls):
+            cls.__check_init__ = _of_right_kinds(cls.__check_init__)  # type: ignore[method-assign]
 
     def __check_init__(self) -> None:
-        found = []
-        for name, kind in _part_fields(type(self)):
-            found += mistaken(f"`{name}` of {type(self).__name__}", getattr(self, name), kind)
-        refuse(found)
+        refuse(_wrong_kinds(self))
 
     def provides(self) -> frozenset[str]:
         """The capabilities of this instance: `gives`, unless they depend on how it was built."""
@@ -127,14 +126,39 @@ class AbstractPart(eqx.Module):
         return self.needs
 
 
+def _of_right_kinds(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`check` for a part that holds what its annotations say: Equinox asks a class before those it is derived from."""
+
+    @functools.wraps(check)
+    def after(self: AbstractPart) -> None:
+        refuse(_wrong_kinds(self))
+        check(self)
+
+    return after
+
+
+def _wrong_kinds(part: AbstractPart) -> list[str]:
+    """What is in a field whose annotation says something else, in sentences."""
+    found, cls = [], type(part)
+    for field, kind in _checked_fields(cls):
+        value = getattr(part, field.name)
+        if not kind.admits(value):
+            found += mistaken(f"`{field.name}` of {cls.__name__}", value, field.type, _usual(field))
+    return found
+
+
 @functools.cache
-def _part_fields(cls: type[AbstractPart]) -> list[tuple[str, type[AbstractPart]]]:
-    """The fields of `cls` that hold one part each, and of which kind."""
-    return [
-        (field.name, field.type)
-        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
-        if isinstance(field.type, type) and issubclass(field.type, AbstractPart)
-    ]
+def _checked_fields(cls: type[AbstractPart]) -> list[tuple[dataclasses.Field[Any], Kind]]:
+    """The fields of `cls` whose annotation says a kind, and which."""
+    kinds = [(field, kind_of(field.type)) for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    return [(field, kind) for field, kind in kinds if kind is not None]
+
+
+def _usual(field: dataclasses.Field[Any]) -> str:
+    """What to pass for a field that holds no part."""
+    if isinstance(field.type, type) and issubclass(field.type, AbstractPart):
+        return ""
+    return "pass one" if field.default in (dataclasses.MISSING, None) else f"pass one, such as {field.default!r:.60}"
 
 
 def walk(part: Any, *, speaking: bool = False) -> list[AbstractPart]:

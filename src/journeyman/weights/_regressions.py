@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from journeyman.episodes import Episodes
-from journeyman.parts import JourneymanError, Number, holds, matmul
+from journeyman.parts import JourneymanError, Number, holds, matmul, not_whole, refuse
 from journeyman.policies import MLP, DensityPolicy, Encoder, FixedGaussian, Normalizer, Scale, renormalized, rescaled
 from journeyman.weights._baselines import AbstractBaseline, Regress
 from journeyman.weights._pieces import observation_times
@@ -156,11 +156,18 @@ class NetworkBaseline(AbstractBaseline):
     target: Literal["bootstrapped", "monte carlo"] = eqx.field(static=True, default="bootstrapped")
 
     def __check_init__(self) -> None:
+        found = []
+        for name, numbers in (("hidden", self.hidden), ("epochs", [self.epochs]), ("batch_size", [self.batch_size])):
+            for number in numbers:
+                found += not_whole(f"`{name}` of a network baseline", number, least=1)
+        if not holds(self.learning_rate > 0):
+            found.append(f"A network baseline's learning rate is positive, not {self.learning_rate}; 2e-3 is usual.")
         if self.target not in ("bootstrapped", "monte carlo"):
-            raise JourneymanError(
+            found.append(
                 f"A network baseline regresses on 'bootstrapped' or 'monte carlo' returns, not on '{self.target}';"
                 " choose one."
             )
+        refuse(found)
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """A network that says 0 everywhere, nearly."""
