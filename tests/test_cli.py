@@ -86,8 +86,9 @@ def test_the_process_itself(tmp_path: Path) -> None:
     assert not {c for c in unknown.stdout + unknown.stderr if ord(c) < 32} - {"\n"}, "no colours in a pipe"
 
 
-def test_a_reader_that_has_read_enough_is_no_error() -> None:
-    code = "import sys; from journeyman import cli; sys.exit(cli.main(['worlds']))"
+@pytest.mark.parametrize("words", ["worlds", "--version"])
+def test_a_reader_that_has_read_enough_is_no_error(words: str) -> None:
+    code = f"import sys; from journeyman import cli; sys.exit(cli.main(['{words}']))"
     read, write = os.pipe()
     os.close(read)
     line = [sys.executable, "-c", code]

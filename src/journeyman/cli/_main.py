@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] 
     debug = "--debug" in given
     cache = [word for word in given if word.partition("=")[0] == "--compile-cache"]
     given = [word for word in given if word != "--debug" and word not in cache]
-    if given == ["--version"]:
-        _say(importlib.metadata.version("journeyman"))
-        return 0
     try:
+        if given == ["--version"]:
+            _say(importlib.metadata.version("journeyman"))
+            return 0
         verb = _parsed(given)
         importlib.import_module("journeyman.sessions")
         ready()
