@@ -23,6 +23,7 @@ from journeyman.objectives import WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, floored, is_fresh, policy
 from journeyman.training import EVALUATION_SEED, KLRadius, Learner, Optax, Plan, fit, improve, sweep
+from journeyman.training._iteration import _clipped_share
 from journeyman.training._recorder import Recorder
 from journeyman.training._tally import Tally
 from journeyman.weights import (
@@ -36,7 +37,7 @@ from journeyman.weights import (
     Unscaled,
     Weighed,
 )
-from journeyman.worlds import GeometricChain, LinearQuadratic, timed
+from journeyman.worlds import Box, GeometricChain, LinearQuadratic, timed
 
 # x' = x + u + noise, clone u ≈ −.15 x where −.6 x is near the optimum: there is much to win and much to lose.
 WORLD = LinearQuadratic(noise=0.1, start_std=1.0, horizon=20, num_envs=16)
@@ -204,6 +205,13 @@ def refused(*arguments: Any, **options: Any) -> str:
     with pytest.raises(JourneymanError) as found:
         improve(*arguments, **options)
     return str(found.value)
+
+
+def test_a_step_is_clipped_where_any_action_lies_beyond_either_bound_and_padding_is_none() -> None:
+    action = np.asarray([[0.0, 1.0], [0.0, 1.1], [-1.1, 0.0], [2.0, -2.0], [9.0, 9.0]], np.float32)
+    episodes = Episodes.episode(np.zeros((6, 1), np.float32), action)
+    episodes = eqx.tree_at(lambda e: e.valid, episodes, np.arange(5).reshape(episodes.valid.shape) < 4)
+    assert float(_clipped_share(Box.symmetric(1.0, 2), episodes)) == pytest.approx(3 / 4)
 
 
 def test_nothing_to_do_and_too_small_a_batch_are_told_at_once() -> None:
