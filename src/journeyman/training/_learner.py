@@ -15,6 +15,7 @@ from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, AbstractPart, Number, holds, not_whole, problems, refuse
 from journeyman.policies import DensityPolicy, partition, renormalized
+from journeyman.training._answers import directed_by, kept, stepped_by, weighed_by
 from journeyman.training._shuffle import mixed
 from journeyman.training._steps import AbstractStep, Adam, Trial
 from journeyman.weights import AbstractWeight, Uniform, Weighed
@@ -156,17 +157,17 @@ def _one(
     """One step, and with `measured` what it did to the samples, where the step has not measured that itself."""
     objective = learner.objective.fixed_at(policy, samples)
     (loss, told), gradient = objective.measured_gradient(policy, samples)
-    direction = learner.geometry(policy, samples, gradient)
+    direction = directed_by(learner.geometry, policy, samples, gradient)
     trained, fixed = partition(policy)
     realised = _realised(objective, policy, samples)
 
     def moved(update: PyTree) -> DensityPolicy:
         return eqx.combine(jax.tree.map(jnp.add, trained, update), fixed)
 
-    update, step_state, metrics = learner.step(direction, step_state, trained, lambda u: realised(moved(u)))
+    update, step_state, metrics = stepped_by(learner.step, direction, step_state, trained, lambda u: realised(moved(u)))
     norm, promised = jnp.sqrt(_dot(gradient, gradient)), -_dot(gradient, update)
-    known = {"loss": loss, **told, "gradient_norm": norm, "predicted_gain": promised}
-    metrics = {**known, **direction.metrics, **metrics}
+    known = {"loss": loss, **told, "gradient_norm": norm, "predicted_gain": promised, **direction.metrics}
+    metrics = known | metrics
     if measured and "kl" not in metrics:
         metrics |= realised(moved(update))._asdict()
     return moved(update), step_state, metrics
@@ -262,8 +263,8 @@ def _minibatches(
 
 def _told(learner: Learner, policy: DensityPolicy, samples: Samples) -> dict[str, Array]:
     """What the objective and the geometry tell of a minibatch, whatever its gradient."""
-    geometry = learner.geometry(policy, samples, partition(policy)[0]).metrics
-    return {**learner.objective.measure(policy, samples)[1], **geometry}
+    direction = directed_by(learner.geometry, policy, samples, partition(policy)[0])
+    return {**learner.objective.measure(policy, samples)[1], **direction.metrics}
 
 
 def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:
@@ -306,10 +307,9 @@ def regress(
 @eqx.filter_jit
 def weigh(learner: Learner, state: LearnerState, episodes: Episodes) -> tuple[Weighed, Samples]:
     """The weight of every step, and the steps without their order; `bad_weights` counts what is not finite."""
-    weighed = learner.weight(state.weight, episodes)
+    weighed = weighed_by(learner.weight, state.weight, episodes)
     bad = (~jnp.isfinite(weighed.weight) | ~jnp.isfinite(weighed.target)).sum()
-    weighed = weighed._replace(metrics={**weighed.metrics, "bad_weights": bad})
-    return weighed, Samples.of(episodes, weighed.weight)
+    return weighed._replace(metrics=weighed.metrics | {"bad_weights": bad}), Samples.of(episodes, weighed.weight)
 
 
 @eqx.filter_jit
@@ -327,7 +327,7 @@ def refit(learner: Learner, state: PyTree, episodes: Episodes, target: Array, ke
 
     To a `target` that is not finite nothing is fitted; `weigh` has counted it, and the run stops.
     """
-    fitted = learner.weight.fit(state, episodes, target, key, regress)
+    fitted = kept(learner.weight, learner.weight.fit(state, episodes, target, key, regress), state)
     good = jnp.isfinite(target).all()
     return jax.tree.map(lambda new, old: jnp.where(good, new, old) if eqx.is_array(new) else new, fitted, state)
 

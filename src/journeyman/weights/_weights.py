@@ -107,7 +107,7 @@ class Return(AbstractWeight):
         value = _values(self.baseline, state, episodes, returns)[..., :-1]
         valid = jnp.asarray(episodes.valid, returns.dtype)
         advantage = jnp.where(valid > 0, returns - value, 0.0)
-        weight = self.scaling(advantage, valid, returns)
+        weight = _scaled(self.scaling, advantage, valid, returns)
         return Weighed(weight, returns, _told(advantage, returns, value, valid))
 
     def fit(self, state: PyTree, episodes: Episodes, target: Array, key: Array, regress: Regress) -> PyTree:
@@ -194,7 +194,7 @@ class Advantage(AbstractWeight):
         if not plain and self.baseline.regresses_on() == "monte carlo":
             error = advantages(episodes, value, discount=self.discount, lambda_=1.0)
         target = jnp.where(valid > 0, error + value[..., :-1], 0.0)
-        weight = self.scaling(advantage, valid, returns)
+        weight = _scaled(self.scaling, advantage, valid, returns)
         weight = _discount_states(weight, episodes, self.discount, self.discounted_states)
         return Weighed(weight, target, _told(advantage, target, value[..., :-1], valid))
 
@@ -223,6 +223,17 @@ def _values(baseline: AbstractBaseline, state: PyTree, episodes: Episodes, retur
             " one number for each observation, and a stream has one more of them than steps."
         )
     return value
+
+
+def _scaled(scaling: AbstractScaling, advantage: Array, valid: Array, returns: Array) -> Array:
+    """The scaled advantages; one number for all of them, from a scaling of somebody's own, would pass for them."""
+    weight = scaling(advantage, valid, returns)
+    if jnp.shape(weight) != advantage.shape:
+        raise JourneymanError(
+            f"The scaling {type(scaling).__name__} gives weights of shape {jnp.shape(weight)} where {advantage.shape}"
+            " is needed: one number for each step."
+        )
+    return weight
 
 
 def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[str, Array]:
