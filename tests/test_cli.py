@@ -155,6 +155,14 @@ def test_a_terminal_without_greek_letters_gets_their_escapes() -> None:
     assert "\\u03b3; 0.995" in told.stdout
 
 
+def test_a_help_in_a_very_narrow_terminal_comes_to_an_end() -> None:
+    """Below six columns Tyro looked for a place to break a line for ever."""
+    command = [sys.executable, "-m", "journeyman", "fit", "-h"]
+    told = subprocess.run(command, env={**os.environ, "COLUMNS": "5"}, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0
+    assert "╭─ options ────────╮" in told.stdout
+
+
 def test_the_version_and_what_every_verb_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"

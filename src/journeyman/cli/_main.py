@@ -5,6 +5,7 @@ import difflib
 import importlib
 import importlib.metadata
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ from journeyman.cli._verbs import VERBS, Dagger, Data, Diagnose, Evaluate, Repor
 _EVERYWHERE = """
 Every verb also takes --debug (a traceback where something is wrong) and --compile-cache or --compile-cache=FOLDER (keep
 compiled programs for the next process). journeyman --version says which version this is."""
+_NARROWEST = 20
+"""Columns that a help is written in at least: below six Tyro looks for a place to break a line for ever."""
 
 
 def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] = lambda: None) -> int:
@@ -86,6 +89,8 @@ def _parsed(words: list[str]) -> Any:
         raise JourneymanError(f"There is no verb '{words[0]}'; {known}")
     description = "Learn policies from demonstrations, mend what cloning breaks, and improve by practice."
     options: dict[str, Any] = {"prog": "journeyman", "description": description, "registry": _whole_numbers()}
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        os.environ["COLUMNS"] = str(_NARROWEST)
     try:
         return tyro.cli(Verb, args=words, **options)
     except SystemExit as end:
