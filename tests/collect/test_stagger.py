@@ -22,7 +22,7 @@ class Clock(AbstractPureWorld):
 
     num_envs: int = 6
     seed: int = 0
-    horizon: int = 10
+    horizon: int | None = 10
     fails: bool = False
 
     name = "Clock"

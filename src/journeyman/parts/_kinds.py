@@ -31,7 +31,7 @@ def kind_of(annotation: Any) -> Kind | None:
     if origin is typing.Literal:
         return _any_of([kind_of(type(each)) for each in inside])
     if origin is tuple and inside[1:] == (...,):
-        return _many(kind_of(inside[0]))
+        return _TABLE if typing.get_origin(inside[0]) is tuple else _many(kind_of(inside[0]))
     if origin is not None or not isinstance(annotation, type):
         return None
     if issubclass(annotation, (jaxtyping.AbstractArray, jax.Array, np.ndarray)):
@@ -77,6 +77,7 @@ def _whole(value: Any) -> bool:
 
 _NUMBER, _WHOLE = Kind("a number", _number), Kind("a whole number", _whole)
 _ARRAY = Kind("an array", lambda value: hasattr(value, "dtype"))
+_TABLE = Kind("a tuple of tuples", lambda value: isinstance(value, (tuple, list)))
 _PLAIN = {
     float: _NUMBER,
     int: _WHOLE,
