@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,40 @@ def test_ctrl_c_outside_a_run(capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setattr(_main, "_run", stop)
     assert cli.main(["worlds"]) == 130
     assert capsys.readouterr().err == "journeyman: stopped before it was done; the same command begins again\n"
+
+
+_SIGNALLED = """
+import signal, sys
+from journeyman import __main__, cli
+from journeyman.training._progress import Progress
+
+def run(ready):
+    ready()
+    with Progress("practice", 2, quiet=True) as progress:
+        signal.raise_signal(signal.{name})
+        print("finishing" if progress.interrupted else "deaf", flush=True)
+    try:
+        signal.raise_signal(signal.{name})
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+cli.main = run
+signal.signal(signal.SIGINT, signal.{ctrl_c})
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_a_scheduler_or_a_closing_terminal_sends_is_heard_as_a_ctrl_c(name: str) -> None:
+    """The iteration under way is finished first; in a process that is deaf to Ctrl-C a run hears it all the same."""
+    for ctrl_c, code in (("default_int_handler", 128 + getattr(signal, name)), ("SIG_IGN", -getattr(signal, name))):
+        script = _SIGNALLED.format(name=name, ctrl_c=ctrl_c)
+        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert (told.returncode, told.stdout) == (code, "finishing\n"), told.stderr
+    ignored = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)\n{script}"
+    told = subprocess.run([sys.executable, "-c", ignored], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "deaf\n"), told.stderr
 
 
 @pytest.mark.parametrize("library", ["tyro", "jax"])

@@ -19,6 +19,8 @@ IMPROVE = (*IMPROVE, "--algorithm", "reinforce", "--shape.hidden", "8", "--check
 IMPROVE = (*IMPROVE, "--evaluation-episodes", "2", "--evaluate-every", "20")
 JOBS = {"fit": (FIT, 10), "improve": (IMPROVE, 10)}
 NAMES = ["fit", pytest.param("improve", marks=pytest.mark.slow)]
+SLOW_STOPS = [("improve", signal.SIGINT), ("fit", signal.SIGTERM)]
+STOPS = [("fit", signal.SIGINT), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW_STOPS)]
 
 
 class Whole(dict[str, Path]):
@@ -55,12 +57,13 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, shell: Shell, whole:
     assert (folder / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(name: str, shell: Shell, whole: Whole) -> None:
+@pytest.mark.parametrize(("name", "number"), STOPS)
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(name: str, number: int, shell: Shell, whole: Whole) -> None:
+    """And so does what a scheduler sends before it kills."""
     words, step = JOBS[name]
-    folder = shell.folder / f"{name} stopped"
-    code, out, err = shell.signal_at(signal.SIGINT, step, folder.name, *words, "--out", folder.name)
-    assert code == 130, err
+    folder = shell.folder / f"{name} stopped by {number}"
+    code, out, err = shell.signal_at(number, step, folder.name, *words, "--out", folder.name)
+    assert code == 128 + number, err
     assert "Traceback" not in err
     assert f"everything is kept, go on with: journeyman resume '{folder.name}'" in err
     assert "report.html" not in out
