@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import pytest
 
 import journeyman as jm
-from journeyman.collect import Mean, play
+from journeyman.algorithms import dagger
+from journeyman.collect import AbstractQuery, Mean, play
+from journeyman.experts import PolicyExpert
 from journeyman.geometry import AbstractGeometry, Direction, Euclidean
-from journeyman.objectives import WeightedLogLikelihood
+from journeyman.objectives import AbstractObjective, WeightedLogLikelihood
 from journeyman.parts import JourneymanError
 from journeyman.training import AbstractStep, Adam, Learner
 from journeyman.weights import AbstractScaling, AbstractWeight, Advantage, ConstantBaseline, NoBaseline, Weighed
@@ -58,6 +60,20 @@ class OddStep(AbstractStep):
 
     def __call__(self, direction: Any, state: Any, trained: Any, trial: Any) -> Any:
         return self.answer(jax.tree.map(lambda d: -0.01 * d, direction.value), state)
+
+
+class OddObjective(AbstractObjective):
+    answer: Callable[..., Any] = eqx.field(static=True)
+
+    def measure(self, policy: Any, samples: Any) -> Any:
+        return self.answer(policy.log_prob(samples.observation, samples.target))
+
+
+class OddQuery(AbstractQuery):
+    answer: Callable[..., Any] = eqx.field(static=True)
+
+    def __call__(self, episodes: Any, policy: Any, committee: Any, space: Any) -> Any:
+        return self.answer(jnp.asarray(episodes.elapsed) % 2 == 0)
 
 
 def _practised(weight: Any = None, geometry: Any = None, step: Any = None, size: int | None = None) -> None:
@@ -133,6 +149,48 @@ def test_another_answer_is_a_sentence_that_names_the_part(given: dict[str, Any],
         parts["step"] = OddStep(given.get("start"), given["step"])
     with pytest.raises(JourneymanError, match=says):
         _practised(**parts)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize("size", [None, 4])
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda p: p.mean(), r"`measure` of OddObjective gives float32\[\] where a loss and a dict are needed"),
+        (lambda p: (p.mean(), None), r"`measure` of OddObjective gives .* where a loss and a dict are needed"),
+        (
+            lambda p: (p, {}),
+            r"`measure` of OddObjective gives float32\[\d+\] where float32\[\] is needed.* take the mean",
+        ),
+        (lambda p: (0.0, {}), r"`measure` of OddObjective gives 0\.0 where float32\[\] is needed"),
+        (
+            lambda p: (p.mean(), {"spread": p}),
+            r"OddObjective logs 'spread' as float32\[\d+\] where one number is needed",
+        ),
+    ],
+)
+def test_an_objective_answers_with_one_number(answer: Callable[..., Any], says: str, size: int | None) -> None:
+    learner = Learner(Advantage(baseline=NoBaseline()), OddObjective(answer), Euclidean(), Adam(1e-2), batch_size=size)
+    with pytest.raises(JourneymanError, match=says):
+        jm.improve(learner, ACTOR, WORLD, PLAN)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            lambda asked: asked,
+            r"of OddQuery gives bool\[2, 5\] where float32\[2, 5\] is needed; write jnp\.where\(asked",
+        ),
+        (lambda asked: 0.0, r"of OddQuery gives 0\.0 where"),
+        (lambda asked: asked.sum(), r"of OddQuery gives int32\[\] where"),
+    ],
+)
+def test_a_query_that_gives_a_mask_does_not_ask_for_all_labels(answer: Callable[..., Any], says: str) -> None:
+    learner = dagger(PolicyExpert(ACTOR), query=OddQuery(answer), epochs=1)
+    with pytest.raises(JourneymanError, match=says):
+        jm.improve(learner, ACTOR, WORLD, PLAN, demonstrations=SHOWN)
 
 
 @pytest.mark.usefixtures("unannotated")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from journeyman.episodes import Episodes, HostOrDevice
-from journeyman.parts import AbstractPart, JourneymanError
+from journeyman.parts import AbstractPart, JourneymanError, form, shaped
 from journeyman.policies import AbstractDensityPolicy, partition
 from journeyman.weights import episode_numbers, episode_starts
 
@@ -105,7 +105,24 @@ class AbstractObjective(AbstractPart):
 
     def __call__(self, policy: AbstractDensityPolicy, samples: Samples) -> Float[Array, ""]:
         """The loss."""
-        return self.measure(policy, samples)[0]
+        return self.measured(policy, samples)[0]
+
+    def measured(self, policy: AbstractDensityPolicy, samples: Samples) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """What `measure` gives. Raises `JourneymanError` for anything but one real number and numbers by name."""
+        found = self.measure(policy, samples)
+        if not (isinstance(found, (tuple, list)) and len(found) == 2 and isinstance(found[1], dict)):
+            raise JourneymanError(
+                f"`measure` of {type(self).__name__} gives {form(found)} where a loss and a dict are needed; return"
+                " both, {} where there is nothing to log."
+            )
+        for name, one in found[1].items():
+            if not isinstance(one, (int, float)) and getattr(one, "shape", None) != ():
+                raise JourneymanError(
+                    f"`measure` of {type(self).__name__} logs '{name}' as {form(one)} where one number is needed; take"
+                    " the mean over valid samples."
+                )
+        shaped(self, "measure", found[0], (), "the loss is one number, so take the mean over valid samples")
+        return found[0], found[1]
 
     def fixed_at(self, policy: AbstractDensityPolicy, samples: Samples) -> "AbstractObjective":
         """Itself, with what it estimates from these samples at `policy` (a baseline) held, so that the values of other
@@ -121,9 +138,9 @@ class AbstractObjective(AbstractPart):
     def measured_gradient(
         self, policy: AbstractDensityPolicy, samples: Samples
     ) -> tuple[tuple[Float[Array, ""], dict[str, Array]], PyTree]:
-        """What `measure` gives, and ∂loss/∂(trained leaves)."""
+        """What `measured` gives, and ∂loss/∂(trained leaves)."""
         trained, fixed = partition(policy)
-        return jax.value_and_grad(lambda leaves: self.measure(eqx.combine(leaves, fixed), samples), has_aux=True)(
+        return jax.value_and_grad(lambda leaves: self.measured(eqx.combine(leaves, fixed), samples), has_aux=True)(
             trained
         )
 

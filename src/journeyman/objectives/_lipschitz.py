@@ -60,7 +60,7 @@ class JacobianPenalty(AbstractObjective):
             raise JourneymanError(
                 f"JacobianPenalty looks into the network of a DensityPolicy, and {type(policy).__name__} has none."
             )
-        loss, measured = self.objective.measure(policy, samples)
+        loss, measured = self.objective.measured(policy, samples)
         first = jnp.argsort(-samples.valid, stable=True)[: self.samples]
         some = samples.take(first)
         norms = steepness(policy, some)

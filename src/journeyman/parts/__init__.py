@@ -15,6 +15,8 @@ from journeyman._refusals import not_whole as not_whole
 from journeyman._refusals import refuse as refuse
 from journeyman._refusals import require as require
 from journeyman._refusals import uncollected as uncollected
+from journeyman.parts._kinds import form as form
+from journeyman.parts._kinds import shaped as shaped
 from journeyman.parts._part import CAPABILITIES as CAPABILITIES
 from journeyman.parts._part import OBTAINED as OBTAINED
 from journeyman.parts._part import AbstractPart as AbstractPart

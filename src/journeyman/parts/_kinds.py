@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 
+from journeyman._refusals import JourneymanError
+
 
 class Kind(NamedTuple):
     """What is needed, in words, and whether a value is that."""
@@ -85,3 +87,24 @@ _PLAIN = {
     str: Kind("a str", lambda value: isinstance(value, str)),
     types.NoneType: Kind("None", lambda value: value is None),
 }
+
+
+def form(tree: Any) -> str:
+    """Shapes and types of the leaves, as in `(float32[1], int32[])`; of many, the first ones."""
+    leaves = [
+        f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else repr(leaf) for leaf in jax.tree.leaves(tree)
+    ]
+    if tree is None or not leaves:
+        return "nothing"
+    return leaves[0] if len(leaves) == 1 else f"({', '.join(leaves[:4])}{', …' if len(leaves) > 4 else ''})"
+
+
+def shaped(part: Any, what: str, answer: Any, shape: tuple[int, ...], remedy: str) -> Any:
+    """`answer`, real numbers of this shape. Raises `JourneymanError` for anything else, which would be broadcast."""
+    real = hasattr(answer, "dtype") and jnp.issubdtype(answer.dtype, jnp.floating)
+    if real and jnp.shape(answer) == tuple(shape):
+        return answer
+    raise JourneymanError(
+        f"`{what}` of {type(part).__name__} gives {form(answer)} where {jnp.result_type(float)}{list(shape)} is needed;"
+        f" {remedy}."
+    )

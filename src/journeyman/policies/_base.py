@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PyTree
 
-from journeyman.parts import AbstractPart, JourneymanError, mistaken, refuse
+from journeyman.parts import AbstractPart, JourneymanError, form, mistaken, refuse, shaped
 from journeyman.policies._bounded_heads import SquashedGaussian
 from journeyman.policies._default_head import default_head
 from journeyman.policies._gaussian_heads import FullGaussian, Gaussian
@@ -82,8 +82,27 @@ class DensityPolicy(AbstractDensityPolicy):
 
     def parameters(self, observation: PyTree) -> PyTree:
         """What the head makes of the network's outputs."""
+        return self._asked(observation)[0]
+
+    def _asked(self, observation: PyTree) -> tuple[PyTree, tuple[int, ...]]:
+        """The parameters and the batch's shape. A network and a head may be somebody's own: what they give is held
+        against the batch while it is traced, for with other axes it would be broadcast and learned from."""
         features = self.normalizer(self.encoder(observation))
-        return self.head.parameters(self.network(features, self.encoder.time(observation)))
+        batch, time = features.shape[:-1], self.encoder.time(observation)
+        wanted = (*batch, self.head.outputs())
+        raw = shaped(self.network, "__call__", self.network(features, time), wanted, "one row for each observation")
+        parameters = self.head.parameters(raw)
+        if any(jnp.shape(leaf)[: len(batch)] != batch for leaf in jax.tree.leaves(parameters)):
+            raise JourneymanError(
+                f"`parameters` of {type(self.head).__name__} gives {form(parameters)} for a batch of shape"
+                f" {list(batch)}; let each lead with the batch, by jnp.broadcast_to."
+            )
+        return parameters, batch
+
+    def _each(self, what: str, answer: Any, batch: tuple[int, ...]) -> Array:
+        """The head's `answer`, one number for each observation."""
+        remedy = "one for each observation, so sum over an action's entries (dist.Independent(…, 1) does)"
+        return shaped(self.head, what, answer, batch, remedy)
 
     def noise(self, key: Array, count: int) -> PyTree:
         """The head's."""
@@ -99,7 +118,9 @@ class DensityPolicy(AbstractDensityPolicy):
 
     def log_prob(self, observation: PyTree, action: Array) -> Float[Array, "*batch"]:
         """log π(action | observation), nats."""
-        return self.head.log_prob(self.parameters(observation), action)
+        parameters, batch = self._asked(observation)
+        batch = jnp.broadcast_shapes(batch, jnp.shape(action)[: jnp.ndim(action) - len(self.head.space().shape)])
+        return self._each("log_prob", self.head.log_prob(parameters, action), batch)
 
     def mode(self, observation: PyTree) -> Array:
         """The likeliest action, in the world's units."""
@@ -107,11 +128,14 @@ class DensityPolicy(AbstractDensityPolicy):
 
     def entropy(self, observation: PyTree) -> Float[Array, "*batch"]:
         """H(π(· | observation)), nats."""
-        return self.head.entropy(self.parameters(observation))
+        parameters, batch = self._asked(observation)
+        return self._each("entropy", self.head.entropy(parameters), batch)
 
     def kl(self, first: PyTree, second: PyTree) -> Float[Array, "*batch"]:
         """KL(first ‖ second) between two outputs of `parameters`, nats."""
-        return self.head.kl(first, second)
+        likeliest = jax.eval_shape(self.head.mode, first).shape
+        batch = likeliest[: len(likeliest) - len(self.head.space().shape)]
+        return self._each("kl", self.head.kl(first, second), batch)
 
 
 Module = TypeVar("Module")

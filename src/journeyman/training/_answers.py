@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 from journeyman.episodes import Episodes
 from journeyman.geometry import AbstractGeometry, Direction
 from journeyman.objectives import Samples
-from journeyman.parts import AbstractPart, JourneymanError, walk
+from journeyman.parts import AbstractPart, JourneymanError, form, walk
 from journeyman.policies import DensityPolicy
 from journeyman.training._steps import AbstractStep, Try
 from journeyman.weights import AbstractWeight, Weighed
@@ -41,7 +41,7 @@ def stepped_by(
     given = step(direction, state, trained, trial)
     if not isinstance(given, tuple) or len(given) != 3:
         raise JourneymanError(
-            f"{_called(step)} answers with {_form(given)} where an update, a state and metrics are needed; return the"
+            f"{_called(step)} answers with {form(given)} where an update, a state and metrics are needed; return the"
             " three of them."
         )
     _same(step, "the update", given[0], trained)
@@ -57,7 +57,7 @@ def kept(part: AbstractPart, new: PyTree, old: PyTree) -> PyTree:
 def _answer(part: AbstractPart, given: Any, kind: type) -> Any:
     if not isinstance(given, kind):
         name = kind.__name__
-        raise JourneymanError(f"{_called(part)} answers with {_form(given)} where a {name} is needed; return a {name}.")
+        raise JourneymanError(f"{_called(part)} answers with {form(given)} where a {name} is needed; return a {name}.")
     return given
 
 
@@ -67,7 +67,7 @@ def _same(part: AbstractPart, what: str, given: PyTree, wanted: PyTree) -> None:
     if alike and all(map(_fits, jax.tree.leaves(given), jax.tree.leaves(wanted))):
         return
     raise JourneymanError(
-        f"{_called(part)} gives {what} as {_form(given)} where {_form(wanted)} is needed; keep its structure, shapes"
+        f"{_called(part)} gives {what} as {form(given)} where {form(wanted)} is needed; keep its structure, shapes"
         " and types, and let what changes be an array."
     )
 
@@ -86,13 +86,3 @@ def _called(part: AbstractPart) -> str:
     """The class of a part, and those of the parts inside it, of which one may be at fault."""
     first, *inside = (type(one).__name__ for one in walk(part))
     return f"{first} (with {', '.join(inside)})" if inside else first
-
-
-def _form(tree: Any) -> str:
-    """Shapes and types of the leaves, as in `(float32[1], int32[])`; of many, the first ones."""
-    leaves = [
-        f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else repr(leaf) for leaf in jax.tree.leaves(tree)
-    ]
-    if tree is None or not leaves:
-        return "nothing"
-    return leaves[0] if len(leaves) == 1 else f"({', '.join(leaves[:4])}{', …' if len(leaves) > 4 else ''})"

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
-from journeyman.collect import AbstractAggregation, foremost
+from journeyman.collect import AbstractAggregation, AbstractQuery, foremost
 from journeyman.episodes import Episodes
 from journeyman.objectives import Samples
-from journeyman.parts import JourneymanError
+from journeyman.parts import JourneymanError, shaped
 from journeyman.policies import DensityPolicy, partition
 from journeyman.training._committee import convened, taught
 from journeyman.training._iteration import Row, named_key
@@ -83,7 +83,7 @@ def gather(
     assert isinstance(learner.collect, AbstractAggregation)
     weighed, samples = weigh(learner, state, episodes)
     committee = state.committee.policies if state.committee else ()
-    wanted = learner.collect.query(episodes, state.policy, committee, space)
+    wanted = _wanted(learner.collect.query, episodes, state.policy, committee, space)
     asked = foremost(jnp.where(jnp.asarray(episodes.valid), wanted, -jnp.inf), left).reshape(-1)
     valid = jnp.where(asked, samples.valid, 0.0)
     visited = samples.valid.sum()
@@ -91,6 +91,14 @@ def gather(
     told = {"asked_share": valid.sum() / jnp.maximum(visited, 1.0), "visited": visited.astype(jnp.int32)}
     samples = eqx.tree_at(lambda s: s.valid, samples, valid)
     return dataclasses.replace(state, collect=collect), samples, {**weighed.metrics, **found, **told}
+
+
+def _wanted(
+    query: AbstractQuery, episodes: Episodes, policy: DensityPolicy, committee: PyTree, space: AbstractSpace
+) -> Array:
+    """What the query says of each step; a mask, of which no step is −inf, would ask for all labels."""
+    remedy = "write jnp.where(asked, 0.0, -jnp.inf), one number for each step"
+    return shaped(query, "__call__", query(episodes, policy, committee, space), episodes.valid.shape, remedy)
 
 
 def renewed(learner: Learner, start: DensityPolicy, state: LearnerState, key: Array) -> LearnerState:

@@ -264,7 +264,7 @@ def _minibatches(
 def _told(learner: Learner, policy: DensityPolicy, samples: Samples) -> dict[str, Array]:
     """What the objective and the geometry tell of a minibatch, whatever its gradient."""
     direction = directed_by(learner.geometry, policy, samples, partition(policy)[0])
-    return {**learner.objective.measure(policy, samples)[1], **direction.metrics}
+    return {**learner.objective.measured(policy, samples)[1], **direction.metrics}
 
 
 def _stepped(learner: Learner, now: _Passing, fixed: PyTree, static: PyTree, some: Samples) -> _Passing:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
+from journeyman.parts import shaped
 from journeyman.policies import AbstractDensityPolicy, AbstractHead, partition
 
 
@@ -49,7 +50,7 @@ def of_head(head: AbstractHead, raw: Array) -> Subject:
         head, parameters = made(theta)
         return head.kl(parameters, made(other)[1])
 
-    return Subject(theta, log_prob, sample, kl, entropy, head.approximates)
+    return _held(head, Subject(theta, log_prob, sample, kl, entropy, head.approximates))
 
 
 def of_policy(policy: AbstractDensityPolicy, observation: PyTree) -> Subject:
@@ -76,7 +77,23 @@ def of_policy(policy: AbstractDensityPolicy, observation: PyTree) -> Subject:
         return one.kl(one.parameters(observation), made(other).parameters(observation))
 
     head = getattr(policy, "head", None)
-    return Subject(theta, log_prob, sample, kl, entropy, getattr(head, "approximates", frozenset()))
+    return _held(policy, Subject(theta, log_prob, sample, kl, entropy, getattr(head, "approximates", frozenset())))
+
+
+def _held(part: AbstractHead | AbstractDensityPolicy, one: Subject) -> Subject:
+    """The same, its answers held against the shapes that they must have."""
+
+    def log_prob(theta: Array, action: Array) -> Array:
+        remedy = "one for each action, so sum over its entries (dist.Independent(…, 1) does)"
+        return shaped(part, "log_prob", one.log_prob(theta, action), action.shape[:1], remedy)
+
+    def entropy(theta: Array) -> Array:
+        return shaped(part, "entropy", one.entropy(theta), (), "one for an observation, so sum over entries")
+
+    def kl(theta: Array, other: Array) -> Array:
+        return shaped(part, "kl", one.kl(theta, other), (), "one for an observation, so sum over entries")
+
+    return one._replace(log_prob=log_prob, kl=kl, entropy=entropy)
 
 
 def _repeated(tree: PyTree, count: int) -> PyTree:
