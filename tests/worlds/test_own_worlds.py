@@ -1,5 +1,6 @@
 """A pure world as a stranger writes it: it is practised in as it stands, and what is wrong with it is a sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -94,3 +95,35 @@ def test_a_horizon_is_some_whole_steps_in_any_world(horizon: Any) -> None:
     )
     with pytest.raises(JourneymanError, match=says):
         Hill(horizon=horizon)
+
+
+class Slope(Hill):
+    pull: Any = 0.5
+
+
+def test_a_run_in_it_does_not_go_on_in_another(tmp_path: Path) -> None:
+    world = Slope(kind="points")
+    fresh = jm.policy(world, jax.random.key(0), hidden=())
+
+    def practised(world: AbstractPureWorld, **options: Any) -> Any:
+        return jm.improve(natural_gradient(), fresh, world, PLAN, record=jm.Recorder(tmp_path / "run", **options))
+
+    practised(world)
+    assert practised(world, resume=True).rows == []
+    for other, says in [
+        (Slope(kind="points", pull=0.9), r"world\.options\.pull = 0\.5, not 0\.9"),
+        (Slope(kind="points", pull=jnp.ones(2)), r"world\.options\.pull = 0\.5, not '[0-9a-f]{16}'"),
+        (Hill(kind="points"), r"world\.options\.class = 'Slope', not 'Hill'"),
+    ]:
+        with pytest.raises(JourneymanError, match=says):
+            practised(other, resume=True)
+
+
+def test_what_it_is_made_of_is_told_but_for_what_has_no_form_on_disk() -> None:
+    told = Slope(pull=len).config()
+    assert told == {
+        "name": "",
+        "num_envs": 4,
+        "seed": 0,
+        "options": {"class": "Slope", "horizon": 5, "kind": ""},
+    }

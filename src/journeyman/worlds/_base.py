@@ -1,6 +1,7 @@
 """What can be acted in. Two kinds: pure (a JAX program) and host (a simulator stepped in batches)."""
 
 import abc
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from journeyman.parts import AbstractPart, JourneymanError, not_whole, refuse
+from journeyman.parts import AbstractPart, JourneymanError, describe, fingerprint, not_whole, refuse
 from journeyman.worlds._seeds import seed_problems
 from journeyman.worlds._spaces import AbstractSpace
 
@@ -116,8 +117,14 @@ class AbstractWorld(AbstractPart):
         """The same world afresh, from another seed: a function of its arguments alone."""
 
     def config(self) -> dict[str, Any]:
-        """`name`, `num_envs`, `seed` and `options`, as `journeyman.world` takes them and JSON keeps them."""
-        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": {}}
+        """`name`, `num_envs`, `seed` and `options`, as `journeyman.world` takes them and JSON keeps them.
+
+        The options of a world that it cannot make are its class and its fields, so that no run goes on in another.
+        """
+        names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        told = {name: _told(getattr(self, name)) for name in names if name not in ("name", "num_envs", "seed")}
+        options = {"class": type(self).__name__, **{name: one for name, one in told.items() if one is not None}}
+        return {"name": self.name, "num_envs": self.num_envs, "seed": self.seed, "options": options}
 
     def single(self, render_mode: str | None = None) -> Any:
         """One fresh `gymnasium.Env` with this world's physics, for pictures and replays.
@@ -216,6 +223,15 @@ class AbstractHostWorld(AbstractWorld):
     @abc.abstractmethod
     def close(self) -> None:
         """Let the simulators go."""
+
+
+def _told(value: Any) -> Any:
+    """A world's field as JSON, arrays by their fingerprint; `None` for what has no form on disk, as a simulator."""
+    try:
+        tree, arrays = describe(value)
+    except JourneymanError:
+        return None
+    return fingerprint(value) if arrays else tree
 
 
 def zeros_like_space(space: Any, *lead: int) -> PyTree:
