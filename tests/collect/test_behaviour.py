@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ from journeyman.collect import (
     AbstractShare,
     Aggregate,
     Constant,
+    Demonstrate,
     Disturbed,
     Evenly,
     Everywhere,
@@ -30,12 +32,13 @@ from journeyman.collect import (
     Sample,
     Told,
     Undisturbed,
+    play,
     rollout,
     square_root,
     start,
 )
 from journeyman.episodes import EXPERT, POLICY, Episodes
-from journeyman.experts import PolicyExpert
+from journeyman.experts import AbstractExpert, PolicyExpert
 from journeyman.parts import JourneymanError
 from journeyman.policies import DensityPolicy, policy
 from journeyman.worlds import Box, LinearQuadratic
@@ -200,3 +203,27 @@ def test_labels_are_asked_for_evenly_inside_each_episode() -> None:
     even, all_ = (np.asarray(query(episodes, actor, (), WORLD.action_space)) for query in (Evenly(3), Everywhere()))
     np.testing.assert_array_equal(even > -np.inf, [[0, 0, 1, 0, 1, 0, 0, 1]])
     np.testing.assert_array_equal(all_ > -np.inf, np.ones((1, 8)))
+
+
+class _Odd(AbstractExpert):
+    answer: Callable[..., Any] = eqx.field(static=True)
+
+    def label(self, observation: Any, key: Any) -> Any:
+        return self.answer(observation)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            lambda seen: seen[:, 0],
+            r"^The behaviour does not fit '.*': its actions have shape \(\) where the world wants \(1,\)",
+        ),
+        (lambda seen: seen[:1], r"^The behaviour does not fit '.*': it gives \(1, 1\) for 3 steps where the world"),
+    ],
+)
+def test_what_acts_with_another_shape_than_the_world_takes_is_told_so(answer: Callable[..., Any], says: str) -> None:
+    world = LinearQuadratic(horizon=3, num_envs=2)
+    with pytest.raises(JourneymanError, match=says):
+        play(world, Demonstrate(_Odd(answer)), episodes=2, seed=0)

@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from journeyman.collect._behaviour import AbstractBehaviour
 from journeyman.collect._decide import decider, drawn, told
-from journeyman.collect._fits import faults
+from journeyman.collect._fits import faults, misfits
 from journeyman.collect._form import Form, taken_apart
 from journeyman.episodes import Episodes, HostOrDevice
 from journeyman.parts import JourneymanError, mistaken, refuse
@@ -95,14 +95,20 @@ def rolled(world: AbstractWorld, behaviour: AbstractBehaviour, carry: Carry, key
     if isinstance(world, AbstractPureWorld):
         try:
             return _pure(seedless(world), behaviour, carry, key, num_steps)
-        except (AttributeError, TypeError, ValueError):  # JAX speaks of a loop, and the world may be at fault
-            refuse(faults(world))
+        except (AttributeError, IndexError, TypeError, ValueError):  # JAX speaks of a loop; who is at fault?
+            refuse(faults(world) or misfits("behaviour", functools.partial(_acted, behaviour), world))
             raise
     assert isinstance(world, AbstractHostWorld)
     traced = world.traced() if num_steps >= COMPILED and jax.default_backend() == "cpu" else None
     if traced is None:
         return _host(world, behaviour, carry, key, num_steps)
     return _host_compiled(traced, behaviour, carry, key, num_steps)
+
+
+def _acted(behaviour: AbstractBehaviour, observation: PyTree) -> Any:
+    """What the behaviour does in each of these observations."""
+    count = jax.tree.leaves(observation)[0].shape[0]
+    return behaviour.act(observation, behaviour.draw(count, jax.random.key(0)))[0]
 
 
 # -- pure worlds: one compiled scan ---------------------------------------------------------------------
