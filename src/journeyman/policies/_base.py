@@ -104,6 +104,11 @@ class DensityPolicy(AbstractDensityPolicy):
         remedy = "one for each observation, so sum over an action's entries (dist.Independent(…, 1) does)"
         return shaped(self.head, what, answer, batch, remedy)
 
+    def _axes(self) -> int:
+        """How many an action has. By shapes alone: a head that is traced cannot say which space it is over."""
+        raw = jax.ShapeDtypeStruct((1, self.head.outputs()), jnp.result_type(float))
+        return len(jax.eval_shape(lambda one: self.head.mode(self.head.parameters(one)), raw).shape) - 1
+
     def noise(self, key: Array, count: int) -> PyTree:
         """The head's."""
         return self.head.noise(key, count)
@@ -119,7 +124,7 @@ class DensityPolicy(AbstractDensityPolicy):
     def log_prob(self, observation: PyTree, action: Array) -> Float[Array, "*batch"]:
         """log π(action | observation), nats."""
         parameters, batch = self._asked(observation)
-        batch = jnp.broadcast_shapes(batch, jnp.shape(action)[: jnp.ndim(action) - len(self.head.space().shape)])
+        batch = jnp.broadcast_shapes(batch, jnp.shape(action)[: jnp.ndim(action) - self._axes()])
         return self._each("log_prob", self.head.log_prob(parameters, action), batch)
 
     def mode(self, observation: PyTree) -> Array:
@@ -134,7 +139,7 @@ class DensityPolicy(AbstractDensityPolicy):
     def kl(self, first: PyTree, second: PyTree) -> Float[Array, "*batch"]:
         """KL(first ‖ second) between two outputs of `parameters`, nats."""
         likeliest = jax.eval_shape(self.head.mode, first).shape
-        batch = likeliest[: len(likeliest) - len(self.head.space().shape)]
+        batch = likeliest[: len(likeliest) - self._axes()]
         return self._each("kl", self.head.kl(first, second), batch)
 
 
