@@ -94,7 +94,8 @@ def improve_curves(
         "references": tuple(references),
         "command": command,
         "caption": "The return of the episodes that ended in each batch (sampled actions), and of the mean action on"
-        " fixed start states.",
+        " fixed start states. Where simulators are made anew, at a checkpoint, the first episodes to end are those that"
+        " ended early.",
     }
     curves = []
     for label, key, spread, count in (
