@@ -13,22 +13,26 @@ import jax
 from rejax import PPO
 
 
-def main() -> None:
-    """Answer requests until standard input closes."""
-    id, *sizes = sys.argv[1:]
-    envs, steps, epochs, minibatches, iterations = map(int, sizes)
-    total = iterations * envs * steps
-    made = PPO.create(
+def agent(id: str, envs: int, steps: int, epochs: int, minibatches: int, **options: int) -> PPO:
+    """PPO with two networks of 64 × 64 tanh units."""
+    return PPO.create(
         env=id,
         num_envs=envs,
         num_steps=steps,
         num_epochs=epochs,
         num_minibatches=minibatches,
-        total_timesteps=total,
-        eval_freq=total,
         skip_initial_evaluation=True,
         agent_kwargs={"hidden_layer_sizes": (64, 64), "activation": "tanh"},
+        **options,
     )
+
+
+def main() -> None:
+    """Answer requests until standard input closes."""
+    id, *sizes = sys.argv[1:]
+    envs, steps, epochs, minibatches, iterations = map(int, sizes)
+    total = iterations * envs * steps
+    made = agent(id, envs, steps, epochs, minibatches, total_timesteps=total, eval_freq=total)
     made = made.replace(eval_callback=lambda algorithm, state, key: ())
     train = jax.jit(lambda key: made.train(key))
     print(f"ready {jax.__version__}", flush=True)

@@ -9,7 +9,7 @@ first        seconds of the first iteration: tracing, compiling and one run
 cold, warm   seconds of a whole process, imports included, that trains 3 seeds for 40,960 steps each (64 environments ×
              32 steps, 4 epochs of 4 minibatches) and evaluates them after each half, without and with the compile
              cache that a process before it filled (`--processes`); in gymnax's CartPole and in ours
-ajax_cold    the same by Ajax, its compile cache off, in gymnax's CartPole (`--processes ajax`)
+ajax_cold    the same by Ajax, its compile cache off, in gymnax's CartPole (`--processes ajax`); `rejax_cold` by Rejax
 
 The world of the first four is CartPole, written in a few lines of JAX; 64 environments, 64 steps each; the learner is
 PPO with four epochs of four minibatches.
@@ -84,7 +84,7 @@ def _timed(count: int, envs: int, steps: int, seconds: float) -> dict[str, float
     return {name: middle([value]) for name, value in figures.items()}
 
 
-def processes(beside_ajax: bool, rounds: int) -> dict[str, Any]:
+def processes(others: list[str], rounds: int) -> dict[str, Any]:
     """Seconds of a cold process, and of one that finds what it needs compiled; medians over rounds."""
     times: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -95,21 +95,22 @@ def processes(beside_ajax: bool, rounds: int) -> dict[str, Any]:
                 )
             times.setdefault(f"{name}_cold", []).append(cold)
             times.setdefault(f"{name}_warm", []).append(warm)
-        if beside_ajax:
-            times.setdefault("ajax_cold", []).append(_ajax())
+        for other in others:
+            times.setdefault(f"{other}_cold", []).append(_process_of(other))
     found: dict[str, Any] = {name: middle(some, 3) for name, some in times.items()}
-    if beside_ajax:
-        pairs = zip(times["gymnax_cold"], times["ajax_cold"], strict=True)
-        found["gymnax_cold_to_ajax"] = middle([ours / theirs for ours, theirs in pairs], 3)
+    for other in others:
+        pairs = zip(times["gymnax_cold"], times[f"{other}_cold"], strict=True)
+        found[f"gymnax_cold_to_{other}"] = middle([ours / theirs for ours, theirs in pairs], 3)
     return found
 
 
-def _ajax() -> float:
-    interpreter = interpreter_of_at_least(*PYTHON["ajax"])
+def _process_of(other: str) -> float:
+    interpreter = interpreter_of_at_least(*PYTHON[other])
     if interpreter is None:
-        raise SystemExit("Ajax needs Python 3.12 or newer, and none was found; leave 'ajax' out.")
-    command = [environment(f"ajax-{VERSIONS['ajax']}", REQUIREMENTS["ajax"], interpreter), "-W", "ignore"]
-    command += [str(Path(__file__).parent / "_ajax_process.py"), *"3 40960 64 32 4 4".split()]
+        needed = ".".join(map(str, PYTHON[other]))
+        raise SystemExit(f"'{other}' needs Python {needed} or newer, and none was found; leave it out.")
+    command = [environment(f"{other}-{VERSIONS[other]}", REQUIREMENTS[other], interpreter), "-W", "ignore"]
+    command += [str(Path(__file__).parent / f"_{other}_process.py"), *"3 40960 64 32 4 4".split()]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"AJAX_NO_COMPILE_CACHE": "1"}
     return float(subprocess.run(command, env=clean, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -121,13 +122,15 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--envs", type=int, default=64, help="environments of each seed")
     options.add_argument("--steps", type=int, default=64, help="steps of each environment in a batch")
     options.add_argument("--seconds", type=float, default=5.0, help="how long each number of seeds is timed")
-    options.add_argument("--processes", nargs="*", choices=["ajax"], help="also time whole processes, ours and others'")
+    options.add_argument(
+        "--processes", nargs="*", choices=["ajax", "rejax"], help="also time whole processes, ours and others'"
+    )
     options.add_argument("--rounds", type=int, default=3, help="of processes")
     given = options.parse_args(arguments)
     counts = [int(word) for word in given.seeds.split(",")]
     found: dict[str, Any] = {"seeds": measure(counts, envs=given.envs, steps=given.steps, seconds=given.seconds)}
     if given.processes is not None:
-        found["processes"] = processes("ajax" in given.processes, given.rounds)
+        found["processes"] = processes(given.processes, given.rounds)
     tell(json.loads(json.dumps(found)) | {"machine": machine()}, given.json)
 
 

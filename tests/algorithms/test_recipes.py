@@ -38,6 +38,7 @@ from journeyman.weights import (
     Alpha,
     ConstantBaseline,
     Discriminator,
+    LifetimeDiscount,
     NetworkBaseline,
     NoBaseline,
     Standardized,
@@ -113,7 +114,7 @@ def test_a_recipe_declares_only_what_has_a_meaning_and_cites_what_it_owes(name: 
         ("dart", (Uniform, WeightedLogLikelihood, Euclidean, Adam, Inject)),
         ("distill", (Uniform, Divergence, Euclidean, Adam, OnPolicy)),
         ("reinforce", (Advantage, WeightedLogLikelihood, Euclidean, Adam, OnPolicy)),
-        ("natural_gradient", (Advantage, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
+        ("natural_gradient", (LifetimeDiscount, WeightedLogLikelihood, Fisher, KLRadius, OnPolicy)),
     ],
 )
 def test_a_recipe_is_the_composition_that_its_page_says(name: str, parts: tuple[type, ...]) -> None:
@@ -144,7 +145,16 @@ def test_reinforce_and_natural_gradient_differ_in_geometry_and_step_alone() -> N
 def test_the_recipe_that_the_readme_shows_is_the_recipe() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"```python\n(def natural_gradient.*?)```", readme, re.DOTALL)
-    parts = (Advantage, Fisher, KLRadius, Learner, NetworkBaseline, Standardized, WeightedLogLikelihood)
+    parts = (
+        Advantage,
+        Fisher,
+        KLRadius,
+        Learner,
+        LifetimeDiscount,
+        NetworkBaseline,
+        Standardized,
+        WeightedLogLikelihood,
+    )
     names: dict[str, Any] = {part.__name__: part for part in parts}
     exec(shown[0], names)
     assert names["natural_gradient"]() == natural_gradient()

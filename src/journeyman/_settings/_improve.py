@@ -49,7 +49,7 @@ class ImproveSettings:
     target_kl: float | None = None
     """PPO: ends the passes over a batch once a minibatch's approximate KL is above 1.5 times this."""
     discount: float | None = None
-    """γ; 0.995 for the natural gradient and what is built on it (GAIL, AIRL, FAIRL), 0.99 for the others."""
+    """γ; the natural gradient looks half a life of its episodes ahead, GAIL, AIRL and FAIRL take 0.995, others 0.99."""
     lambda_: float | None = None
     """Generalised advantages' λ; 1 for REINFORCE, 0.95 for the others."""
     expert: Path | None = None

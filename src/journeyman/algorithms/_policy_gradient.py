@@ -3,7 +3,15 @@
 from journeyman.geometry import Euclidean, Fisher
 from journeyman.objectives import ClippedSurrogate, Surrogate, WeightedLogLikelihood
 from journeyman.training import Adam, KLRadius, Learner, LineSearch
-from journeyman.weights import AbstractBaseline, AbstractScaling, Advantage, NetworkBaseline, Standardized, Unscaled
+from journeyman.weights import (
+    AbstractBaseline,
+    AbstractScaling,
+    Advantage,
+    LifetimeDiscount,
+    NetworkBaseline,
+    Standardized,
+    Unscaled,
+)
 
 
 def reinforce(
@@ -37,7 +45,7 @@ def reinforce(
 def natural_gradient(
     kl: float = 0.02,
     *,
-    discount: float = 0.995,
+    discount: float | None = None,
     lambda_: float = 0.95,
     baseline: AbstractBaseline = NetworkBaseline(epochs=10, learning_rate=1e-3),
     scaling: AbstractScaling = Standardized(),
@@ -51,16 +59,19 @@ def natural_gradient(
     (Kakade 2001; Rajeswaran et al. 2017, equation 4.) The step does not depend on how the policy is parameterised.
     `damping` is added to F's diagonal, `iterations` bounds the conjugate gradients. `scaling` changes the step only
     through what is subtracted: the radius fixes its length. The baseline is fitted by ten passes of minibatches of 128
-    at 1e-3.
+    at 1e-3. `discount` = `None` looks half a life of the episodes so far ahead, between 200 steps and
+    1000 (`LifetimeDiscount`); a number is γ.
 
-    Composition: `Advantage` × `WeightedLogLikelihood` × `Fisher` × `KLRadius`, one step a batch.
+    Composition: `LifetimeDiscount(Advantage)` × `WeightedLogLikelihood` × `Fisher` × `KLRadius`, one step a batch.
 
     Deviations from mjrl's NPG: 1. `kl` is the KL itself, not twice it. 2. The step divides by dᵀFd without damping, so
     that the predicted KL is exact whatever the damping and the residual. 3. The baseline bootstraps at truncations.
     As there, steps of all times count alike: γᵗ does not weigh the states (`discounted_states` of `Advantage` lets it).
     """
+    known = 0.999 if discount is None else discount
+    weight = Advantage(discount=known, lambda_=lambda_, baseline=baseline, scaling=scaling)
     return Learner(
-        weight=Advantage(discount=discount, lambda_=lambda_, baseline=baseline, scaling=scaling),
+        weight=LifetimeDiscount(weight) if discount is None else weight,
         objective=WeightedLogLikelihood(),
         geometry=Fisher(damping=damping, iterations=iterations),
         step=KLRadius(kl),

@@ -14,6 +14,8 @@ from journeyman.weights._divergences import ForwardKL as ForwardKL
 from journeyman.weights._divergences import JensenShannon as JensenShannon
 from journeyman.weights._divergences import ReverseKL as ReverseKL
 from journeyman.weights._divergences import TotalVariation as TotalVariation
+from journeyman.weights._lifetime import LifetimeDiscount as LifetimeDiscount
+from journeyman.weights._lifetime import Lives as Lives
 from journeyman.weights._occupancy import Compared as Compared
 from journeyman.weights._occupancy import Discriminator as Discriminator
 from journeyman.weights._occupancy import Occupancy as Occupancy

@@ -95,7 +95,7 @@ class Return(AbstractWeight):
     scaling: AbstractScaling = Unscaled()
 
     def __check_init__(self) -> None:
-        _check_discount(self.discount)
+        check_discount(self.discount)
 
     def init(self, encoder: Encoder, key: Array) -> PyTree:
         """The baseline's state."""
@@ -139,7 +139,7 @@ class RewardToGo(AbstractWeight):
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
-        _check_discount(self.discount)
+        check_discount(self.discount)
 
     def __call__(self, state: PyTree, episodes: Episodes) -> Weighed:
         """The reward-to-go; what follows the end of the recording counts as 0."""
@@ -170,7 +170,7 @@ class Advantage(AbstractWeight):
     discounted_states: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
-        _check_discount(self.discount)
+        check_discount(self.discount)
         if not holds(self.lambda_ >= 0, self.lambda_ <= 1):
             raise JourneymanError(f"λ must lie in [0, 1], not {self.lambda_}: it weighs temporal differences.")
 
@@ -249,7 +249,7 @@ def _told(advantage: Array, target: Array, value: Array, valid: Array) -> dict[s
     }
 
 
-def _check_discount(discount: Any) -> None:
+def check_discount(discount: Any) -> None:
     if not holds(discount > 0, discount <= 1):
         raise JourneymanError(f"The discount must lie in (0, 1], not {discount}; 0.99 looks about 100 steps ahead.")
 
