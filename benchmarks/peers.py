@@ -11,7 +11,8 @@ permutation test of it, and the ratios of wall times, each taken within a seed, 
 call.
 
 Hours of it can be done in parts: with `--keep` every run is a line of that file as soon as it is done, what is there
-already is not run again, and two calls can share it. `--side` runs one side alone.
+already is not run again, and two calls can share it. Ours is kept by the parts and numbers of its recipe, not by its
+name alone, so that what a recipe once was is not taken for what it is. `--side` runs one side alone.
 
 `+VecNormalize` behind a peer's name lets it standardise observations, as ours do.
 
@@ -19,7 +20,9 @@ The three live in one environment of their own, made in the user's cache folder 
 """
 
 import functools
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -33,6 +36,7 @@ from benchmarks._kept import Kept
 from benchmarks._measure import machine, middle, parser, tell
 from benchmarks._opponent import answering, environment
 from benchmarks.results import TASKS, Task, run
+from journeyman.parts import describe
 
 WORKER = Path(__file__).parent / "_sb3_worker.py"
 REQUIREMENTS = [
@@ -56,7 +60,8 @@ def measure(
         for seed in seeds:
             if "ours" in sides:
                 work = functools.partial(_ours, task, seed, episodes)
-                runs["ours"].append(kept.run({"task": name, "side": "ours", **sizes, "seed": seed}, work))
+                of = {"task": name, "recipe": _recipe(task), "side": "ours", **sizes, "seed": seed}
+                runs["ours"].append(kept.run(of, work))
             if "theirs" in sides:
                 of = {"task": task.world, "side": peer, "envs": envs, **sizes, "seed": seed}
                 runs["theirs"].append(kept.run(of, lambda seed=seed: ask()(str(seed))))
@@ -72,6 +77,11 @@ def measure(
             found |= {"times_faster": middle(ratios), "times_faster_each": [round(r, 2) for r in ratios]}
         found |= compare(returns["ours"], returns["theirs"])
     return found | {"steps": task.steps, "their_envs": envs, "seeds": list(seeds), "machine": machine()}
+
+
+def _recipe(task: Task) -> str:
+    """Sixteen hexadecimal digits of the learner's parts and their numbers."""
+    return hashlib.sha256(json.dumps(describe(task.learner)[0]).encode()).hexdigest()[:16]
 
 
 def _ours(task: Task, seed: int, episodes: int) -> dict[str, Any]:

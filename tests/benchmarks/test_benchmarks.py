@@ -1,5 +1,6 @@
 """The benchmarks run and print what they promise, on sizes that measure nothing. No times are judged here."""
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -35,6 +36,8 @@ from benchmarks import (
     throughput,
 )
 from benchmarks._opponent import answering
+from journeyman.algorithms import ppo
+from journeyman.weights import NetworkBaseline
 from journeyman.worlds import lasa_shapes
 
 needs_envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed")
@@ -356,5 +359,10 @@ def test_runs_beside_a_peer_are_kept_and_not_run_again(tmp_path: Path, monkeypat
     assert (found["ours"], found["theirs"]) == ([10.0, 11.0, 12.0], [0.0, 1.0, 2.0])
     assert asked == ["0", "1", "2"]
     assert found["difference"]["mean"] == pytest.approx(10)
-    assert len(file.read_text().splitlines()) == 6
+    # A recipe that is another one now is run anew under its old name.
+    monkeypatch.setattr(peers, "run", lambda *_: {"seconds": 2.0, "evaluation": 7.0})
+    assert measured(("ours",), [0])["ours"] == [10.0]
+    task = dataclasses.replace(task, learner=ppo(baseline=NetworkBaseline(epochs=3)))
+    assert measured(("ours",), [0])["ours"] == [7.0]
+    assert len(file.read_text().splitlines()) == 7
     assert peers.Kept(None).run({"seed": 0}, lambda: {"evaluation": 1.0})["evaluation"] == 1.0

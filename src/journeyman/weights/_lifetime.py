@@ -28,13 +28,12 @@ class LifetimeDiscount(AbstractWeight):
         γ = n / (n + 2 m), between `least` and that of `inner`;   n steps and m episodes in all batches before this one
 
     n / m is the mean life of an episode, of which a step has on average half before it, and γ / (1 − γ) steps is how
-    far γ looks. Every stream's running episode is one of the m. A fall costs the rewards of about 1/(1 − γ) steps:
-    where all episodes are short, a longer discount makes it the advantages' whole variance; where they last, a shorter
-    one is blind to what an action brings about later. Ends by a time limit count as others do: the return is measured
-    as far as the limit. `least` keeps episodes of few steps from being discounted within.
+    far γ looks. Every stream's running episode is one of the m. Ends by a time limit count as others do: the return
+    is measured as far as the limit. `least` keeps episodes of few steps from being discounted within.
 
-    γ is fixed before the batch is seen, so the gradient is that of the objective under this γ, which differs from batch
-    to batch; it is logged as `discount`. `inner` is a weight with a `discount`: `Return`, `RewardToGo`, `Advantage`.
+    γ is fixed before the batch is seen, so the batch is weighed as `inner` with that number weighs it; it differs from
+    batch to batch, and is logged as `discount`. `inner` is a weight with a `discount`: `Return`, `RewardToGo` or
+    `Advantage`.
     Raises `JourneymanError` for one without, or a `least` outside (0, 1].
     """
 
