@@ -82,8 +82,8 @@ def _practised(weight: Any = None, geometry: Any = None, step: Any = None, size:
     jm.improve(Learner(weight, *parts, batch_size=size), ACTOR, WORLD, PLAN)
 
 
-def _direction(value: Any) -> Direction:
-    return Direction(value, jnp.zeros(()), jnp.zeros(()), {})
+def _direction(value: Any, metrics: Any = {}) -> Direction:  # noqa: B006
+    return Direction(value, jnp.zeros(()), jnp.zeros(()), metrics)
 
 
 ANSWERS: list[tuple[dict[str, Any], str]] = [
@@ -132,6 +132,20 @@ ANSWERS: list[tuple[dict[str, Any], str]] = [
         {"step": lambda u, s: (jnp.zeros(3), s, {})},
         r"^OddStep gives the update as float32\[3\] where \(float32\[",
     ),
+    ({"weight": lambda v: Weighed(v, v, None)}, r"^OddWeight gives the metrics None, and numbers by their names are"),
+    (
+        {"weight": lambda v: Weighed(v, v, {"spread": "wide"})},
+        r"^OddWeight gives the metrics \{'spread': 'wide'\}, and",
+    ),
+    ({"geometry": lambda g: _direction(g, None)}, r"^OddGeometry gives the metrics None, and numbers"),
+    (
+        {"geometry": lambda g: _direction(g, {"loss": jnp.zeros(())})},
+        r"^OddGeometry logs 'loss', which the learner its",
+    ),
+    (
+        {"step": lambda u, s: (u, s, [0.0])},
+        r"^OddStep gives the metrics \[0\.0\], and numbers by their names are needed",
+    ),
 ]
 
 
@@ -166,6 +180,10 @@ def test_another_answer_is_a_sentence_that_names_the_part(given: dict[str, Any],
         (
             lambda p: (p.mean(), {"spread": p}),
             r"OddObjective logs 'spread' as float32\[\d+\] where one number is needed",
+        ),
+        (
+            lambda p: (p.mean(), {"gradient_norm": p.mean()}),
+            r"^OddObjective logs 'gradient_norm', which the learner it",
         ),
     ],
 )

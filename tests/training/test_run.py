@@ -6,14 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from journeyman.parts import JourneymanError
-from journeyman.training import _metrics, _run, check_folder
+from journeyman.training import Recorder, _metrics, _run, check_folder
 from journeyman.training._events import Events
 from journeyman.training._metrics import read_metrics
 from journeyman.training._run import Run, check_links, read_record
@@ -112,6 +112,12 @@ def test_what_a_run_begins_with_is_not_replaced_by_it(tmp_path: Path) -> None:
     (tmp_path / "run" / "policies").symlink_to(tmp_path / "elsewhere")  # a link goes alone
     for read in ("other", "run/mine.npz", "run/policies/5", "elsewhere"):
         check_folder(tmp_path / "run", True, {"--policy": tmp_path / read, "--expert": None})
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_a_folder_that_is_no_path_is_refused() -> None:
+    with pytest.raises(JourneymanError, match=r"`folder` is 3, and a path is needed"):
+        Recorder(cast(Any, 3))
 
 
 def test_a_folder_whose_name_is_no_text_is_refused_before_a_checkpoint_fails(tmp_path: Path) -> None:

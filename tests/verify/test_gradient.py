@@ -132,6 +132,11 @@ def test_the_policies_are_those_that_the_truth_is_for() -> None:
         (lambda: verify.baseline(ConstantBaseline(), significance=2.0), "The significance is a probability, not 2.0"),
         (lambda: verify.gradient(RewardToGo(), seed=2**32 - 1), "The last of 2 seeds from 4294967295 is 4294967296"),
         (lambda: verify.exact_problems(0.0), r"The discount must lie in \(0, 1\], not 0.0"),
+        (
+            lambda: verify.gradient(lambda policy, episodes: episodes.reward.sum()),
+            r"gives float32\[\] where a gradient like",
+        ),
+        (lambda: verify.gradient(lambda policy, episodes: policy.log_prob), "gives .* where a gradient like"),
         (lambda: chain_policy(1.0), "lies between 0 and 1, not at 1.0"),
         (
             lambda: linear_policy(LinearQuadratic(np.eye(2), np.eye(2, 1), np.eye(2), 1.0), 0.1, 0.1),

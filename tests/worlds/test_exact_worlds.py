@@ -142,9 +142,14 @@ def test_a_time_limit_truncates_and_never_terminates():
     assert flags == [(False, False), (False, True)]
 
 
+@pytest.mark.usefixtures("unannotated")
 def test_what_does_not_fit_is_refused():
     with pytest.raises(JourneymanError, match=r"(?s)'control' has shape.*'state_cost' has shape"):
         LinearQuadratic(np.eye(2), np.eye(3), np.eye(3), np.eye(3))
+    with pytest.raises(JourneymanError, match="'noise' is 'a', but it takes a number"):
+        LinearQuadratic(noise="a")  # type: ignore[arg-type]
+    with pytest.raises(JourneymanError, match=r"'start_std' is \[0.1, 0.2\], but it takes one number"):
+        LinearQuadratic(start_std=[0.1, 0.2])  # type: ignore[arg-type]
     with pytest.raises(JourneymanError, match=r"action_cost.*smallest eigenvalue is -1"):
         LinearQuadratic(action_cost=-1.0)
     with pytest.raises(JourneymanError, match="not finite: the discount is 1"):

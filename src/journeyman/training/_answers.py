@@ -24,6 +24,7 @@ def weighed_by(weight: AbstractWeight, state: PyTree, episodes: Episodes) -> Wei
     for name in ("weight", "target"):
         _same(weight, f"its `{name}`", getattr(given, name), jnp.zeros(jnp.shape(episodes.valid)))
     real = lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else jnp.asarray(leaf, float)  # noqa: E731
+    _numbers(weight, given.metrics)
     return given._replace(weight=real(given.weight), target=real(given.target))
 
 
@@ -31,6 +32,7 @@ def directed_by(geometry: AbstractGeometry, policy: DensityPolicy, samples: Samp
     """`geometry(policy, samples, gradient)`, like the gradient. Raises `JourneymanError` for anything else."""
     given = _answer(geometry, geometry(policy, samples, gradient), Direction)
     _same(geometry, "its `value`", given.value, gradient)
+    _numbers(geometry, given.metrics)
     return given
 
 
@@ -45,7 +47,15 @@ def stepped_by(
             " three of them."
         )
     _same(step, "the update", given[0], trained)
+    _numbers(step, given[2])
     return given[0], kept(step, given[1], state), given[2]
+
+
+def logged(known: dict[str, Array], part: AbstractPart, metrics: dict[str, Array]) -> dict[str, Array]:
+    """`known` and what a part tells. Raises `JourneymanError` where one name would stand for two numbers."""
+    for name in known.keys() & metrics.keys():
+        raise JourneymanError(f"{_called(part)} logs '{name}', which the learner itself logs; choose another name.")
+    return known | metrics
 
 
 def kept(part: AbstractPart, new: PyTree, old: PyTree) -> PyTree:
@@ -59,6 +69,17 @@ def _answer(part: AbstractPart, given: Any, kind: type) -> Any:
         name = kind.__name__
         raise JourneymanError(f"{_called(part)} answers with {form(given)} where a {name} is needed; return a {name}.")
     return given
+
+
+def _numbers(part: AbstractPart, metrics: Any) -> None:
+    """Refuse metrics that are no numbers by name."""
+    real = lambda one: hasattr(one, "dtype") or isinstance(one, int | float)  # noqa: E731
+    if isinstance(metrics, dict) and all(isinstance(name, str) and real(one) for name, one in metrics.items()):
+        return
+    raise JourneymanError(
+        f"{_called(part)} gives the metrics {metrics!r:.60}, and numbers by their names are needed; return a dict of"
+        " them, {} for none."
+    )
 
 
 def _same(part: AbstractPart, what: str, given: PyTree, wanted: PyTree) -> None:

@@ -15,7 +15,7 @@ from journeyman.geometry import AbstractGeometry, Euclidean
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
 from journeyman.parts import CAPABILITIES, AbstractPart, Number, holds, not_whole, problems, refuse
 from journeyman.policies import DensityPolicy, partition, renormalized
-from journeyman.training._answers import directed_by, kept, stepped_by, weighed_by
+from journeyman.training._answers import directed_by, kept, logged, stepped_by, weighed_by
 from journeyman.training._shuffle import mixed
 from journeyman.training._steps import AbstractStep, Adam, Trial
 from journeyman.weights import AbstractWeight, Uniform, Weighed
@@ -166,8 +166,8 @@ def _one(
 
     update, step_state, metrics = stepped_by(learner.step, direction, step_state, trained, lambda u: realised(moved(u)))
     norm, promised = jnp.sqrt(_dot(gradient, gradient)), -_dot(gradient, update)
-    known = {"loss": loss, **told, "gradient_norm": norm, "predicted_gain": promised, **direction.metrics}
-    metrics = known | metrics
+    own = {"loss": loss, "gradient_norm": norm, "predicted_gain": promised}
+    metrics = logged(logged(own, objective, told), learner.geometry, direction.metrics) | metrics
     if measured and "kl" not in metrics:
         metrics |= realised(moved(update))._asdict()
     return moved(update), step_state, metrics

@@ -46,6 +46,10 @@ class Recorder:
         context: Mapping[str, Any] | None = None,
         links: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(folder, str | Path | None):
+            raise JourneymanError(
+                f"`folder` is {folder!r:.60}, and a path is needed; pass that of a run folder, or None to keep nothing."
+            )
         self._folder = None if folder is None else Path(folder)
         self._resume, self._overwrite, self._quiet, self._listen = resume, overwrite, quiet, listen
         self._context, self._links = dict(context or {}), dict(links or {})

@@ -14,8 +14,8 @@ from jaxtyping import Array, PyTree
 from journeyman.diagnose._interval import skewed_interval
 from journeyman.episodes import Episodes
 from journeyman.objectives import AbstractObjective, Samples, WeightedLogLikelihood
-from journeyman.parts import LAST_SEED, beyond_the_last, not_whole, refuse
-from journeyman.policies import DensityPolicy
+from journeyman.parts import LAST_SEED, JourneymanError, beyond_the_last, form, not_whole, refuse
+from journeyman.policies import DensityPolicy, partition
 from journeyman.training import regress
 from journeyman.verify._check import Check, Verification
 from journeyman.verify._problems import ExactProblem, exact_problems
@@ -153,11 +153,25 @@ def _compiled(leaves: tuple[Callable[[Any], Array], ...]) -> Any:
     def run(policy: DensityPolicy, own: Episodes, other: Episodes, keys: Array, estimate: Any) -> Array:
         def one(own: Episodes, other: Episodes, key: Array) -> Array:
             found = estimate(policy, own, other, key)
-            return jnp.stack([leaf(found) for leaf in leaves])
+            return jnp.stack([_picked(leaf, found, policy) for leaf in leaves])
 
         return jax.vmap(one)(own, other, keys)
 
     return run
+
+
+def _picked(leaf: Callable[[Any], Array], found: PyTree, policy: DensityPolicy) -> Array:
+    """One number of an estimate. Raises `JourneymanError` where the estimate is not like the policy."""
+    try:
+        number = leaf(found)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        number = None
+    if number is None or jnp.shape(number) != () or not jnp.issubdtype(jnp.result_type(number), jnp.floating):
+        raise JourneymanError(
+            f"The estimator gives {form(found)} where a gradient like {form(partition(policy)[0])}, the trained leaves"
+            " of the policy, is needed; return what eqx.filter_grad gives for the policy."
+        )
+    return number
 
 
 def _compared(name: str, values: np.ndarray, truth: float, level: float) -> Check:

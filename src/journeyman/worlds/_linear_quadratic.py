@@ -11,7 +11,7 @@ from jaxtyping import Array
 from journeyman.parts import JourneymanError, matmul, refuse
 from journeyman.worlds import _riccati
 from journeyman.worlds._base import AbstractPureWorld, Outcome
-from journeyman.worlds._options import numbers
+from journeyman.worlds._options import number, numbers
 from journeyman.worlds._spaces import Box
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -73,7 +73,7 @@ class LinearQuadratic(AbstractPureWorld):
     ):
         self.dynamics, self.control = _matrix("dynamics", dynamics), _matrix("control", control)
         self.state_cost, self.action_cost = _matrix("state_cost", state_cost), _matrix("action_cost", action_cost)
-        self.noise, self.start_std = float(noise), float(start_std)
+        self.noise, self.start_std = number("noise", noise), number("start_std", start_std)
         place = numbers("start", start)
         self.start = tuple(np.full(len(self.dynamics), place).tolist() if place.ndim == 0 else place.tolist())
         self.horizon, self.num_envs, self.seed = horizon, num_envs, seed

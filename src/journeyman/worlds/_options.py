@@ -53,3 +53,11 @@ def numbers(name: str, values: Any) -> np.ndarray:
             f"'{name}' is {values!r:.60}, but it takes a number or a list of them, rows of one length and finite."
         )
     return array.astype(np.float64)
+
+
+def number(name: str, value: Any) -> float:
+    """The option `name` as one number. Raises `JourneymanError` for anything else."""
+    found = numbers(name, value)
+    if found.ndim:
+        raise JourneymanError(f"'{name}' is {value!r:.60}, but it takes one number; choose one.")
+    return float(found)
