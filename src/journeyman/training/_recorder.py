@@ -1,5 +1,6 @@
 """What `fit` and `improve` tell the world outside: a run folder, rows, progress. By default: nothing."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +47,7 @@ class Recorder:
         context: Mapping[str, Any] | None = None,
         links: Mapping[str, str] | None = None,
     ) -> None:
-        if not isinstance(folder, str | Path | None):
+        if not isinstance(folder, str | os.PathLike | None):
             raise JourneymanError(
                 f"`folder` is {folder!r:.60}, and a path is needed; pass that of a run folder, or None to keep nothing."
             )
